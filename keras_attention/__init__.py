@@ -1,0 +1,11 @@
+"""Attention layers for Keras 3, models made of them, and their export."""
+
+from keras_attention import layers as layers
+from keras_attention import ops as ops
+from keras_attention._version import __version__ as __version__
+from keras_attention.layers import AttentionBase as AttentionBase
+from keras_attention.layers import BahdanauAttention as BahdanauAttention
+from keras_attention.layers import LuongAttention as LuongAttention
+from keras_attention.layers import MultiHeadCrossAttention as MultiHeadCrossAttention
+from keras_attention.layers import MultiHeadSelfAttention as MultiHeadSelfAttention
+from keras_attention.layers import TimeDistributedScorer as TimeDistributedScorer

@@ -1,0 +1,16 @@
+"""What the constructors of layers do with their arguments."""
+
+import keras
+
+
+def check_positive(**named):
+    """Returns the one named value if it is a positive integer; raises ValueError otherwise."""
+    ((name, value),) = named.items()
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"Expected {name} to be a positive integer. Received: {name}={value!r}")
+    return value
+
+
+def fresh(initializer):
+    """A new initializer like this one: one object would fill every weight with the same numbers."""
+    return keras.initializers.get(keras.initializers.serialize(initializer))

@@ -1,0 +1,221 @@
+"""The attention template: project, score, mask, normalise, mix."""
+
+import keras
+from keras import ops
+
+from keras_attention.ops import (
+    blank,
+    causal_mask,
+    combine_masks,
+    masked_softmax,
+    mix,
+    split_nonfinite,
+    visible,
+)
+
+
+class AttentionBase(keras.layers.Layer):
+    """Attends from `query` to `value` by scores that a subclass defines.
+
+    A variant creates its weights in `build` and answers `project_query`, `project_key` and
+    `score`; one with heads also `project_value` and `project_output`. Masks, softmax, dropout,
+    shapes and configuration are here and nowhere else.
+
+    Shapes: B batch, Tq query steps, Tv memory steps, D* feature sizes.
+
+    Masking: boolean, True = may be attended to; masks that Keras attaches to the inputs
+    (`Embedding(mask_zero=True)`) are used unless given. A query with nothing to attend to gets
+    weights 0 and context 0. A masked query gets output 0, and its mask travels on with the
+    output. What stands in a masked position, NaN included, reaches no output and no gradient.
+
+    Args:
+        dropout: fraction of the weights dropped in training, 0 <= dropout < 1. The weights that
+            are returned are those before dropout.
+        seed: integer that makes the dropout repeatable, or None.
+
+    Call arguments:
+        query: `(B, Tq, Dq)`.
+        value: `(B, Tv, Dv)`.
+        key: `(B, Tv, Dk)`; `value` by default.
+        query_mask: `(B, Tq)`.
+        value_mask: `(B, Tv)`.
+        key_mask: `(B, Tv)`; combined with `value_mask`.
+        attention_mask: `(B, Tq, Tv)` or `(Tq, Tv)`, which query may see which value.
+        use_causal_mask: whether a query sees only its own position and those before it, the last
+            query being aligned with the last value.
+        return_attention_scores: whether to return the weights (after softmax) too; the name is
+            Keras'.
+        training: whether dropout is active.
+
+    Returns:
+        Context `(B, Tq, Dv)`; with `return_attention_scores` also the weights `(B, Tq, Tv)`.
+    """
+
+    def __init__(self, dropout=0.0, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"Expected 0 <= dropout < 1. Received: dropout={dropout}")
+        self.supports_masking = True
+        self.dropout = dropout
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._carry_mask = _CarryMask(dtype=self.dtype_policy, name="carry_mask")
+
+    def project_query(self, query):
+        """`(B, Tq, Dq)` to what `score` compares; the identity by default."""
+        return query
+
+    def project_key(self, key):
+        """`(B, Tv, Dk)` to what `score` compares. Depends on nothing else: once per memory."""
+        return key
+
+    def project_value(self, value):
+        """`(B, Tv, Dv)` to what is mixed; the identity by default. Once per memory, too."""
+        return value
+
+    def score(self, query, key):
+        """Scores `(..., Tq, Tv)`, before the softmax, of a projected query and key."""
+        raise NotImplementedError(f"{type(self).__name__} must define `score`.")
+
+    def project_output(self, context):
+        """The mixed values to the output `(B, Tq, D)`; the identity by default."""
+        return context
+
+    def attend(self, query, key, value, mask=None, dropout_mask=None):
+        """Attends to a memory that is projected already: what a decoder calls at each step.
+
+        Args:
+            query: `(B, Tq, Dq)`, not projected.
+            key: the result of `project_key`.
+            value: the result of `project_value`.
+            mask: boolean, broadcastable to the scores.
+            dropout_mask: the result of `sample_dropout`, or None.
+
+        Returns:
+            Output `(B, Tq, D)` and weights `(..., Tq, Tv)` in the layer's compute dtype.
+        """
+        # What no query may see is blanked already (see `call`). What only some may see must not
+        # reach the others through 0 * NaN: it is taken out and put back for those who see it.
+        differs_by_query = mask is not None and mask.shape[-2] != 1
+        if differs_by_query:
+            key, bad_key = split_nonfinite(key)
+            value, bad_value = split_nonfinite(value)
+        scores = self.score(self.project_query(query), key)
+        if differs_by_query:
+            scores = ops.where(bad_key[..., None, :], float("nan"), scores)
+        weights = masked_softmax(scores, mask)
+        context = mix(weights if dropout_mask is None else weights * dropout_mask, value)
+        if differs_by_query:
+            sees_bad = ops.any(ops.logical_and(mask, bad_value[..., None, :]), axis=-1)
+            context = ops.where(sees_bad[..., None], float("nan"), context)
+        return self.project_output(context), ops.cast(weights, self.compute_dtype)
+
+    def sample_dropout(self, query_length, key):
+        """Factors `(..., Tq, Tv)` for weights over a projected `key`: 0 or 1 / (1 - dropout)."""
+        shape = ops.shape(key)
+        ones = ops.ones((*shape[:-2], query_length, shape[-2]), dtype="float32")
+        return keras.random.dropout(ones, self.dropout, seed=self.seed_generator)
+
+    def call(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
+    ):
+        key_is_value = key is None or key is value
+        key = value if key is None else key
+        self._check_shapes(query.shape, value.shape, key.shape)
+        if key_mask is not None:
+            key_mask = ops.cast(key_mask, "bool")
+            value_mask = key_mask if value_mask is None else ops.logical_and(key_mask, value_mask)
+        query_length, value_length = ops.shape(query)[1], ops.shape(value)[1]
+        causal = causal_mask(query_length, value_length) if use_causal_mask else None
+        mask = combine_masks(value_mask, attention_mask, causal)
+        if mask is not None:
+            value = blank(value, visible(mask))
+            key = value if key_is_value else blank(key, visible(mask))
+        if query_mask is not None:
+            query_mask = ops.cast(query_mask, "bool")
+            # Masked queries keep their weights, as in Keras, but must not spread a NaN.
+            query = ops.where(
+                ops.logical_or(query_mask[..., None], ops.isfinite(query)), query, 0.0
+            )
+        key = self.project_key(key)
+        drops = training and self.dropout > 0
+        output, weights = self.attend(
+            query,
+            key,
+            self.project_value(value),
+            None if mask is None else self._mask_for_scores(mask),
+            self.sample_dropout(query_length, key) if drops else None,
+        )
+        if query_mask is not None:
+            output = self._carry_mask(blank(output, query_mask), mask=query_mask)
+        return (output, weights) if return_attention_scores else output
+
+    def compute_output_shape(self, query_shape, value_shape, key_shape=None):
+        return self._output_shape(query_shape, value_shape)
+
+    def compute_output_spec(self, query, value, key=None, return_attention_scores=False, **kwargs):
+        key_shape = value.shape if key is None else key.shape
+        self._check_shapes(query.shape, value.shape, key_shape)
+        output_shape = self._output_shape(query.shape, value.shape)
+        output = keras.KerasTensor(output_shape, dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return output
+        weights_shape = self._weights_shape(query.shape, value.shape)
+        return output, keras.KerasTensor(weights_shape, dtype=self.compute_dtype)
+
+    def compute_mask(self, query, previous_mask):
+        return previous_mask
+
+    def get_config(self):
+        return {**super().get_config(), "dropout": self.dropout, "seed": self.seed}
+
+    def _mask_for_scores(self, mask):
+        """A mask `(B, Tq, Tv)` with the rank of this layer's scores."""
+        return mask
+
+    def _output_shape(self, query_shape, value_shape):
+        return (*query_shape[:-1], value_shape[-1])
+
+    def _weights_shape(self, query_shape, value_shape):
+        return (*query_shape[:-1], value_shape[-2])
+
+    def _check_shapes(self, query_shape, value_shape, key_shape):
+        named = {"query": query_shape, "value": value_shape, "key": key_shape}
+        for name, shape in named.items():
+            if len(shape) != 3:
+                raise ValueError(
+                    f"Expected {name} of rank 3, (batch, steps, features). "
+                    f"Received: {name}.shape={tuple(shape)}"
+                )
+        if None not in (key_shape[1], value_shape[1]) and key_shape[1] != value_shape[1]:
+            raise ValueError(
+                "Expected key and value with the same number of steps. "
+                f"Received: key.shape={tuple(key_shape)}, value.shape={tuple(value_shape)}"
+            )
+
+
+class _CarryMask(keras.layers.Layer):
+    """The identity. Keras attaches the `mask` it is called with to what it returns."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs, mask=None):
+        return inputs
+
+    def compute_output_shape(self, inputs_shape):
+        return inputs_shape
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask

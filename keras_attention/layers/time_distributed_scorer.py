@@ -1,0 +1,168 @@
+"""Attention by any layer that gives one score to a vector of features."""
+
+import keras
+from keras import ops
+
+from keras_attention.layers.attention_base import AttentionBase
+from keras_attention.ops import blank, masked_softmax, mix
+from keras_attention.ops.precision import wide_dtype
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class TimeDistributedScorer(AttentionBase):
+    """Applies one scorer to every step: `score(q, k) = scorer([q; k])`.
+
+    With a scorer of two Dense layers, tanh and linear, this is the concatenate form in which the
+    additive score is often drawn. Called with one sequence and no query, it is attention pooling:
+    `score(x_t) = scorer(x_t)`, and the result is the weighted mean of the steps.
+
+    The scorer sees `(N, features)`, one row for each pair of query and key (each step when
+    pooling), and returns `(N, 1)`: so any number of steps works, known or unknown, whatever the
+    batch. `keras.layers.TimeDistributed` of Keras 3.14 and 3.15 loops over the batch instead of
+    the steps when their number is unknown.
+
+    Masking: see `AttentionBase`; when pooling, `mask`, `query_mask` or `value_mask` say which steps
+    take part.
+
+    Example:
+
+    ```python
+    scorer = keras.Sequential([keras.layers.Dense(64, "tanh"), keras.layers.Dense(1)])
+    context = TimeDistributedScorer(scorer)(query, memory)
+    pooled = TimeDistributedScorer(keras.layers.Dense(1))(sequence)
+    ```
+
+    Args:
+        scorer: a layer from `(N, D)` to `(N, 1)`.
+        dropout: fraction of the weights dropped in training.
+        seed: integer that makes the dropout repeatable, or None.
+
+    Call arguments: see `AttentionBase`; `value` (or `query`) left out asks for pooling.
+
+    Returns:
+        Context `(B, Tq, Dv)` and, if asked for, weights `(B, Tq, Tv)`; when pooling a sequence
+        `(B, T, D)`: `(B, D)` and `(B, T)`.
+
+    Raises:
+        ValueError: `scorer` is not a layer, or does not give one score to each row.
+
+    Reference: Bahdanau, Cho and Bengio, 2015, https://arxiv.org/abs/1409.0473, section A.1.2;
+    pooling: Yang et al., 2016, Hierarchical Attention Networks, equations 5 to 7.
+    """
+
+    def __init__(self, scorer, dropout=0.0, seed=None, **kwargs):
+        super().__init__(dropout=dropout, seed=seed, **kwargs)
+        if not isinstance(scorer, keras.layers.Layer):
+            raise ValueError(f"Expected scorer to be a Keras layer. Received: scorer={scorer!r}")
+        self.scorer = scorer
+
+    def build(self, query_shape=None, value_shape=None, key_shape=None):
+        if query_shape is None or value_shape is None:
+            features = (query_shape or value_shape)[-1]
+        else:
+            features = query_shape[-1] + (key_shape or value_shape)[-1]
+        if not self.scorer.built:
+            self.scorer.build((None, features))
+        shape = tuple(self.scorer.compute_output_shape((None, features)))
+        if shape != (None, 1):
+            raise ValueError(
+                "Expected a scorer that gives one score to each row, (None, 1). "
+                f"Received: scorer={self.scorer.name} with output shape {shape}"
+            )
+
+    def score(self, query, key):
+        batch, query_length, query_dim = ops.shape(query)
+        value_length, key_dim = ops.shape(key)[1:]
+        pairs = (batch, query_length, value_length)
+        query = ops.broadcast_to(query[:, :, None, :], (*pairs, query_dim))
+        key = ops.broadcast_to(key[:, None, :, :], (*pairs, key_dim))
+        rows = ops.reshape(ops.concatenate([query, key], axis=-1), (-1, query_dim + key_dim))
+        return ops.reshape(self._score_rows(rows), pairs)
+
+    def call(
+        self,
+        query=None,
+        value=None,
+        key=None,
+        mask=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
+    ):
+        if query is not None and value is not None:
+            return super().call(
+                query,
+                value,
+                key,
+                query_mask=query_mask,
+                value_mask=value_mask,
+                key_mask=key_mask,
+                attention_mask=attention_mask,
+                use_causal_mask=use_causal_mask,
+                return_attention_scores=return_attention_scores,
+                training=training,
+            )
+        if key is not None or attention_mask is not None or use_causal_mask:
+            raise ValueError(
+                "Expected a query and a value along with key, attention_mask or use_causal_mask. "
+                "Received: one sequence"
+            )
+        sequence = value if query is None else query
+        masks = [ops.cast(m, "bool") for m in (mask, query_mask, value_mask) if m is not None]
+        pooled, weights = self._pool(sequence, masks, training)
+        return (pooled, weights) if return_attention_scores else pooled
+
+    def _pool(self, sequence, masks, training):
+        self._check_shapes(sequence.shape, sequence.shape, sequence.shape)
+        mask = None
+        for other in masks:
+            mask = other if mask is None else ops.logical_and(mask, other)
+        if mask is not None:
+            sequence = blank(sequence, mask)
+        batch, length, features = ops.shape(sequence)
+        scores = self._score_rows(ops.reshape(sequence, (-1, features)))
+        scores = ops.reshape(scores, (batch, 1, length))
+        weights = masked_softmax(scores, None if mask is None else mask[:, None, :])
+        drops = training and self.dropout > 0
+        kept = weights * self.sample_dropout(1, sequence) if drops else weights
+        pooled = mix(kept, sequence)
+        return pooled[:, 0], ops.cast(weights[:, 0], self.compute_dtype)
+
+    def _score_rows(self, rows):
+        scores = self.scorer(rows)
+        return ops.cast(scores, wide_dtype(scores.dtype))
+
+    def compute_output_shape(self, query_shape=None, value_shape=None, key_shape=None):
+        if query_shape is None or value_shape is None:
+            batch, _, features = query_shape or value_shape
+            return (batch, features)
+        return super().compute_output_shape(query_shape, value_shape, key_shape)
+
+    def compute_output_spec(
+        self, query=None, value=None, key=None, return_attention_scores=False, **kwargs
+    ):
+        if query is not None and value is not None:
+            return super().compute_output_spec(query, value, key, return_attention_scores)
+        sequence = value if query is None else query
+        self._check_shapes(sequence.shape, sequence.shape, sequence.shape)
+        batch, length, features = sequence.shape
+        pooled = keras.KerasTensor((batch, features), dtype=self.compute_dtype)
+        weights = keras.KerasTensor((batch, length), dtype=self.compute_dtype)
+        return (pooled, weights) if return_attention_scores else pooled
+
+    def compute_mask(self, query, previous_mask):
+        # A pooled vector has no steps left to mask; `call` attaches the mask of a query itself.
+        return None
+
+    def get_config(self):
+        config = {"scorer": keras.saving.serialize_keras_object(self.scorer)}
+        return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config):
+        scorer = keras.saving.deserialize_keras_object(config["scorer"])
+        return cls(**{**config, "scorer": scorer})

@@ -1,0 +1,28 @@
+"""The one softmax of the project."""
+
+import numpy as np
+from keras import ops
+
+from keras_attention.ops.precision import wide_dtype
+
+
+def masked_softmax(scores, mask=None):
+    """Softmax over the last axis that gives masked positions weight 0.
+
+    Computed in float32 at least. A row with nothing to attend to comes out all zeros, not NaN and
+    not uniform, and its gradient is zero.
+
+    Args:
+        scores: float tensor `(..., Tq, Tv)`.
+        mask: boolean, broadcastable to `scores`; True = may be attended to.
+
+    Returns:
+        Weights with the shape of `scores`, float32 (float64 for float64 scores).
+    """
+    scores = ops.cast(scores, wide_dtype(scores.dtype))
+    if mask is None:
+        return ops.softmax(scores, axis=-1)
+    # Replaced, not lowered: whatever stood in a masked position, NaN included, is gone.
+    lowest = float(np.finfo("float32").min)
+    weights = ops.softmax(ops.where(mask, scores, lowest), axis=-1)
+    return ops.where(mask, weights, ops.zeros((), dtype=weights.dtype))
