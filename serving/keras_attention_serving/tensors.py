@@ -1,0 +1,232 @@
+"""NumPy arrays to and from `TensorProto`, without TensorFlow.
+
+A tensor travels either as raw bytes (`tensor_content`) or in a typed field (`float_val`, `int_val`,
+...). Both are read; strings always travel in `string_val`. A typed field may be shorter than the
+tensor: its last value then stands for the rest. Bytes on the wire are little-endian.
+
+bfloat16, float8 and the 4-bit integers come from the package `ml_dtypes`; without it they are
+unknown here and everything else works.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_attention_serving import wire
+
+try:
+    import ml_dtypes
+except ImportError:  # only the dtypes that NumPy lacks
+    ml_dtypes = None  # type: ignore[assignment]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Number of the DataType, NumPy's name, typed field.
+_TABLE = (
+    (1, "float32", "float_val"),
+    (2, "float64", "double_val"),
+    (3, "int32", "int_val"),
+    (4, "uint8", "int_val"),
+    (5, "int16", "int_val"),
+    (6, "int8", "int_val"),
+    (7, "object", "string_val"),
+    (8, "complex64", "scomplex_val"),
+    (9, "int64", "int64_val"),
+    (10, "bool", "bool_val"),
+    (14, "bfloat16", "half_val"),
+    (17, "uint16", "int_val"),
+    (18, "complex128", "dcomplex_val"),
+    (19, "float16", "half_val"),
+    (22, "uint32", "uint32_val"),
+    (23, "uint64", "uint64_val"),
+    (24, "float8_e5m2", "float8_val"),
+    (25, "float8_e4m3fn", "float8_val"),
+    (26, "float8_e4m3fnuz", "float8_val"),
+    (27, "float8_e4m3b11fnuz", "float8_val"),
+    (28, "float8_e5m2fnuz", "float8_val"),
+    (29, "int4", "int_val"),
+    (30, "uint4", "int_val"),
+)
+DT_STRING = 7
+
+_NUMPY: dict[int, np.dtype[Any]] = {}
+_FIELD: dict[int, str] = {}
+for _number, _name, _field in _TABLE:
+    if hasattr(np, _name) or _name in ("object", "bool"):
+        _NUMPY[_number] = np.dtype(_name)
+    elif hasattr(ml_dtypes, _name):
+        _NUMPY[_number] = np.dtype(getattr(ml_dtypes, _name))
+    _FIELD[_number] = _field
+_NUMBER = {dtype: number for number, dtype in _NUMPY.items()}
+
+
+def numpy_dtype(number: int) -> np.dtype[Any]:
+    """The NumPy dtype for a `DataType`; strings are `object` (of bytes).
+
+    Raises `ValueError` for a type that no array can hold (resource, variant, quantized).
+    """
+    if number not in _NUMPY:
+        value = wire.DataType.values_by_number.get(number)
+        name = value.name if value else number
+        raise ValueError(f"Expected a dtype that NumPy can hold. Received: dtype={name}")
+    return _NUMPY[number]
+
+
+def data_type(dtype: np.dtype[Any]) -> int:
+    """The `DataType` number for a NumPy dtype. Raises `ValueError` if there is none."""
+    if dtype.kind in "SUT":
+        return DT_STRING
+    number = _NUMBER.get(dtype.newbyteorder("=") if dtype.kind in "iufc" else dtype)
+    if number is None:
+        raise ValueError(f"Expected a dtype of TensorFlow's. Received: dtype={dtype}")
+    return number
+
+
+def as_array(value: ArrayLike) -> Array:
+    """An array of any shape from what a caller has at hand.
+
+    Arrays and NumPy scalars keep their dtype. Python numbers and lists of them become float32 and
+    int32 (int64 if they do not fit), as in TensorFlow.
+    """
+    array: Array = np.asarray(value)
+    if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array__"):
+        return array
+    if array.dtype == np.float64:
+        return array.astype(np.float32)
+    if array.dtype == np.int64:
+        narrow = array.astype(np.int32)
+        return narrow if np.array_equal(narrow, array) else array
+    return array
+
+
+def to_proto(value: ArrayLike, typed: bool = False) -> Any:
+    """The `TensorProto` of an array.
+
+    Args:
+        value: array of any shape and dtype, or what `as_array` takes. Strings may be `bytes` or
+            `str` (sent as UTF-8).
+        typed: numbers go into the typed field, as TensorFlow Serving answers, instead of
+            `tensor_content`, which is smaller and faster for most dtypes.
+
+    Raises:
+        ValueError: the dtype is none of TensorFlow's, or an object array holds something other
+            than strings.
+    """
+    array = as_array(value)
+    number = data_type(array.dtype)
+    proto = wire.TensorProto(dtype=number)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if number == DT_STRING:
+        proto.string_val.extend(_bytes(item) for item in array.astype(object).ravel())
+        return proto
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    if typed:
+        _write_field(proto, number, array.reshape(-1))
+    else:
+        proto.tensor_content = array.tobytes()
+    return proto
+
+
+def to_array(proto: Any) -> Array:
+    """The array of a `TensorProto`: writable, and `object` of `bytes` for strings.
+
+    Raises `ValueError` if the message is not a whole tensor: unknown dtype, a size that is
+    negative or missing, or contents that do not fit the shape.
+    """
+    dtype = numpy_dtype(proto.dtype)
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+        raise ValueError(f"Expected a fully known shape. Received: shape={shape}")
+    content = proto.tensor_content
+    if content and proto.dtype == DT_STRING:
+        return _split_strings(content, math.prod(shape)).reshape(shape)
+    if content:
+        if len(content) != math.prod(shape) * dtype.itemsize:
+            raise ValueError(
+                f"Expected {math.prod(shape) * dtype.itemsize} bytes for {dtype}{list(shape)}. "
+                f"Received: tensor_content={len(content)} bytes"
+            )
+        return np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+    return _fill(_read_field(proto, dtype), shape, dtype)
+
+
+def _bytes(item: object) -> bytes:
+    if isinstance(item, bytes):
+        return item
+    if isinstance(item, str):
+        return item.encode()
+    raise ValueError(f"Expected bytes or str in an object array. Received: item={item!r}")
+
+
+def _write_field(proto: Any, number: int, flat: Array) -> None:
+    name = _FIELD[number]
+    if name == "half_val":
+        flat = flat.view("<u2")  # the bits of the number
+    elif name.endswith("complex_val"):
+        flat = flat.view(f"<f{flat.itemsize // 2}")  # real and imaginary parts in turn
+    elif name == "float8_val":
+        proto.float8_val = flat.tobytes()
+        return
+    elif flat.dtype.itemsize == 1 and flat.dtype.kind not in "iub":
+        flat = flat.astype(np.int8)  # the 4-bit integers
+    getattr(proto, name).extend(flat.tolist())
+
+
+def _read_field(proto: Any, dtype: np.dtype[Any]) -> Array:
+    """The values in the typed field of a proto, as many as there are: `(n,)`."""
+    name = _FIELD[proto.dtype]
+    values = getattr(proto, name)
+    if name == "float8_val":
+        return np.frombuffer(values, dtype)
+    if name == "half_val":
+        return np.fromiter(values, np.int64, len(values)).astype(np.uint16).view(dtype)
+    if name.endswith("complex_val"):
+        if len(values) % 2:
+            raise ValueError(f"Expected pairs of numbers in {name}. Received: {len(values)} values")
+        return np.fromiter(values, f"f{dtype.itemsize // 2}", len(values)).view(dtype)
+    if name == "int_val":
+        return np.fromiter(values, np.int32, len(values)).astype(dtype)  # wraps round, as in C
+    return np.fromiter(values, dtype, len(values))
+
+
+def _split_strings(content: bytes, count: int) -> Array:
+    """Strings sent as raw bytes: the length of each as a varint, then all of them in a row."""
+    lengths, at = [], 0
+    for _ in range(count):
+        length = shift = 0
+        while True:
+            if at >= len(content) or shift > 28:
+                raise ValueError(f"Expected {count} lengths of strings in tensor_content.")
+            byte = content[at]
+            at += 1
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        lengths.append(length)
+    if at + sum(lengths) != len(content):
+        raise ValueError(
+            f"Expected {at + sum(lengths)} bytes for {count} strings. "
+            f"Received: tensor_content={len(content)} bytes"
+        )
+    result = np.empty(count, object)
+    for i, length in enumerate(lengths):
+        result[i] = content[at : at + length]
+        at += length
+    return result
+
+
+def _fill(values: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """`values` in `shape`: the last one repeated if they are too few, zeros if there are none."""
+    size = math.prod(shape)
+    if len(values) == size:
+        return values.reshape(shape) if values.flags.writeable else values.reshape(shape).copy()
+    zero = b"" if dtype.kind == "O" else dtype.type(0)
+    last = values[-1] if len(values) else zero
+    result = np.full(size, last, dtype)
+    count = min(size, len(values))  # surplus values are dropped
+    result[:count] = values[:count]
+    return result.reshape(shape)
