@@ -59,7 +59,7 @@ def formats(locale: str) -> tuple[str, ...]:
         if {"y", "d"} <= set(name) and not ("G" in name and "MMM" not in name):
             found.append(skeletons[name].pattern)
     found += [re.sub("G{2,}", "G", pattern) for pattern in found if "G" in pattern]
-    found += _numeric(skeletons["yMd"].pattern, two_digits="yy" in re.findall("y+", found[3]))
+    found += _numeric(locale, two_digits="yy" in re.findall("y+", found[3]))
     found += _ISO_LIKE
     if locale not in WITHOUT_MONTH_WORDS:
         comma = "،" if locale.startswith("ar") else ","
@@ -68,9 +68,15 @@ def formats(locale: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_typeable(pattern) for pattern in found if "GG" not in pattern))
 
 
-def _numeric(example: str, two_digits: bool) -> list[str]:
-    """All-digit patterns in the order of ``example``, plain and after a weekday."""
-    order = [field[0] for field in re.findall("y+|M+|d+", example)]
+def numeric_order(locale: str) -> str:
+    """The order of an all-digit date in a locale, such as ``dMy``."""
+    pattern = Locale.parse(locale).datetime_skeletons["yMd"].pattern
+    return "".join(field[0] for field in re.findall("y+|M+|d+", pattern))
+
+
+def _numeric(locale: str, two_digits: bool) -> list[str]:
+    """All-digit patterns in the order of the locale, plain and with a weekday."""
+    order = numeric_order(locale)
     years = ("y", "yy") if two_digits else ("y",)
     found = []
     for year in years:
