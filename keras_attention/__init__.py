@@ -9,3 +9,8 @@ from keras_attention.layers import LuongAttention as LuongAttention
 from keras_attention.layers import MultiHeadCrossAttention as MultiHeadCrossAttention
 from keras_attention.layers import MultiHeadSelfAttention as MultiHeadSelfAttention
 from keras_attention.layers import TimeDistributedScorer as TimeDistributedScorer
+from keras_attention.losses import SequenceCrossentropy as SequenceCrossentropy
+from keras_attention.metrics import SequenceAccuracy as SequenceAccuracy
+from keras_attention.metrics import TokenAccuracy as TokenAccuracy
+from keras_attention.models import RNNSeq2Seq as RNNSeq2Seq
+from keras_attention.models import Seq2Seq as Seq2Seq

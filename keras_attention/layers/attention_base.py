@@ -110,6 +110,19 @@ class AttentionBase(keras.layers.Layer):
             context = ops.where(sees_bad[..., None], float("nan"), context)
         return self.project_output(context), ops.cast(weights, self.compute_dtype)
 
+    def prepare(self, memory, memory_mask=None):
+        """What does not change while a decoder reads `memory (B, Tv, D)`, for `attend`.
+
+        Returns:
+            The projected key, the projected value, and the boolean mask for the scores, which
+            starts from `memory_mask (B, Tv)`, all True by default.
+        """
+        if memory_mask is None:
+            memory_mask = ops.ones(ops.shape(memory)[:2], dtype="bool")
+        memory = blank(memory, memory_mask)
+        mask = self._mask_for_scores(combine_masks(memory_mask))
+        return self.project_key(memory), self.project_value(memory), mask
+
     def sample_dropout(self, query_length, key):
         """Factors `(..., Tq, Tv)` for weights over a projected `key`: 0 or 1 / (1 - dropout)."""
         shape = ops.shape(key)

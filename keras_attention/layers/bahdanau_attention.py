@@ -83,7 +83,9 @@ class BahdanauAttention(AttentionBase):
 
     def project_query(self, query):
         projected = self.query_dense(query)
-        return projected + self.attention_b if self.normalize else projected
+        if not self.normalize:
+            return projected
+        return projected + ops.cast(self.attention_b, projected.dtype)
 
     def project_key(self, key):
         return self.key_dense(key)

@@ -88,16 +88,16 @@ class LuongAttention(AttentionBase):
 
     def project_query(self, query):
         if self.score_name == "concat":  # W [q; k] = W_q q + W_k k: no [q; k] is ever built
-            return ops.matmul(query, self.kernel[: self._query_dim])
+            return ops.matmul(query, ops.cast(self.kernel, query.dtype)[: self._query_dim])
         if self.score_name == "location":
-            return ops.matmul(query, self.kernel)
+            return ops.matmul(query, ops.cast(self.kernel, query.dtype))
         return query
 
     def project_key(self, key):
         if self.score_name == "general":
-            return ops.matmul(key, self.kernel)
+            return ops.matmul(key, ops.cast(self.kernel, key.dtype))
         if self.score_name == "concat":
-            return ops.matmul(key, self.kernel[self._query_dim :])
+            return ops.matmul(key, ops.cast(self.kernel, key.dtype)[self._query_dim :])
         return key
 
     def score(self, query, key):

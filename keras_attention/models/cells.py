@@ -1,0 +1,14 @@
+"""The recurrent cells that encoder and decoder share, by name."""
+
+import keras
+
+SEQUENCE_LAYERS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
+CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
+STATES_PER_CELL = {"gru": 1, "lstm": 2}
+
+
+def check_cell(cell):
+    """Returns `cell` if it names a kind of cell; raises ValueError otherwise."""
+    if cell not in CELLS:
+        raise ValueError(f"Expected cell to be one of {tuple(CELLS)}. Received: cell={cell!r}")
+    return cell

@@ -1,0 +1,78 @@
+"""What all sequence-to-sequence models have in common."""
+
+import keras
+from keras import ops
+
+from keras_attention.decoding import Hypotheses, greedy
+
+
+class Seq2Seq(keras.Model):
+    """A model from a sequence of tokens to another; the base class.
+
+    Token 0 is padding, in sources and targets. A subclass answers `encode`, `step` and `call`; it
+    gets decoding and the scoring of given pairs.
+
+    Call arguments:
+        inputs: `{"source": int (B, Ts), "target": int (B, Tt)}`; the target starts with `start_id`
+            and lacks `end_id`, which the labels have.
+
+    Returns:
+        Logits `(B, Tt, target_vocabulary_size)`.
+    """
+
+    def __init__(self, start_id=2, end_id=3, **kwargs):
+        super().__init__(**kwargs)
+        self.start_id = start_id
+        self.end_id = end_id
+
+    def encode(self, source, source_mask=None, training=None):
+        """What `step` needs of the source: `(memory, state)`, structures of tensors.
+
+        Args:
+            source: int `(B, Ts)`.
+            source_mask: boolean `(B, Ts)`; `source != 0` by default.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `encode`.")
+
+    def step(self, token, state, memory):
+        """Advances by one token: see `keras_attention.decoding.StepFunction`."""
+        raise NotImplementedError(f"{type(self).__name__} must define `step`.")
+
+    def decode(self, source, source_mask=None, max_length=100) -> Hypotheses:
+        """Answers `source (B, Ts)` greedily, with at most `max_length` tokens."""
+        memory, state = self.encode(source, source_mask)
+        return greedy(
+            self.step,
+            state,
+            memory,
+            batch_size=ops.shape(source)[0],
+            start_id=self.start_id,
+            end_id=self.end_id,
+            max_length=max_length,
+        )
+
+    def log_probability(self, source, target, source_mask=None, target_lengths=None):
+        """Natural log-probability `(B,)`, float32, of each target given its source.
+
+        Args:
+            source: int `(B, Ts)`.
+            target: int `(B, Tt)`, without start and end.
+            source_mask: boolean `(B, Ts)`; `source != 0` by default.
+            target_lengths: int `(B,)`; the number of tokens other than 0 by default.
+        """
+        target = ops.cast(target, "int32")
+        if target_lengths is None:
+            target_lengths = ops.sum(ops.cast(target != 0, "int32"), axis=1)
+        lengths = ops.cast(target_lengths, "int32")[:, None]
+        positions = ops.arange(ops.shape(target)[1] + 1, dtype="int32")[None]
+        target = ops.where(positions[:, 1:] <= lengths, target, 0)
+        inputs = ops.pad(target, [[0, 0], [1, 0]], constant_values=self.start_id)
+        labels = ops.pad(target, [[0, 0], [0, 1]])
+        labels = ops.where(positions == lengths, self.end_id, labels)
+        batch = {"source": source, "target": inputs}
+        if source_mask is not None:
+            batch["source_mask"] = source_mask
+        logits = ops.cast(self(batch, training=False), "float32")
+        log_probabilities = ops.log_softmax(logits, axis=-1)
+        gains = ops.take_along_axis(log_probabilities, labels[..., None], axis=-1)[..., 0]
+        return ops.sum(ops.where(positions <= lengths, gains, 0.0), axis=1)
