@@ -10,6 +10,7 @@ from .formats import WITHOUT_MONTH_WORDS, field_text, fold
 TYPO = 0.2  # Of the lines with words; about a tenth of all lines.
 CASE = 0.2
 ORDINAL = 0.25
+FIRST = 0.75  # 1er, 1º: the languages that count only the first day of the month.
 NO_COMMA = 0.15
 NO_STOP = 0.15
 NO_ACCENT = 0.1
@@ -29,9 +30,7 @@ def noisy(
     """The rendered date as somebody might have typed it, and whether it has a wrong letter."""
     words = any(field[:3] == "MMM" for field, _ in pieces)
     texts = [
-        _ordinal(text, locale)
-        if field == "d" and words and rng.random() < ORDINAL
-        else _abbreviation(text, rng)
+        _ordinal(text, locale, rng) if field == "d" and words else _abbreviation(text, rng)
         for field, text in pieces
     ]
     typo = False
@@ -52,13 +51,15 @@ def noisy(
     return text, typo
 
 
-def _ordinal(day: str, locale: str) -> str:
+def _ordinal(day: str, locale: str, rng: random.Random) -> str:
     language = locale[:2]
     if language == "en":
-        return day + _ENGLISH.get(int(day), "th")
-    if language == "nl":
-        return day + "e"
-    return day + _FIRST.get(language, "") if day == "1" else day
+        ending = _ENGLISH.get(int(day), "th")
+    else:
+        ending = "e" if language == "nl" else ""
+    if day == "1" and language in _FIRST:
+        return day + _FIRST[language] if rng.random() < FIRST else day
+    return day + ending if rng.random() < ORDINAL else day
 
 
 def _abbreviation(text: str, rng: random.Random) -> str:
