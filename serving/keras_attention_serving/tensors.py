@@ -54,11 +54,11 @@ DT_STRING = 7
 _NUMPY: dict[int, np.dtype[Any]] = {}
 _FIELD: dict[int, str] = {}
 for _number, _name, _field in _TABLE:
-    if hasattr(np, _name) or _name in ("object", "bool"):
-        _NUMPY[_number] = np.dtype(_name)
-    elif hasattr(ml_dtypes, _name):
-        _NUMPY[_number] = np.dtype(getattr(ml_dtypes, _name))
     _FIELD[_number] = _field
+    if hasattr(ml_dtypes, _name):
+        _NUMPY[_number] = np.dtype(getattr(ml_dtypes, _name))
+    elif not _name.startswith(("bfloat", "float8", "int4", "uint4")):
+        _NUMPY[_number] = np.dtype(_name)
 _NUMBER = {dtype: number for number, dtype in _NUMPY.items()}
 
 

@@ -1,0 +1,186 @@
+"""TensorFlow's C functions, called in the installed wheel through ctypes.
+
+Python's `import tensorflow` takes seconds and hundreds of megabytes; the library inside the wheel
+is all that a server needs, and its C interface is stable. Functions that return at once keep the
+GIL (`PyDLL`): releasing it for a microsecond only invites other threads to take it. Those that
+compute or wait release it (`CDLL`).
+"""
+
+import ctypes
+import functools
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_void_p
+from pathlib import Path
+from typing import Any
+
+from keras_attention_serving import errors
+
+logger = logging.getLogger(__name__)
+
+STRING_BYTES = 24  # sizeof(TF_TString), part of the C interface
+
+
+class Output(ctypes.Structure):
+    """One output of an operation in a graph (`TF_Output`)."""
+
+    _fields_ = [("oper", c_void_p), ("index", c_int)]
+
+
+class Buffer(ctypes.Structure):
+    """Bytes with an owner (`TF_Buffer`)."""
+
+    _fields_ = [("data", c_void_p), ("length", c_size_t), ("deallocator", c_void_p)]
+
+
+_OUTPUTS, _TENSORS, _STATUS = POINTER(Output), POINTER(c_void_p), c_void_p
+
+# name: (result, arguments)
+_QUICK: dict[str, tuple[Any, list[Any]]] = {
+    "TF_Version": (c_char_p, []),
+    "TF_NewStatus": (c_void_p, []),
+    "TF_DeleteStatus": (None, [_STATUS]),
+    "TF_GetCode": (c_int, [_STATUS]),
+    "TF_Message": (c_char_p, [_STATUS]),
+    "TF_NewBuffer": (POINTER(Buffer), []),
+    "TF_NewBufferFromString": (POINTER(Buffer), [c_char_p, c_size_t]),
+    "TF_DeleteBuffer": (None, [POINTER(Buffer)]),
+    "TF_NewGraph": (c_void_p, []),
+    "TF_DeleteGraph": (None, [c_void_p]),
+    "TF_GraphOperationByName": (c_void_p, [c_void_p, c_char_p]),
+    "TF_NewSessionOptions": (c_void_p, []),
+    "TF_DeleteSessionOptions": (None, [c_void_p]),
+    "TF_SetConfig": (None, [c_void_p, c_char_p, c_size_t, _STATUS]),
+    "TF_AllocateTensor": (c_void_p, [c_int, POINTER(c_int64), c_int, c_size_t]),
+    "TF_TensorFromProto": (None, [POINTER(Buffer), c_void_p, _STATUS]),
+    "TF_DeleteTensor": (None, [c_void_p]),
+    "TF_TensorType": (c_int, [c_void_p]),
+    "TF_NumDims": (c_int, [c_void_p]),
+    "TF_Dim": (c_int64, [c_void_p, c_int]),
+    "TF_TensorByteSize": (c_size_t, [c_void_p]),
+    "TF_TensorData": (c_void_p, [c_void_p]),
+    "TF_StringGetDataPointer": (c_void_p, [c_void_p]),
+    "TF_StringGetSize": (c_size_t, [c_void_p]),
+}
+_SLOW: dict[str, tuple[Any, list[Any]]] = {
+    "TF_LoadLibrary": (c_void_p, [c_char_p, _STATUS]),
+    "TF_DeleteLibraryHandle": (None, [c_void_p]),
+    "TF_LoadSessionFromSavedModel": (
+        c_void_p,
+        [
+            c_void_p,  # session options
+            POINTER(Buffer),  # run options
+            c_char_p,  # folder
+            POINTER(c_char_p),  # tags
+            c_int,
+            c_void_p,  # graph
+            POINTER(Buffer),  # out: MetaGraphDef
+            _STATUS,
+        ],
+    ),
+    "TF_SessionRun": (
+        None,
+        [
+            c_void_p,
+            POINTER(Buffer),  # run options
+            *(_OUTPUTS, _TENSORS, c_int),  # what is fed
+            *(_OUTPUTS, _TENSORS, c_int),  # what is fetched
+            *(c_void_p, c_int),  # target operations
+            c_void_p,  # run metadata
+            _STATUS,
+        ],
+    ),
+    "TF_CloseSession": (None, [c_void_p, _STATUS]),
+    "TF_DeleteSession": (None, [c_void_p, _STATUS]),
+}
+
+
+@functools.cache
+def library() -> Any:
+    """The C functions as attributes of one object; loaded at the first call.
+
+    The kernels of tensorflow_text are registered too if it is installed.
+
+    Raises `ImportError` if there is no TensorFlow wheel, or one without the library.
+    """
+    folder = _package("tensorflow")
+    if folder is None:
+        raise ImportError(
+            "Expected TensorFlow's wheel, whose C library runs the models: "
+            "`pip install tensorflow`. Received: no package named tensorflow"
+        )
+    pattern = "lib{}.2.dylib" if sys.platform == "darwin" else "lib{}.so.2"
+    paths = [folder / pattern.format(name) for name in ("tensorflow_framework", "tensorflow_cc")]
+    for path in paths:
+        if not path.exists():
+            raise ImportError(f"Expected a TensorFlow wheel with {path.name}. Received: {folder}")
+    with _quiet():
+        for path in paths:
+            ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+
+    functions = type("Library", (), {})()
+    for loader, table in ((ctypes.PyDLL, _QUICK), (ctypes.CDLL, _SLOW)):
+        handle = loader(str(paths[-1]))
+        for name, (result, arguments) in table.items():
+            function = handle[name]
+            function.restype, function.argtypes = result, arguments
+            setattr(functions, name, function)
+    _register_text_operations(functions)
+    return functions
+
+
+@contextmanager
+def checked(lib: Any) -> Iterator[Any]:
+    """A status to hand to a C function; leaving the block raises what it says."""
+    status = lib.TF_NewStatus()
+    try:
+        yield status
+        code = lib.TF_GetCode(status)
+        if code:
+            raise errors.from_code(code, lib.TF_Message(status).decode(errors="replace"))
+    finally:
+        lib.TF_DeleteStatus(status)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences TensorFlow's remarks, unless TF_CPP_MIN_LOG_LEVEL says what to show.
+
+    The first of them are written while the library is being loaded, before it looks at its
+    settings, so that standard error itself is set aside for that fraction of a second.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # what fails is raised, not only logged
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+def _package(name: str) -> Path | None:
+    """The folder of an installed package, which is not imported."""
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def _register_text_operations(lib: Any) -> None:
+    folder = _package("tensorflow_text")
+    if folder is None:
+        return
+    for path in sorted(folder.glob("python/ops/*.so")):
+        try:
+            with checked(lib) as status:
+                lib.TF_DeleteLibraryHandle(lib.TF_LoadLibrary(str(path).encode(), status))
+        except errors.ServingError as error:  # only models that use its operations will miss it
+            logger.warning("tensorflow_text: %s was not loaded: %s", path.name, error)

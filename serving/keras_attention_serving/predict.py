@@ -1,0 +1,91 @@
+"""One prediction: what a request must hold, the run, and the response.
+
+Knows a loaded model and messages; nothing of versions, transport or other methods. The texts of
+the errors are TensorFlow Serving's.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from keras_attention_serving import errors, tensors, wire
+from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving.tensors import Array
+
+
+def predict(model: SavedModel, version: int, request: Any, timeout: float | None = None) -> Any:
+    """The `PredictResponse` of a model to a `PredictRequest`.
+
+    Shapes are not compared with the signature. Numbers come back in typed fields.
+
+    Args:
+        model: the loaded model.
+        version: its number, for the response.
+        request: a `PredictRequest`; the name and version in it are not looked at.
+        timeout: seconds until the run is abandoned.
+
+    Raises:
+        errors.ServingError: the request does not fit the model, or the run failed.
+    """
+    key = request.model_spec.signature_name or wire.DEFAULT_SIGNATURE
+    if key not in model.signatures:
+        raise errors.FailedPrecondition(f'Serving signature key "{key}" not found.')
+    signature = model.signatures[key]
+    feeds = _feeds(signature, request.inputs)
+    outputs = _outputs(signature, request.output_filter)
+    arrays = model.run(feeds, [signature.outputs[alias].name for alias in outputs], timeout)
+
+    response = wire.PredictResponse()
+    response.model_spec.name = request.model_spec.name
+    response.model_spec.version.value = version
+    response.model_spec.signature_name = key
+    for alias, array in zip(outputs, arrays, strict=True):
+        response.outputs[alias].CopyFrom(tensors.to_proto(array, typed=True))
+    return response
+
+
+def _feeds(signature: Any, inputs: Any) -> dict[str, Array]:
+    """Arrays by the tensor names of the signature; its defaults fill in for missing inputs."""
+    wanted, sent = set(signature.inputs), set(inputs)
+    if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
+        raise errors.InvalidArgument(
+            f"input size does not match signature: {len(sent)}!={len(wanted)} "
+            f"len({_braced(sent)}) != len({_braced(wanted)}). Sent extra: "
+            f"{_braced(sent - wanted)}. Missing but required: {_braced(wanted - sent)}."
+        )
+    feeds = {}
+    for alias in sorted(wanted):
+        name = signature.inputs[alias].name
+        if alias not in sent and alias not in signature.defaults:
+            raise errors.InvalidArgument(
+                f"Signature input alias: {alias}(feed name: {name}) not found in request and no "
+                f"default value provided. Inputs expected to be in the request {_braced(sent)}, "
+                f"or default input alias set: {','.join(sorted(signature.defaults))}"
+            )
+        try:
+            feeds[name] = tensors.to_array((inputs if alias in sent else signature.defaults)[alias])
+        except ValueError:
+            raise errors.InvalidArgument(f"tensor parsing error: {alias}") from None
+    if sent - wanted:
+        raise errors.InvalidArgument(
+            "Inputs contains invalid name. Used request inputs: "
+            f"{','.join(sorted(sent & wanted))}, request input: {','.join(sorted(sent))}"
+        )
+    return feeds
+
+
+def _outputs(signature: Any, output_filter: Iterable[str]) -> list[str]:
+    chosen: list[str] = []
+    for alias in output_filter:
+        if alias not in signature.outputs:
+            raise errors.InvalidArgument(
+                f"output tensor alias not found in signature: {alias} Outputs expected to be in "
+                f"the set {_braced(signature.outputs)}."
+            )
+        if alias in chosen:
+            raise errors.InvalidArgument(f"duplicate output tensor alias: {alias}")
+        chosen.append(alias)
+    return chosen or sorted(signature.outputs)
+
+
+def _braced(names: Iterable[str]) -> str:
+    return "{" + ",".join(sorted(names)) + "}"

@@ -1,0 +1,223 @@
+"""A SavedModel on TensorFlow's C runtime, with the loader and session of TensorFlow Serving."""
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from ctypes import c_char_p, c_int64, c_void_p
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+
+from keras_attention_serving import c_api, errors, tensors, wire
+from keras_attention_serving.tensors import Array
+
+
+class SavedModel:
+    """A loaded SavedModel, run by the names of its tensors.
+
+    Calls of `run` may come from any number of threads; `close` may not overlap with them. As in
+    TensorFlow Serving, shapes are not compared with the signature: what the graph takes is right.
+
+        with SavedModel("saved_models/date_normalizer/1") as model:
+            signature = model.signatures["serving_default"]
+            (text,) = model.run(
+                {signature.inputs["text"].name: np.array([b"3 May 2021"], object)},
+                [signature.outputs["text"].name],
+            )
+
+    Args:
+        path: folder that holds `saved_model.pb`.
+        tags: tags of the graph to load.
+        config: a serialized `tensorflow.ConfigProto` (threads, GPU memory); none by default.
+
+    Attributes:
+        signatures: `SignatureDef` messages by name.
+
+    Raises:
+        ImportError: TensorFlow's wheel is not installed.
+        errors.ServingError: what TensorFlow says about the folder, e.g. `NotFound`.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        tags: Sequence[str] = ("serve",),
+        config: bytes | None = None,
+    ) -> None:
+        self._lib = lib = c_api.library()
+        self._outputs: dict[str, c_api.Output] = {}
+        self._session: int | None = None
+        self._graph: int | None = lib.TF_NewGraph()
+        options = lib.TF_NewSessionOptions()
+        meta_graph = lib.TF_NewBuffer()
+        try:
+            with c_api.checked(lib) as status:
+                if config is not None:
+                    lib.TF_SetConfig(options, config, len(config), status)
+            names = (c_char_p * len(tags))(*(tag.encode() for tag in tags))
+            with c_api.checked(lib) as status:
+                self._session = lib.TF_LoadSessionFromSavedModel(
+                    options,
+                    None,
+                    fspath(path).encode(),
+                    names,
+                    len(tags),
+                    self._graph,
+                    meta_graph,
+                    status,
+                )
+            buffer = meta_graph.contents
+            data = (ctypes.c_char * buffer.length).from_address(buffer.data)
+            self.signatures = _signatures(bytes(data))
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            lib.TF_DeleteBuffer(meta_graph)
+            lib.TF_DeleteSessionOptions(options)
+
+    def run(
+        self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None = None
+    ) -> list[Array]:
+        """Computes tensors of the graph.
+
+        Args:
+            feeds: arrays by the name of the tensor they stand for, e.g. `"serving_text:0"`;
+                strings are `object` arrays of `bytes` or `str`.
+            fetches: names of the tensors to compute.
+            timeout: seconds after which the computation is abandoned; none by default.
+
+        Returns:
+            One array per fetch, in its order; strings are `object` arrays of `bytes`.
+
+        Raises:
+            errors.ServingError: what TensorFlow says, e.g. `InvalidArgument` for a wrong dtype,
+                `DeadlineExceeded` after the timeout.
+            ValueError: an array has a dtype that TensorFlow does not know.
+        """
+        if self._session is None:
+            raise errors.Unavailable("The model is closed.")
+        inputs = [self._output(name) for name in feeds]
+        outputs = [self._output(name) for name in fetches]
+        fed: list[int] = []
+        fetched = (c_void_p * len(outputs))()
+        lib, options = self._lib, None
+        try:
+            for array in feeds.values():
+                fed.append(_to_tensor(lib, array))
+            if timeout is not None:
+                options = _buffer(lib, _run_options(timeout))
+            with c_api.checked(lib) as status:
+                lib.TF_SessionRun(
+                    self._session,
+                    options,
+                    *((c_api.Output * len(inputs))(*inputs), (c_void_p * len(fed))(*fed), len(fed)),
+                    *((c_api.Output * len(outputs))(*outputs), fetched, len(outputs)),
+                    *(None, 0, None),
+                    status,
+                )
+            return [_to_array(lib, tensor) for tensor in fetched]
+        finally:
+            if options is not None:
+                lib.TF_DeleteBuffer(options)
+            for tensor in (*fed, *filter(None, fetched)):
+                lib.TF_DeleteTensor(tensor)
+
+    def close(self) -> None:
+        """Frees the session and the graph; a second call does nothing."""
+        session, self._session = self._session, None
+        graph, self._graph = self._graph, None
+        if session is not None:
+            with c_api.checked(self._lib) as status:
+                self._lib.TF_CloseSession(session, status)
+            with c_api.checked(self._lib) as status:
+                self._lib.TF_DeleteSession(session, status)
+        if graph is not None:
+            self._lib.TF_DeleteGraph(graph)
+
+    def __enter__(self) -> "SavedModel":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _output(self, name: str) -> c_api.Output:
+        if name not in self._outputs:
+            operation, _, index = name.partition(":")
+            found = self._lib.TF_GraphOperationByName(self._graph, operation.encode())
+            if found is None:
+                raise errors.NotFound(f"Tensor {name} was not found in the graph.")
+            self._outputs[name] = c_api.Output(found, int(index or 0))
+        return self._outputs[name]
+
+
+def _signatures(meta_graph: bytes) -> dict[str, Any]:
+    parsed = wire.MetaGraphDef.FromString(meta_graph)
+    # Copies: a message inside `parsed` would keep its whole graph in memory.
+    return {
+        name: wire.SignatureDef.FromString(signature.SerializeToString())
+        for name, signature in parsed.signature_def.items()
+    }
+
+
+def _run_options(timeout: float) -> bytes:
+    if timeout <= 0:  # to TensorFlow, 0 means no limit
+        raise errors.DeadlineExceeded("Timed out before the computation began.")
+    milliseconds = max(1, int(timeout * 1000))
+    data: bytes = wire.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
+    return data
+
+
+def _buffer(lib: Any, data: bytes) -> Any:
+    return lib.TF_NewBufferFromString(data, len(data))
+
+
+def _to_tensor(lib: Any, array: Array) -> int:
+    """A new TF_Tensor with a copy of the array. The caller deletes it."""
+    number = tensors.data_type(array.dtype)
+    if number == tensors.DT_STRING:
+        return _strings_to_tensor(lib, array)
+    shape, size = array.shape, array.nbytes
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    tensor: int | None = lib.TF_AllocateTensor(
+        number, (c_int64 * len(shape))(*shape), len(shape), size
+    )
+    if tensor is None:
+        raise errors.ResourceExhausted(f"No memory for a tensor of {size} bytes.")
+    if size:
+        ctypes.memmove(lib.TF_TensorData(tensor), array.ctypes.data, size)
+    return tensor
+
+
+def _strings_to_tensor(lib: Any, array: Array) -> int:
+    # TensorFlow unpacks the strings of a message faster than one call per string could.
+    buffer = _buffer(lib, tensors.to_proto(array).SerializeToString())
+    tensor: int = lib.TF_AllocateTensor(tensors.DT_STRING, (c_int64 * 1)(0), 1, 0)
+    try:
+        with c_api.checked(lib) as status:
+            lib.TF_TensorFromProto(buffer, tensor, status)
+    except BaseException:
+        lib.TF_DeleteTensor(tensor)
+        raise
+    finally:
+        lib.TF_DeleteBuffer(buffer)
+    return tensor
+
+
+def _to_array(lib: Any, tensor: int | None) -> Array:
+    """A copy of a TF_Tensor."""
+    number = lib.TF_TensorType(tensor)
+    shape = tuple(lib.TF_Dim(tensor, i) for i in range(lib.TF_NumDims(tensor)))
+    array = np.empty(shape, tensors.numpy_dtype(number))
+    data = lib.TF_TensorData(tensor)
+    if number == tensors.DT_STRING:
+        flat = array.reshape(-1)
+        for i in range(flat.size):
+            string = data + i * c_api.STRING_BYTES
+            flat[i] = ctypes.string_at(
+                lib.TF_StringGetDataPointer(string), lib.TF_StringGetSize(string)
+            )
+    elif array.nbytes:
+        ctypes.memmove(array.ctypes.data, data, array.nbytes)
+    return array
