@@ -49,6 +49,10 @@ class AttentionBase(keras.layers.Layer):
 
     Returns:
         Context `(B, Tq, Dv)`; with `return_attention_scores` also the weights `(B, Tq, Tv)`.
+
+    Raises:
+        ValueError: `dropout` is out of range; an input is not of rank 3; key and value differ in
+            length; a mask has a rank that the scores do not have.
     """
 
     def __init__(self, dropout=0.0, seed=None, **kwargs):
@@ -176,7 +180,19 @@ class AttentionBase(keras.layers.Layer):
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):
         return self._output_shape(query_shape, value_shape)
 
-    def compute_output_spec(self, query, value, key=None, return_attention_scores=False, **kwargs):
+    def compute_output_spec(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
+    ):
         key_shape = value.shape if key is None else key.shape
         self._check_shapes(query.shape, value.shape, key_shape)
         output_shape = self._output_shape(query.shape, value.shape)
@@ -194,6 +210,11 @@ class AttentionBase(keras.layers.Layer):
 
     def _mask_for_scores(self, mask):
         """A mask `(B, Tq, Tv)` with the rank of this layer's scores."""
+        if len(mask.shape) != 3:
+            raise ValueError(
+                "Expected masks for scores without heads: attention_mask (B, Tq, Tv) or (Tq, Tv), "
+                f"value_mask (B, Tv). Received: masks that combine to {tuple(mask.shape)}"
+            )
         return mask
 
     def _output_shape(self, query_shape, value_shape):

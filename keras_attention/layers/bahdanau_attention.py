@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.layers.arguments import check_positive, fresh
 from keras_attention.layers.attention_base import AttentionBase
 from keras_attention.ops import additive_scores
+from keras_attention.ops.precision import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -93,9 +94,10 @@ class BahdanauAttention(AttentionBase):
     def score(self, query, key):
         vector = self.attention_v
         if self.normalize:
-            # The norm in float32: a float16 square underflows below 2.4e-4.
-            vector = ops.cast(vector, "float32")
-            vector = ops.cast(self.attention_g, "float32") * vector / ops.norm(vector)
+            # The norm in float32 at least: a float16 square underflows below 2.4e-4.
+            dtype = wide_dtype(vector.dtype)
+            vector = ops.cast(vector, dtype)
+            vector = ops.cast(self.attention_g, dtype) * vector / ops.norm(vector)
         return additive_scores(query, key, vector)
 
     def get_config(self):

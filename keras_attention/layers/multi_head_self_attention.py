@@ -81,7 +81,17 @@ class MultiHeadSelfAttention(MultiHeadBase):
     def compute_output_shape(self, query_shape):
         return self._output_shape(query_shape, query_shape)
 
-    def compute_output_spec(self, query, return_attention_scores=False, **kwargs):
+    def compute_output_spec(
+        self,
+        query,
+        mask=None,
+        query_mask=None,
+        value_mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
+    ):
         return super().compute_output_spec(
             query, query, return_attention_scores=return_attention_scores
         )

@@ -57,6 +57,8 @@ class TimeDistributedScorer(AttentionBase):
         self.scorer = scorer
 
     def build(self, query_shape=None, value_shape=None, key_shape=None):
+        if query_shape is None and value_shape is None:
+            raise ValueError("Expected a query and a value, or one sequence. Received: neither")
         if query_shape is None or value_shape is None:
             features = (query_shape or value_shape)[-1]
         else:
@@ -94,6 +96,11 @@ class TimeDistributedScorer(AttentionBase):
         training=None,
     ):
         if query is not None and value is not None:
+            if mask is not None:
+                raise ValueError(
+                    "Expected query_mask or value_mask along with a query and a value. "
+                    f"Received: mask of shape {tuple(mask.shape)}"
+                )
             return super().call(
                 query,
                 value,
@@ -106,10 +113,10 @@ class TimeDistributedScorer(AttentionBase):
                 return_attention_scores=return_attention_scores,
                 training=training,
             )
-        if key is not None or attention_mask is not None or use_causal_mask:
+        if any(x is not None for x in (key, key_mask, attention_mask)) or use_causal_mask:
             raise ValueError(
-                "Expected a query and a value along with key, attention_mask or use_causal_mask. "
-                "Received: one sequence"
+                "Expected a query and a value along with key, key_mask, attention_mask or "
+                "use_causal_mask. Received: one sequence"
             )
         sequence = value if query is None else query
         masks = [ops.cast(m, "bool") for m in (mask, query_mask, value_mask) if m is not None]
@@ -143,10 +150,23 @@ class TimeDistributedScorer(AttentionBase):
         return super().compute_output_shape(query_shape, value_shape, key_shape)
 
     def compute_output_spec(
-        self, query=None, value=None, key=None, return_attention_scores=False, **kwargs
+        self,
+        query=None,
+        value=None,
+        key=None,
+        mask=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
     ):
         if query is not None and value is not None:
-            return super().compute_output_spec(query, value, key, return_attention_scores)
+            return super().compute_output_spec(
+                query, value, key, return_attention_scores=return_attention_scores
+            )
         sequence = value if query is None else query
         self._check_shapes(sequence.shape, sequence.shape, sequence.shape)
         batch, length, features = sequence.shape

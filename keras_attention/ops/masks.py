@@ -1,5 +1,7 @@
 """Boolean masks. True = may be attended to, everywhere."""
 
+import functools
+
 from keras import ops
 
 
@@ -19,22 +21,22 @@ def combine_masks(value_mask=None, attention_mask=None, causal=None):
 
     Args:
         value_mask: `(B, Tv)`, which values are no padding.
-        attention_mask: `(B, Tq, Tv)` or `(Tq, Tv)`, which query may see which value.
+        attention_mask: `(B, Tq, Tv)` or `(Tq, Tv)`, which query may see which value; with heads
+            also `(B, H, Tq, Tv)`, and so is the result then.
         causal: `(Tq, Tv)`, see `causal_mask`.
     """
-    mask = None if value_mask is None else ops.cast(value_mask, "bool")[:, None, :]
-    for other in (attention_mask, causal):
-        if other is None:
-            continue
-        other = ops.cast(other, "bool")
-        other = other if len(other.shape) >= 3 else other[None]
-        mask = other if mask is None else ops.logical_and(mask, other)
-    return mask
+    masks = [] if value_mask is None else [value_mask[:, None, :]]
+    masks += [mask for mask in (attention_mask, causal) if mask is not None]
+    masks = [ops.cast(mask, "bool") for mask in masks]
+    masks = [mask[None] if len(mask.shape) == 2 else mask for mask in masks]
+    if any(len(mask.shape) == 4 for mask in masks):
+        masks = [mask[:, None] if len(mask.shape) == 3 else mask for mask in masks]
+    return functools.reduce(ops.logical_and, masks) if masks else None
 
 
 def visible(mask):
-    """Which values any query may see: `(..., Tq, Tv)` to `(..., Tv)`."""
-    return ops.any(mask, axis=-2)
+    """Which values any query, in any head, may see: `(B, [H,] Tq, Tv)` to `(B, Tv)`."""
+    return ops.any(mask, axis=tuple(range(1, len(mask.shape) - 1)))
 
 
 def blank(x, mask):
