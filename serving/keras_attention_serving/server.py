@@ -108,10 +108,13 @@ class Server:
 def _check_free(host: str, port: int) -> None:
     """Finds out before the models are loaded, and why; gRPC would only fail, and later."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host.strip("[]"), port), family=family).close()
-    except (OSError, OverflowError) as error:
-        raise errors.StartError(
-            f"Expected an address that is free to listen on. "
-            f"Received: address={host}:{port} ({getattr(error, 'strerror', None) or error})"
-        ) from None
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise errors.StartError(
+                "Expected an address that is free to listen on. "
+                f"Received: address={host}:{port} ({reason})"
+            ) from None

@@ -117,6 +117,7 @@ def to_proto(value: ArrayLike, typed: bool = False) -> Any:
     array = as_array(value)
     number = data_type(array.dtype)
     proto = wire.TensorProto(dtype=number)
+    proto.tensor_shape.SetInParent()  # there even for a scalar
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     if number == DT_STRING:
