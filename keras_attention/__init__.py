@@ -3,6 +3,7 @@
 from keras_attention import layers as layers
 from keras_attention import ops as ops
 from keras_attention._version import __version__ as __version__
+from keras_attention.export import export as export
 from keras_attention.layers import AttentionBase as AttentionBase
 from keras_attention.layers import BahdanauAttention as BahdanauAttention
 from keras_attention.layers import LuongAttention as LuongAttention

@@ -1,0 +1,108 @@
+"""A Keras model to `saved_models/<name>/<version>`, as TensorFlow Serving reads it."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import keras
+
+from keras_attention.models import Seq2Seq
+
+
+def export(
+    model,
+    path,
+    *,
+    source_tokenizer=None,
+    target_tokenizer=None,
+    max_length=100,
+    version=None,
+    warmup=(),
+):
+    """Writes a model as the next version of a SavedModel.
+
+    Signatures of a `Seq2Seq` with tokenizers:
+
+    - `serving_default`: `text` -> `text`, `score`, `alignment`, `source_pieces`, `target_pieces`;
+    - `score`: `text`, `target` -> `score`, the log-probability of a given pair;
+    - `decode_ids`: `ids`, `lengths` -> `ids`, `lengths`, `score`, `alignment`.
+
+    Without tokenizers `serving_default` is `decode_ids`. Any other model with known inputs (a
+    functional one, say) gets a `serving_default` with the names of its inputs and outputs. All
+    outputs are batch first, and none of the signatures needs XLA or Keras.
+
+    The version appears under its name in one step, when it is complete: a server that watches the
+    folder never sees half of it.
+
+    Args:
+        model: a `Seq2Seq` or another built Keras model, on the TensorFlow backend.
+        path: the folder of the model, `saved_models/<name>`; made if it is not there.
+        source_tokenizer: a `keras_attention.text.Tokenizer`; both or none.
+        target_tokenizer: a `keras_attention.text.Tokenizer`.
+        max_length: most tokens of an answer; for a `Seq2Seq`.
+        version: a positive integer; the next after the highest there by default.
+        warmup: texts with which the server runs the model before it counts as available.
+
+    Returns:
+        The `pathlib.Path` of the version.
+
+    Raises:
+        ValueError: another backend, a model without known inputs, one tokenizer without the other,
+            or a bad `version`.
+        FileExistsError: the version is there already.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Expected the TensorFlow backend: save the model as `.keras`, and load and export it "
+            f"under KERAS_BACKEND=tensorflow. Received: backend={keras.backend.backend()!r}"
+        )
+    if (source_tokenizer is None) != (target_tokenizer is None):
+        raise ValueError("Expected both tokenizers or none. Received: one")
+    if source_tokenizer is not None and not isinstance(model, Seq2Seq):
+        raise ValueError(f"Expected a Seq2Seq along with tokenizers. Received: model={model!r}")
+    if warmup and source_tokenizer is None:
+        raise ValueError("Expected warmup texts only along with tokenizers.")
+    if not isinstance(model, Seq2Seq) and not getattr(model, "inputs", None):
+        raise ValueError(f"Expected a model with known inputs. Received: model={model!r}")
+    # Here and not above: importing the package must not load TensorFlow under other backends.
+    from keras_attention import signatures, warmup_requests
+
+    path = Path(path)
+    target = path / str(_next_version(path) if version is None else _check_version(version))
+    if target.exists():
+        raise FileExistsError(f"Expected a version that is not there yet. Received: {target}")
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    if source_tokenizer is not None:
+        answers = signatures.TextSignatures(model, source_tokenizer, target_tokenizer, max_length)
+        signatures.add_text_endpoints(archive, answers)
+        signatures.add_ids_endpoint(archive, "decode_ids", model, max_length)
+    elif isinstance(model, Seq2Seq):
+        signatures.add_ids_endpoint(archive, "serving_default", model, max_length)
+    else:
+        signatures.add_model_endpoint(archive, model)
+    path.mkdir(parents=True, exist_ok=True)
+    # A name that is no integer is no version, to TensorFlow Serving.
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=path))
+    try:
+        archive.write_out(str(unfinished), verbose=False)
+        if warmup:
+            warmup_requests.write(unfinished, path.name, warmup)
+        unfinished.chmod(0o755)  # mkdtemp's folders are for their maker alone
+        os.rename(unfinished, target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return target
+
+
+def _check_version(version):
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ValueError(f"Expected version to be a positive integer. Received: {version!r}")
+    return version
+
+
+def _next_version(path):
+    if not path.is_dir():
+        return 1
+    return 1 + max((int(p.name) for p in path.iterdir() if p.name.isdecimal()), default=0)

@@ -1,0 +1,79 @@
+"""Batches of sequences of about one length."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attention.text.tokenizer import END_ID, PAD_ID, START_ID
+
+
+class Batches:
+    """Pairs of token sequences as batches for `fit`, padded little.
+
+    Sorted by length within windows of many batches, so that a batch holds sequences of about one
+    length; which sequences meet, and the order of the batches, is shuffled anew in every epoch.
+
+    Args:
+        sources: list of int arrays.
+        targets: list of int arrays, without start and end.
+        batch_size: sequences in a batch; the last of an epoch may have fewer.
+        seed: integer; epoch n of two runs with one seed is the same. None: never shuffled.
+    """
+
+    def __init__(self, sources, targets, batch_size, seed=None):
+        if len(sources) != len(targets) or not sources:
+            raise ValueError(
+                "Expected as many targets as sources, and one at least. "
+                f"Received: {len(targets)} and {len(sources)}"
+            )
+        self.sources, self.targets = sources, targets
+        self.batch_size = batch_size
+        self.seed = seed
+        self.lengths = np.array([len(s) for s in sources])
+        self.epoch = 0
+
+    def __len__(self):
+        """Batches in an epoch."""
+        return -(-len(self.sources) // self.batch_size)
+
+    def __iter__(self):
+        """The batches of the next epoch: `({"source", "target"}, labels)` of int32 arrays."""
+        for rows in self._rows(self.epoch):
+            yield self._batch(rows)
+        self.epoch += 1
+
+    def dataset(self):
+        """A `tf.data.Dataset` of one epoch each time it is iterated, made ahead of use."""
+        ids = tf.TensorSpec((None, None), tf.int32)
+        signature = ({"source": ids, "target": ids}, ids)
+        dataset = tf.data.Dataset.from_generator(lambda: iter(self), output_signature=signature)
+        return dataset.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(4)
+
+    def _rows(self, epoch, window=100):
+        if self.seed is None:
+            order = np.argsort(self.lengths, kind="stable")
+            return np.split(order, range(self.batch_size, len(order), self.batch_size))
+        random = np.random.default_rng((self.seed, epoch))
+        order = random.permutation(len(self.sources))
+        size = window * self.batch_size
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            order[start : start + size] = part[np.argsort(self.lengths[part], kind="stable")]
+        batches = np.split(order, range(self.batch_size, len(order), self.batch_size))
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    def _batch(self, rows):
+        source = pad([self.sources[i] for i in rows])
+        labels = pad([np.append(self.targets[i], END_ID) for i in rows])
+        target = np.pad(labels[:, :-1], [(0, 0), (1, 0)], constant_values=START_ID)
+        # The end token of a shorter target is not among what the decoder has seen.
+        target[target == END_ID] = PAD_ID
+        return {"source": source, "target": target}, labels
+
+
+def pad(rows):
+    """A list of int arrays as one int32 array `(B, T)`, 0 after the last token; T >= 1."""
+    width = max(1, *(len(row) for row in rows)) if rows else 1
+    padded = np.full((len(rows), width), PAD_ID, dtype=np.int32)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = row
+    return padded
