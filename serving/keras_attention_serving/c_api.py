@@ -114,17 +114,17 @@ def library() -> Any:
             "`pip install tensorflow`. Received: no package named tensorflow"
         )
     pattern = "lib{}.2.dylib" if sys.platform == "darwin" else "lib{}.so.2"
-    paths = [folder / pattern.format(name) for name in ("tensorflow_framework", "tensorflow_cc")]
-    for path in paths:
-        if not path.exists():
-            raise ImportError(f"Expected a TensorFlow wheel with {path.name}. Received: {folder}")
+    path = folder / pattern.format("tensorflow_cc")
+    if not path.exists():
+        raise ImportError(f"Expected a TensorFlow wheel with {path.name}. Received: {folder}")
+    # Not RTLD_GLOBAL: the library carries a TLS implementation of its own, and Python's `hashlib`
+    # and `ssl` would bind to it and crash.
     with _quiet():
-        for path in paths:
-            ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(path), mode=ctypes.RTLD_LOCAL)
 
     functions = type("Library", (), {})()
     for loader, table in ((ctypes.PyDLL, _QUICK), (ctypes.CDLL, _SLOW)):
-        handle = loader(str(paths[-1]))
+        handle = loader(str(path))
         for name, (result, arguments) in table.items():
             function = handle[name]
             function.restype, function.argtypes = result, arguments
@@ -148,15 +148,15 @@ def checked(lib: Any) -> Iterator[Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences TensorFlow's remarks, unless TF_CPP_MIN_LOG_LEVEL says what to show.
+    """Silences TensorFlow's remarks, unless TF_CPP_MIN_LOG_LEVEL asks for them.
 
     The first of them are written while the library is being loaded, before it looks at its
     settings, so that standard error itself is set aside for that fraction of a second.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    silent = "3"  # nothing is lost: what fails is raised
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", silent) != silent:
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # what fails is raised, not only logged
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

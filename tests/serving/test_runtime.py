@@ -239,7 +239,8 @@ def test_imports_no_tensorflow_and_says_nothing(exports):
 
 
 def test_tensorflow_can_be_imported_afterwards(exports):
-    after = "import tensorflow as tf, tensorflow_text\nprint(int(tf.constant(2) + 3))"
+    # hashlib loads OpenSSL, which must not meet the one inside TensorFlow.
+    after = "import hashlib, ssl, tensorflow as tf, tensorflow_text\nprint(int(tf.constant(2) + 3))"
     run = run_python(PROGRAM.format(path=str(exports[2]), before="", after=after))
     assert run.stdout == "[[b'one', b'two']]\n5\n['tensorflow', 'keras']\n"
 
