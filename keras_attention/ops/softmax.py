@@ -21,8 +21,13 @@ def masked_softmax(scores, mask=None):
     """
     scores = ops.cast(scores, wide_dtype(scores.dtype))
     if mask is None:
-        return ops.softmax(scores, axis=-1)
+        return _softmax(scores)
     # Replaced, not lowered: whatever stood in a masked position, NaN included, is gone.
     lowest = float(np.finfo("float32").min)
-    weights = ops.softmax(ops.where(mask, scores, lowest), axis=-1)
+    weights = _softmax(ops.where(mask, scores, lowest))
     return ops.where(mask, weights, ops.zeros((), dtype=weights.dtype))
+
+
+def _softmax(scores):
+    # A memory of one step is nothing unusual; `ops.softmax` warns that its weight is always 1.
+    return scores * 0 + 1 if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)

@@ -1,0 +1,234 @@
+"""The `keras-attention` command: train, evaluate, export, serve, query, plot."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from keras_attention.run_folder import RunFolder, Settings
+
+# What a user can cause, and mends by reading one line. Anything else is a bug of ours, and shows
+# its traceback.
+USER_ERRORS = (ValueError, OSError)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="keras-attention")
+def cli():
+    """Trains sequence-to-sequence models with attention, exports, serves and queries them."""
+
+
+def main(arguments=None):
+    """Runs the command. Bad input gives one line on standard error and exit status 2."""
+    try:
+        status = cli.main(arguments, prog_name="keras-attention", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        status = exit_.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        status = 130
+    except click.ClickException as error:
+        status = _refuse(error.format_message())
+    except _user_errors() as error:
+        status = _refuse(str(error))
+    sys.exit(status or 0)
+
+
+def _refuse(reason):
+    print("keras-attention: " + " ".join(reason.split()), file=sys.stderr)
+    return 2
+
+
+def _user_errors():
+    from keras_attention_serving.errors import ServingError
+
+    return (*USER_ERRORS, ServingError)
+
+
+def _settings_options(command):
+    """One option for each field of `Settings`."""
+    for field in reversed(dataclasses.fields(Settings)):
+        name = "--" + field.name.replace("_", "-")
+        arguments = {"default": field.default, "show_default": True, "help": field.metadata["help"]}
+        if field.type is bool:
+            name = f"{name}/--no-{name[2:]}"
+        elif field.name == "symbols":
+            arguments |= {"default": "", "callback": lambda c, p, v: tuple(v.split())}
+        else:
+            arguments["type"] = type(field.default)
+        command = click.option(name, **arguments)(command)
+    return command
+
+
+def _text_options(name, help_text):
+    """`--NAME FILE` for two columns, and `--NAME-target FILE` where they are two files."""
+
+    def decorate(command):
+        target = click.option(
+            f"--{name}-target",
+            type=click.Path(path_type=Path),
+            help=f"Target lines, if --{name} has the source lines alone.",
+        )
+        source = click.option(
+            f"--{name}", required=True, type=click.Path(path_type=Path), help=help_text
+        )
+        return source(target(command))
+
+    return decorate
+
+
+def _read(source, target):
+    from keras_attention.text import read_pairs, read_parallel
+
+    return read_pairs(source) if target is None else read_parallel(source, target)
+
+
+_run_option = click.option(
+    "--run", "run", required=True, type=click.Path(path_type=Path), help="Folder of the run."
+)
+_server_option = click.option(
+    "--server", default="localhost:8500", show_default=True, help="HOST:PORT of the server."
+)
+_model_option = click.option("--model", required=True, help="Name of the model on the server.")
+
+
+@cli.command()
+@_text_options("train", "Training lines: source, tab, target; UTF-8, plain or .gz.")
+@_text_options("dev", "Development lines, which choose the best model.")
+@_run_option
+@click.option("--resume", is_flag=True, help="Go on from the best model of the run.")
+@_settings_options
+def train(train, train_target, dev, dev_target, run, resume, **settings):
+    """Trains a model. Ctrl-C keeps the best so far; --resume goes on from it."""
+    from keras_attention import training
+
+    console = Console()
+    folder = RunFolder(run)
+    if resume and not folder.has_model():
+        raise ValueError(f"{run}: Expected a run with a model to go on from. Received: none")
+    if not resume and folder.exists():
+        raise ValueError(f"{run}: Expected a new folder, or --resume. Received: a run")
+    train_pairs, dev_pairs = _read(train, train_target), _read(dev, dev_target)
+    console.print(f"{len(train_pairs)} lines to train on, {len(dev_pairs)} to choose by")
+    try:
+        if resume:
+            training.resume(folder, train_pairs, dev_pairs, console)
+        else:
+            training.train(folder, train_pairs, dev_pairs, Settings(**settings), console)
+    except KeyboardInterrupt:
+        if folder.has_model():
+            console.print(f"Stopped. The best model so far is in {run}; --resume goes on from it.")
+        raise
+    state = folder.state()
+    console.print(f"Best model: epoch {state['epoch']}, loss {state['best']:.4f}, in {run}")
+
+
+@cli.command()
+@_run_option
+@_text_options("test", "Lines to test on; lines with one source are alternatives.")
+@click.option("--output", type=click.Path(path_type=Path), help="Also write source, tab, answer.")
+def evaluate(run, test, test_target, output):
+    """Prints how many answers are right, and the character error rate."""
+    from keras_attention import evaluation
+
+    folder = RunFolder(run)
+    model, tokenizers = folder.load_model(), folder.tokenizers()
+    references = evaluation.targets_by_source(_read(test, test_target))
+    sources = list(references)
+    answers = evaluation.answer_all(model, tokenizers, sources, folder.settings().max_length)
+    if output:
+        lines = [f"{s}\t{a}\n" for s, a in zip(sources, answers, strict=True)]
+        output.write_text("".join(lines), "utf-8")
+    result = evaluation.quality(answers, references.values())
+    click.echo(
+        f"exact match {100 * result.exact_match:.2f} %  "
+        f"character error rate {100 * result.error_rate:.2f} %  sources {result.count}"
+    )
+
+
+@cli.command()
+@_run_option
+@click.option("--to", required=True, type=click.Path(path_type=Path), help="saved_models/NAME")
+@click.option("--version", type=int, help="Version; by default the next.")
+@click.option("--warmup", multiple=True, help="A text to warm up the server with; repeatable.")
+def export(run, to, version, warmup):
+    """Writes the best model of a run as a SavedModel."""
+    from keras_attention.export import export as export_model
+
+    folder = RunFolder(run)
+    source, target = folder.tokenizers()
+    path = export_model(
+        folder.load_model(),
+        to,
+        source_tokenizer=source,
+        target_tokenizer=target,
+        max_length=folder.settings().max_length,
+        version=version,
+        warmup=warmup,
+    )
+    click.echo(path)
+
+
+@cli.command()
+@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--port", default=8500, show_default=True, help="0 picks a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+def serve(models, port, host):
+    """Serves MODELS, folders like saved_models/NAME, over gRPC until Ctrl-C."""
+    from keras_attention_serving.server import Server
+
+    with Server({path.resolve().name: path for path in models}, port=port, host=host) as server:
+        for name, version in server.available():
+            click.echo(f"Serving {name} version {version} on {host}:{server.port}")
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            click.echo("Stopping: calls under way may finish.")
+
+
+@cli.command()
+@_server_option
+@_model_option
+@click.option("--signature", default="serving_default", show_default=True)
+@click.argument("texts", nargs=-1, required=True)
+def query(server, model, signature, texts):
+    """Asks a served model TEXTS and prints question, answer, score and latency."""
+    import time
+
+    from keras_attention_serving import Client
+
+    table = Table("question", "answer", "score", "latency")
+    with Client(server) as client:
+        for text in texts:
+            start = time.perf_counter()
+            answer = client.predict(model, {"text": [text]}, signature=signature)
+            milliseconds = 1000 * (time.perf_counter() - start)
+            table.add_row(
+                text,
+                answer["text"][0].decode("utf-8"),
+                f"{answer['score'][0]:.3f}",
+                f"{milliseconds:.1f} ms",
+            )
+    Console().print(table)
+
+
+@cli.command()
+@_server_option
+@_model_option
+@click.argument("text")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="The PNG to write.")
+def plot(server, model, text, output):
+    """Asks a served model TEXT and draws what the answer attended to."""
+    from keras_attention.plotting import save_alignment
+    from keras_attention_serving import Client
+
+    with Client(server) as client:
+        answer = client.predict(model, {"text": [text]})
+    save_alignment(output, answer, title=answer["text"][0].decode("utf-8"))
+    click.echo(output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""How often answers are right."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attention import progress
+from keras_attention.signatures import TextSignatures
+
+
+class Quality(NamedTuple):
+    """Figures over the distinct sources of a set.
+
+    Attributes:
+        exact_match: share of the answers equal to a target of their source.
+        error_rate: insertions, deletions and substitutions of characters to the nearest target,
+            divided by its length; summed over all before dividing.
+        count: number of distinct sources.
+    """
+
+    exact_match: float
+    error_rate: float
+    count: int
+
+
+def answer_all(model, tokenizers, texts, max_length, batch_size=256, console=None):
+    """The greedy answers to `texts`, in their order, with a progress bar.
+
+    Runs the graph that `export` exports, on batches of texts of about one length.
+    """
+    signatures = TextSignatures(model, *tokenizers, max_length)
+    answer = tf.function(signatures.answer, input_signature=[tf.TensorSpec((None,), tf.string)])
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    answers = [""] * len(texts)
+    with progress.bar("texts", console) as bar:
+        task = bar.add_task("answering", total=len(texts), rate=0.0)
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            found = answer(tf.constant([texts[i] for i in rows]))["text"].numpy()
+            for row, text in zip(rows, found, strict=True):
+                answers[row] = text.decode("utf-8")
+            progress.advance(bar, task, len(rows))
+    return answers
+
+
+def targets_by_source(pairs):
+    """`{source: [targets]}`: lines with one source are alternatives, each of them right."""
+    targets = {}
+    for source, target in pairs:
+        targets.setdefault(source, []).append(target)
+    return targets
+
+
+def quality(answers, references):
+    """Compares answers with the right ones.
+
+    Args:
+        answers: list of texts.
+        references: for each a list of right texts, one at least.
+    """
+    right = errors = length = 0
+    for answer, targets in zip(answers, references, strict=True):
+        right += answer in targets
+        distances = [(edit_distance(answer, target), len(target)) for target in targets]
+        nearest, size = min(distances)
+        errors, length = errors + nearest, length + size
+    return Quality(right / len(answers), errors / max(length, 1), len(answers))
+
+
+def edit_distance(a, b):
+    """Fewest insertions, deletions and substitutions that turn sequence `a` into `b`."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, start=1):
+        above_left, row[0] = row[0], i
+        for j, y in enumerate(b, start=1):
+            above_left, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above_left + (x != y))
+    return row[-1]

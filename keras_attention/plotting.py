@@ -1,0 +1,82 @@
+"""Alignments as heat maps."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def plot_alignment(alignment, source_pieces, target_pieces, title=None):
+    """Draws what each target piece attended to.
+
+    Args:
+        alignment: float array `(Tt, Ts)`, the attention weights.
+        source_pieces: Ts strings, the columns.
+        target_pieces: Tt strings, the rows.
+        title: text above the picture.
+
+    Returns:
+        A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
+
+    Raises:
+        ValueError: the alignment has another shape than the pieces ask for.
+    """
+    alignment = np.asarray(alignment, dtype="float64")
+    expected = (len(target_pieces), len(source_pieces))
+    if alignment.shape != expected or 0 in expected:
+        raise ValueError(
+            "Expected an alignment of (target pieces, source pieces), one each at least: "
+            f"{expected}. Received: alignment.shape={alignment.shape}"
+        )
+    rows, columns = alignment.shape
+    # A figure of its own, not pyplot's: nothing global, no display needed.
+    figure = Figure(figsize=(max(3.2, 0.32 * columns + 1.6), max(2.2, 0.32 * rows + 1.4)))
+    axes = figure.add_subplot()
+    image = axes.imshow(alignment, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(columns), [_visible(p) for p in source_pieces])
+    axes.set_yticks(range(rows), [_visible(p) for p in target_pieces])
+    longest = max(len(p) for p in source_pieces)
+    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+    if longest > 2:
+        for label in axes.get_xticklabels():
+            label.set_rotation(60)
+            label.set_horizontalalignment("left")
+            label.set_rotation_mode("anchor")
+    axes.set_xticks(np.arange(0.5, columns - 1), minor=True)
+    axes.set_yticks(np.arange(0.5, rows - 1), minor=True)
+    axes.grid(which="minor", color="white", linewidth=0.5)
+    axes.tick_params(which="minor", length=0, top=False, bottom=False, left=False)
+    axes.set_ylabel("answer")
+    if title:
+        axes.set_title(title, fontsize=10)
+    figure.colorbar(image, ax=axes, label="attention weight", fraction=0.04, pad=0.02)
+    figure.set_layout_engine("tight")
+    return figure
+
+
+def save_alignment(path, answer, index=0, title=None):
+    """Writes the heat map of one answer of a text signature as PNG (or what `path` ends in).
+
+    Args:
+        path: the file; its folder is made if needed.
+        answer: the outputs of `serving_default`: `alignment`, `source_pieces`, `target_pieces`.
+        index: which example of the batch.
+        title: text above the picture.
+    """
+    source = _text(answer["source_pieces"][index])
+    target = _text(answer["target_pieces"][index])
+    alignment = np.asarray(answer["alignment"])[index, : len(target), : len(source)]
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plot_alignment(alignment, source, target, title).savefig(path, dpi=150)
+
+
+def _text(pieces):
+    """The pieces without padding, which is empty."""
+    decoded = [p.decode("utf-8", "replace") if isinstance(p, bytes) else str(p) for p in pieces]
+    return [piece for piece in decoded if piece]
+
+
+def _visible(piece):
+    """SentencePiece's mark for a blank, as an open box, which every font has."""
+    return piece.replace("\u2581", "\u2423" if piece == "\u2581" else "")

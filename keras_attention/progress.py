@@ -1,0 +1,69 @@
+"""Progress of long work: a bar, a rate, the time that remains."""
+
+import keras
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+def bar(unit, console=None):
+    """A `rich` progress bar that counts `unit`s and shows their rate and the remaining time."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.0f} " + unit + "/s"),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console or Console(),
+    )
+
+
+def advance(progress, task, steps=1):
+    """Counts `steps` more and brings the rate up to date."""
+    progress.update(task, advance=steps, rate=progress.tasks[task].speed or 0.0)
+
+
+class TrainingProgress(keras.callbacks.Callback):
+    """Shows a bar over all steps of `fit`, and a line of figures after each epoch.
+
+    Args:
+        steps: steps in an epoch.
+        initial_epoch: epochs done before.
+        console: a `rich` console.
+    """
+
+    def __init__(self, steps, initial_epoch=0, console=None):
+        super().__init__()
+        self.steps = steps
+        self.initial_epoch = initial_epoch
+        self.bar = bar("steps", console)
+        self.task = None
+
+    def on_train_begin(self, logs=None):
+        self.task = self.bar.add_task(
+            "training",
+            total=self.steps * self.params["epochs"],
+            completed=self.steps * self.initial_epoch,
+            rate=0.0,
+        )
+        self.bar.start()
+
+    def on_train_batch_end(self, batch, logs=None):
+        advance(self.bar, self.task)
+
+    def on_epoch_end(self, epoch, logs=None):
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+        self.bar.console.print(f"epoch {epoch + 1}/{self.params['epochs']}  {figures}")
+
+    def close(self):
+        """Takes the bar off the screen, however training ended."""
+        self.bar.stop()

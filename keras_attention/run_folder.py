@@ -1,0 +1,113 @@
+"""The folder of one training run: settings, vocabularies, best model, state of training."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import keras
+
+from keras_attention.text import Tokenizer
+
+
+def _setting(default, help):
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a model is built and trained; each field is an option of `keras-attention train`."""
+
+    attention: str = _setting("bahdanau", "Kind of attention, or none.")
+    query: str = _setting("previous", "State that asks: previous (Bahdanau) or current (Luong).")
+    attention_units: int = _setting(0, "Inner size of the score; 0 for as many as --units.")
+    cell: str = _setting("gru", "gru or lstm.")
+    units: int = _setting(128, "State of one layer and direction.")
+    embedding_dim: int = _setting(0, "Size of the embeddings; 0 for as many as --units.")
+    layers: int = _setting(1, "Recurrent layers in encoder and decoder each.")
+    bidirectional: bool = _setting(True, "Whether the encoder reads in both directions.")
+    dropout: float = _setting(0.0, "Fraction dropped in training.")
+    tie_embeddings: bool = _setting(False, "Whether target embeddings are output weights, too.")
+    source_tokens: str = _setting("unigram", "char, word, unigram or bpe.")
+    target_tokens: str = _setting("unigram", "char, word, unigram or bpe.")
+    source_vocabulary: int = _setting(4000, "Most source tokens.")
+    target_vocabulary: int = _setting(4000, "Most target tokens.")
+    normalization: str = _setting("nfkc", "nfkc, nfkc_cf (folds the case of sources) or identity.")
+    symbols: tuple[str, ...] = _setting(
+        (), "Source strings that are one token each, blanks between."
+    )
+    batch_size: int = _setting(128, "Pairs in a batch.")
+    epochs: int = _setting(10, "Passes over the training lines.")
+    learning_rate: float = _setting(2e-3, "Adam's, at first; it falls to 0 by a cosine.")
+    label_smoothing: float = _setting(0.0, "Probability spread over all tokens.")
+    max_length: int = _setting(0, "Most tokens of an answer; 0 for 1.5 times the longest seen.")
+    seed: int = _setting(1, "Of weights, batches and dropout.")
+
+
+class RunFolder:
+    """Reads and writes the files of a run. Every file is replaced in one step.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.model_path = self.path / "model.keras"
+
+    def exists(self):
+        return (self.path / "settings.json").is_file()
+
+    def has_model(self):
+        return self.model_path.is_file()
+
+    def start(self, settings, source_tokenizer, target_tokenizer):
+        """Makes the folder, with everything but a model."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        source_tokenizer.save(self.path / "source.model")
+        target_tokenizer.save(self.path / "target.model")
+        self._write_json("state.json", {"epoch": 0, "best": None})
+        self._write_json("settings.json", dataclasses.asdict(settings))
+
+    def settings(self):
+        values = self._read_json("settings.json")
+        return Settings(**{**values, "symbols": tuple(values["symbols"])})
+
+    def tokenizers(self):
+        """Source and target tokenizer."""
+        names = ("source.model", "target.model")
+        return tuple(Tokenizer.load(self._existing(name)) for name in names)
+
+    def load_model(self):
+        """The best model so far, with its optimizer."""
+        return keras.saving.load_model(self._existing("model.keras"))
+
+    def save_model(self, model, epoch, best):
+        """Makes `model` the best so far.
+
+        Args:
+            epoch: epochs done.
+            best: its figure, the loss on the development set; None if not measured.
+        """
+        unfinished = self.path / ".unfinished.keras"
+        model.save(unfinished)
+        os.replace(unfinished, self.model_path)
+        self._write_json("state.json", {"epoch": epoch, "best": best})
+
+    def state(self):
+        """`{"epoch": epochs done by the best model, "best": its loss on the development set}`."""
+        return self._read_json("state.json")
+
+    def _existing(self, name):
+        path = self.path / name
+        if not path.is_file():
+            raise FileNotFoundError(f"{self.path}: Expected a training run. Received: no {name}")
+        return path
+
+    def _read_json(self, name):
+        return json.loads(self._existing(name).read_text("utf-8"))
+
+    def _write_json(self, name, value):
+        unfinished = self.path / f".unfinished.{name}"
+        unfinished.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        os.replace(unfinished, self.path / name)

@@ -1,0 +1,169 @@
+"""Trains a text-to-text model and keeps the best of it."""
+
+import dataclasses
+import random
+
+import keras
+
+from keras_attention.layers import (
+    BahdanauAttention,
+    LuongAttention,
+    MultiHeadCrossAttention,
+    TimeDistributedScorer,
+)
+from keras_attention.losses import SequenceCrossentropy
+from keras_attention.metrics import SequenceAccuracy, TokenAccuracy
+from keras_attention.models import RNNSeq2Seq
+from keras_attention.progress import TrainingProgress
+from keras_attention.text import Batches, Tokenizer
+
+ATTENTIONS = {
+    "bahdanau": lambda units: BahdanauAttention(units),
+    "bahdanau-normalized": lambda units: BahdanauAttention(units, normalize=True),
+    "luong-dot": lambda units: LuongAttention("dot"),
+    "luong-general": lambda units: LuongAttention("general"),
+    "luong-concat": lambda units: LuongAttention("concat", units=units),
+    "scorer": lambda units: TimeDistributedScorer(
+        keras.Sequential([keras.layers.Dense(units, "tanh"), keras.layers.Dense(1)])
+    ),
+    "multi-head": lambda units: MultiHeadCrossAttention(4, max(1, units // 4)),
+    "none": lambda units: None,
+}
+LONGEST = 1.5  # answers may be this much longer than the longest target seen in training
+
+
+def train(folder, train_pairs, dev_pairs, settings, console=None):
+    """Trains from the beginning and keeps the model with the lowest loss on `dev_pairs`.
+
+    Args:
+        folder: a `RunFolder` without a run in it.
+        train_pairs: list of (source, target) texts.
+        dev_pairs: the same, for choosing the model.
+        settings: `Settings`.
+        console: a `rich` console for the progress.
+
+    Returns:
+        The history of `fit`.
+
+    Raises:
+        ValueError: settings that do not fit each other or the texts.
+        KeyboardInterrupt: after the best model so far has been kept.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    source_tokenizer, target_tokenizer = train_tokenizers(train_pairs, settings)
+    if not settings.max_length:
+        longest = max(len(x) for x in target_tokenizer.tokenize_all([t for _, t in train_pairs]))
+        settings = dataclasses.replace(settings, max_length=int(longest * LONGEST) + 1)
+    model = build_model(
+        settings, source_tokenizer.vocabulary_size, target_tokenizer.vocabulary_size
+    )
+    steps = -(-len(train_pairs) // settings.batch_size) * settings.epochs
+    model.compile(
+        keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps), clipnorm=1.0
+        ),
+        loss=SequenceCrossentropy(settings.label_smoothing),
+        metrics=[TokenAccuracy(), SequenceAccuracy()],
+    )
+    folder.start(settings, source_tokenizer, target_tokenizer)
+    return _fit(folder, model, train_pairs, dev_pairs, settings, console)
+
+
+def resume(folder, train_pairs, dev_pairs, console=None):
+    """Goes on from the best model of a run, with the settings and vocabularies of that run."""
+    return _fit(folder, folder.load_model(), train_pairs, dev_pairs, folder.settings(), console)
+
+
+def train_tokenizers(pairs, settings):
+    """Source and target tokenizer for the texts of `pairs`."""
+    source = Tokenizer.train(
+        (source for source, _ in _sample(pairs, settings.seed)),
+        settings.source_tokens,
+        settings.source_vocabulary,
+        settings.normalization,
+        settings.symbols,
+    )
+    # Targets keep their case: it is part of the answer.
+    target = Tokenizer.train(
+        (target for _, target in _sample(pairs, settings.seed)),
+        settings.target_tokens,
+        settings.target_vocabulary,
+        settings.normalization.removesuffix("_cf"),
+    )
+    return source, target
+
+
+def build_model(settings, source_vocabulary_size, target_vocabulary_size):
+    """An `RNNSeq2Seq` as the settings say."""
+    if settings.attention not in ATTENTIONS:
+        raise ValueError(
+            f"Expected attention to be one of {tuple(ATTENTIONS)}. "
+            f"Received: attention={settings.attention!r}"
+        )
+    return RNNSeq2Seq(
+        source_vocabulary_size,
+        target_vocabulary_size,
+        units=settings.units,
+        attention=ATTENTIONS[settings.attention](settings.attention_units or settings.units),
+        query=settings.query,
+        embedding_dim=settings.embedding_dim or None,
+        num_layers=settings.layers,
+        cell=settings.cell,
+        bidirectional=settings.bidirectional,
+        dropout=settings.dropout,
+        tie_embeddings=settings.tie_embeddings,
+    )
+
+
+def _sample(pairs, seed, most=200_000):
+    """A vocabulary does not get better with more lines than this, only slower to make."""
+    return pairs if len(pairs) <= most else random.Random(seed).sample(pairs, most)
+
+
+def _fit(folder, model, train_pairs, dev_pairs, settings, console):
+    tokenizers = folder.tokenizers()
+    train_batches = _batches(train_pairs, tokenizers, settings.batch_size, settings.seed)
+    dev_batches = _batches(dev_pairs, tokenizers, settings.batch_size, None)
+    done = folder.state()["epoch"]
+    train_batches.epoch = done
+    progress = TrainingProgress(len(train_batches), done, console)
+    keeper = _KeepBest(folder)
+    try:
+        return model.fit(
+            train_batches.dataset(),
+            validation_data=dev_batches.dataset(),
+            epochs=settings.epochs,
+            initial_epoch=done,
+            callbacks=[keeper, progress],
+            shuffle=False,  # the batches shuffle themselves
+            verbose=0,
+        )
+    except KeyboardInterrupt:
+        if not folder.has_model():
+            folder.save_model(model, keeper.epoch, None)
+        raise
+    finally:
+        progress.close()
+
+
+def _batches(pairs, tokenizers, batch_size, seed):
+    columns = zip(*pairs, strict=True)
+    ids = [t.tokenize_all(list(c)) for t, c in zip(tokenizers, columns, strict=True)]
+    return Batches(*ids, batch_size, seed)
+
+
+class _KeepBest(keras.callbacks.Callback):
+    """Keeps the model with the lowest loss on the development set, and how far it had come."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+        self.epoch = folder.state()["epoch"]
+        self.best = folder.state()["best"]
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epoch = epoch + 1
+        loss = logs["val_loss"]
+        if self.best is None or loss < self.best:
+            self.best = loss
+            self.folder.save_model(self.model, self.epoch, loss)
