@@ -1,0 +1,179 @@
+"""The table of layers: one row per variant. Each property is proven for every row.
+
+A new variant is one more row. Sizes are distinct primes, so that a swapped axis cannot pass.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+import keras_attention as ka
+
+B, TQ, TV = 2, 3, 5
+DQ, DV, DK = 7, 11, 13
+UNITS, HEADS, KEY_DIM, VALUE_DIM, OUTPUT_DIM = 17, 19, 23, 29, 31
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One variant of one layer and what to call it with.
+
+    Args:
+        name: what tests print.
+        layer_class: the class.
+        arguments: function that returns the constructor's arguments, afresh.
+        sizes: feature size of each input, by name of the call argument.
+        output_dim: feature size of the output.
+        heads: number of heads, None if the weights have no such axis.
+    """
+
+    name: str
+    layer_class: type
+    arguments: callable
+    sizes: dict
+    output_dim: int
+    heads: int | None = None
+
+    @property
+    def is_cross(self):
+        """Whether it attends from one sequence to another: the only kind with two lengths."""
+        return "value" in self.sizes
+
+    @property
+    def is_pooling(self):
+        return self.layer_class is ka.TimeDistributedScorer and not self.is_cross
+
+    @property
+    def has_output_bias(self):
+        """Whether an output with nothing attended to is a bias instead of 0."""
+        return self.heads is not None and self.arguments().get("use_bias", True)
+
+    @property
+    def mask_names(self):
+        """The arguments for padding masks of (query, values); one for both if there is only one."""
+        return ("query_mask", "value_mask") if self.is_cross else ("mask", "mask")
+
+    def layer(self, **kwargs):
+        keras.utils.set_random_seed(37)
+        return self.layer_class(**{**self.arguments(), **kwargs})
+
+    def lengths(self, query_length=TQ, value_length=TV):
+        return {n: query_length if n == "query" else value_length for n in self.sizes}
+
+    def inputs(self, batch=B, query_length=TQ, value_length=TV, scale=1.0, seed=0, dtype="float32"):
+        """Random inputs by name. A layer of one sequence gets `query_length` steps."""
+        generator = np.random.default_rng(seed)
+        lengths = self.lengths(query_length, value_length)
+        return {
+            name: (scale * generator.standard_normal((batch, lengths[name], size))).astype(dtype)
+            for name, size in self.sizes.items()
+        }
+
+    def symbolic_inputs(self, **kwargs):
+        return {n: keras.Input((None, d), name=n, **kwargs) for n, d in self.sizes.items()}
+
+    def built_layer(self, **kwargs):
+        """A layer whose weights are all random: zeros would hide what multiplies them."""
+        layer = self.layer(**kwargs)
+        layer(**self.inputs())
+        generator = np.random.default_rng(41)
+        for weight in layer.trainable_weights:
+            noise = generator.standard_normal(weight.shape)
+            weight.assign(np.asarray(weight) + 0.1 * noise.astype(weight.dtype))
+        return layer
+
+    def output_shape(self, batch=B, query_length=TQ, value_length=TV):
+        if self.is_pooling:
+            return (batch, self.output_dim)
+        return (batch, query_length, self.output_dim)
+
+    def weights_shape(self, batch=B, query_length=TQ, value_length=TV):
+        value_length = value_length if self.is_cross else query_length
+        if self.is_pooling:
+            return (batch, value_length)
+        heads = () if self.heads is None else (self.heads,)
+        return (batch, *heads, query_length, value_length)
+
+
+def _scorer():
+    return keras.Sequential([keras.layers.Dense(UNITS, "tanh"), keras.layers.Dense(1)])
+
+
+def _cross(name, layer_class, arguments, query=DQ, value=DV, key=None, output_dim=DV, heads=None):
+    sizes = {"query": query, "value": value} | ({} if key is None else {"key": key})
+    return Case(name, layer_class, arguments, sizes, output_dim, heads)
+
+
+_INITIALIZER = {"kernel_initializer": "he_normal"}
+
+CASES = [
+    _cross("bahdanau", ka.BahdanauAttention, lambda: {"units": UNITS, **_INITIALIZER}),
+    _cross(
+        "bahdanau_normalized",
+        ka.BahdanauAttention,
+        lambda: {"units": UNITS, "normalize": True},
+        key=DK,
+    ),
+    _cross("luong_dot", ka.LuongAttention, lambda: {"score": "dot"}, key=DQ),
+    _cross("luong_general", ka.LuongAttention, lambda: {"score": "general", **_INITIALIZER}),
+    _cross(
+        "luong_general_scaled",
+        ka.LuongAttention,
+        lambda: {"score": "general", "scale": True},
+        key=DK,
+    ),
+    _cross("luong_concat", ka.LuongAttention, lambda: {"score": "concat", "units": UNITS}),
+    _cross("luong_location", ka.LuongAttention, lambda: {"score": "location", "max_length": 13}),
+    _cross("scorer", ka.TimeDistributedScorer, lambda: {"scorer": _scorer()}),
+    Case(
+        "scorer_pooling", ka.TimeDistributedScorer, lambda: {"scorer": _scorer()}, {"query": DQ}, DQ
+    ),
+    Case(
+        "multi_head_self",
+        ka.MultiHeadSelfAttention,
+        lambda: {"num_heads": HEADS, "key_dim": KEY_DIM},
+        {"query": DQ},
+        DQ,
+        HEADS,
+    ),
+    Case(
+        "multi_head_self_sizes",
+        ka.MultiHeadSelfAttention,
+        lambda: {
+            "num_heads": HEADS,
+            "key_dim": KEY_DIM,
+            "value_dim": VALUE_DIM,
+            "output_dim": OUTPUT_DIM,
+            "use_bias": False,
+            **_INITIALIZER,
+        },
+        {"query": DQ},
+        OUTPUT_DIM,
+        HEADS,
+    ),
+    _cross(
+        "multi_head_cross",
+        ka.MultiHeadCrossAttention,
+        lambda: {"num_heads": HEADS, "key_dim": KEY_DIM},
+        output_dim=DQ,
+        heads=HEADS,
+    ),
+    _cross(
+        "multi_head_cross_sizes",
+        ka.MultiHeadCrossAttention,
+        lambda: {
+            "num_heads": HEADS,
+            "key_dim": KEY_DIM,
+            "value_dim": VALUE_DIM,
+            "output_dim": OUTPUT_DIM,
+            "use_bias": False,
+            **_INITIALIZER,
+        },
+        key=DK,
+        output_dim=OUTPUT_DIM,
+        heads=HEADS,
+    ),
+]
+CROSS_CASES = [case for case in CASES if case.is_cross]
+SEQUENCE_CASES = [case for case in CASES if not case.is_pooling]

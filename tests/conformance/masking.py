@@ -1,0 +1,55 @@
+"""What the properties about masks share: masks of every kind and what they must do to weights."""
+
+import numpy as np
+
+from tests.conformance.cases import TQ, TV, B
+from tests.gradients import as_float64
+
+NAN = float("nan")
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def call(layer, inputs, **kwargs):
+    outputs = layer(**inputs, return_attention_scores=True, **kwargs)
+    return [as_float64(output) for output in outputs]
+
+
+def steps_of_values(case):
+    return TV if case.is_cross else TQ
+
+
+def value_mask(case, hidden=2):
+    """The last `hidden` steps of the first sequence, and the very last of the second."""
+    mask = np.ones((B, steps_of_values(case)), bool)
+    mask[0, -hidden:] = False
+    mask[1, -1] = False
+    return mask
+
+
+def mask_by_name(case, mask):
+    """A mask of the values as the one argument for it."""
+    return {case.mask_names[1]: mask}
+
+
+def fill(case, inputs, mask, content):
+    """The inputs with `content` where the mask of the values is False."""
+    filled = {name: x.copy() for name, x in inputs.items()}
+    for name in filled:
+        if name != "query" or not case.is_cross:
+            filled[name][~mask] = content
+    return filled
+
+
+def renormalized(weights, mask):
+    """What weights without a mask become under one: a softmax over fewer terms."""
+    kept = weights * mask
+    total = kept.sum(-1, keepdims=True)
+    return np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
+
+
+def over_weights(case, mask):
+    """A mask `(B, Tq, Tv)` or `(B, Tv)` with the rank of the weights."""
+    if case.is_pooling:
+        return mask
+    mask = mask[:, None] if mask.ndim == 2 else mask
+    return mask if case.heads is None else mask[:, None]

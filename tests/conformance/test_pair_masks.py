@@ -1,0 +1,89 @@
+"""Masks over pairs of query and value: given, causal, and combined with padding."""
+
+import numpy as np
+import pytest
+
+from tests.conformance.cases import HEADS, SEQUENCE_CASES, TQ, TV, B
+from tests.conformance.masking import (
+    CLOSE,
+    NAN,
+    call,
+    over_weights,
+    renormalized,
+    steps_of_values,
+    value_mask,
+)
+
+sequences = pytest.mark.parametrize("case", SEQUENCE_CASES, ids=lambda case: case.name)
+
+
+def some_attention_mask(case, *leading):
+    mask = np.random.default_rng(3).random((*leading, TQ, steps_of_values(case))) < 0.6
+    mask[..., 0] = True
+    return mask
+
+
+@sequences
+@pytest.mark.parametrize("leading", [(), (B,)])
+def test_attention_mask(case, leading):
+    layer, inputs, mask = case.built_layer(), case.inputs(), some_attention_mask(case, *leading)
+    _, weights = call(layer, inputs, attention_mask=mask)
+    _, without = call(layer, inputs)
+    mask = over_weights(case, np.broadcast_to(mask, (B, *mask.shape[-2:])))
+    np.testing.assert_allclose(weights, renormalized(without, mask), **CLOSE)
+
+
+@pytest.mark.parametrize("case", [c for c in SEQUENCE_CASES if c.heads], ids=lambda c: c.name)
+def test_attention_mask_of_each_head_with_a_padding_mask(case):
+    layer, inputs = case.built_layer(), case.inputs()
+    by_head, padding = some_attention_mask(case, B, HEADS), value_mask(case)
+    _, weights = call(layer, inputs, attention_mask=by_head, value_mask=padding)
+    _, without = call(layer, inputs)
+    mask = by_head & padding[:, None, None]
+    np.testing.assert_allclose(weights, renormalized(without, mask), **CLOSE)
+
+
+@pytest.mark.parametrize("case", [c for c in SEQUENCE_CASES if not c.heads], ids=lambda c: c.name)
+def test_attention_mask_of_heads_without_heads(case):
+    with pytest.raises(ValueError, match="Received: masks that combine to"):
+        case.built_layer()(**case.inputs(), attention_mask=np.ones((B, B, TQ, TV), bool))
+
+
+@sequences
+@pytest.mark.parametrize("lengths", [(3, 5), (5, 3), (1, 5), (3, 3), (3, 1)])
+def test_causal_mask_is_aligned_to_the_end(case, lengths):
+    query_length, value_length = lengths if case.is_cross else (lengths[0], lengths[0])
+    layer, inputs = case.built_layer(), case.inputs(B, query_length, value_length)
+    output, weights = call(layer, inputs, use_causal_mask=True)
+    _, without = call(layer, inputs)
+    seen = np.tri(query_length, value_length, value_length - query_length, dtype=bool)
+    np.testing.assert_allclose(weights, renormalized(without, seen), **CLOSE)
+    if not case.has_output_bias:
+        assert (output[:, ~seen.any(1)] == 0).all()
+
+
+@sequences
+def test_all_kinds_of_masks_are_combined(case):
+    layer, inputs = case.built_layer(), case.inputs()
+    padding, pairs = value_mask(case), some_attention_mask(case, B)
+    _, weights = call(layer, inputs, value_mask=padding, attention_mask=pairs, use_causal_mask=True)
+    _, without = call(layer, inputs)
+    length = steps_of_values(case)
+    mask = padding[:, None] & pairs & np.tri(TQ, length, length - TQ, dtype=bool)
+    np.testing.assert_allclose(weights, renormalized(without, over_weights(case, mask)), **CLOSE)
+
+
+@sequences
+@pytest.mark.parametrize("content", [NAN, float("inf")])
+def test_what_only_later_queries_see_reaches_no_earlier_one(case, content):
+    layer, inputs = case.built_layer(), case.inputs()
+    last = {"query": TQ - 1, "value": TV - 1, "key": TV - 1}
+    spoilt = {name: x.copy() for name, x in inputs.items()}
+    for name in spoilt:
+        if name != "query" or not case.is_cross:
+            spoilt[name][:, last[name]] = content
+    expected = call(layer, inputs, use_causal_mask=True)
+    found = call(layer, spoilt, use_causal_mask=True)
+    np.testing.assert_allclose(found[0][:, :-1], expected[0][:, :-1], **CLOSE)
+    np.testing.assert_allclose(found[1][..., :-1, :], expected[1][..., :-1, :], **CLOSE)
+    assert not np.isfinite(found[0][:, -1]).any()
