@@ -1,0 +1,52 @@
+# Everything a fresh machine needs is Python 3.11 or newer, make and a package index.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help demo test check test-backends test-torch clean
+
+help:
+	@echo "make demo           train, export, serve and ask the date normaliser"
+	@echo "make test           style, types and all tests"
+	@echo "make test-backends  the tests of ops, layers, decoding and models on JAX"
+	@echo "make test-torch     the same on PyTorch (installs torch: several GB where only CUDA builds are to be had)"
+	@echo "make clean          remove the environment and what the demo wrote"
+
+demo: $(VENV)/demo
+	PYTHONPATH=examples $(BIN)/python -m date_normalizer
+
+test: check test-backends
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+PORTABLE = tests/ops tests/layers tests/decoding tests/models tests/conformance tests/test_losses.py tests/test_metrics.py
+
+test-backends: $(VENV)/dev
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PORTABLE)
+
+test-torch: $(VENV)/dev
+	$(BIN)/pip install -q -e ".[torch]"
+	KERAS_BACKEND=torch $(BIN)/python -m pytest $(PORTABLE)
+
+# One stamp for each set of extras; installed anew when the dependencies change.
+$(VENV)/demo: setup.cfg | $(VENV)/ready
+	$(BIN)/pip install -q -e ".[tensorflow,demo]"
+	@touch $@
+
+$(VENV)/dev: setup.cfg | $(VENV)/ready
+	$(BIN)/pip install -q -e ".[all]"
+	@touch $@ $(VENV)/demo
+
+$(VENV)/ready:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Expected Python 3.11 or newer. Received: $$($(PYTHON) --version). Set PYTHON=..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) runs saved_models/*/ build dist *.egg-info
