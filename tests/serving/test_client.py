@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
@@ -13,7 +14,15 @@ import pytest
 import trustme
 
 import keras_attention_serving
-from keras_attention_serving import AsyncClient, Client, TensorSpec, VersionStatus, errors, tls
+from keras_attention_serving import (
+    AsyncClient,
+    Client,
+    TensorSpec,
+    VersionStatus,
+    errors,
+    tls,
+    wire,
+)
 from keras_attention_serving.server import Server
 
 X = np.array([[1, 2, 3], [5, 7, 11]], np.float32)
@@ -165,8 +174,7 @@ def test_nobody_there(client_class):
                 call("model")
 
 
-@pytest.mark.parametrize("patience", [{"wait_for_ready": True}, {"attempts": 5}], ids=str)
-def test_a_server_that_comes_late(client_class, base_path, patience):
+def test_waits_for_a_server_that_comes_late(client_class, base_path):
     with Server({"model": base_path}, port=0, host="127.0.0.1") as server:
         port = server.port  # free again, and nobody else's for the moment
     late = []
@@ -174,10 +182,49 @@ def test_a_server_that_comes_late(client_class, base_path, patience):
         0.2, lambda: late.append(Server({"model": base_path}, port=port, host="127.0.0.1"))
     )
     timer.start()
-    with client_class(f"127.0.0.1:{port}", timeout=30, **patience) as client:
+    with client_class(f"127.0.0.1:{port}", timeout=30, wait_for_ready=True) as client:
         assert client.predict("model", {"x": X})["y"].tolist() == TWICE
     timer.join()
     late[0].stop()
+
+
+@pytest.fixture
+def moody():
+    """A gRPC server that answers the first two calls with UNAVAILABLE; counts them all."""
+    calls = []
+
+    def predict(request, context):
+        calls.append(request.model_spec.name)
+        if len(calls) < 3:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        return wire.PredictResponse()
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        predict, wire.PredictRequest.FromString, wire.PredictResponse.SerializeToString
+    )
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(wire.PREDICTION_SERVICE, {"Predict": handler}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}", calls
+    server.stop(None).wait()
+
+
+def test_tries_again_while_nobody_answers(client_class, moody):
+    address, calls = moody
+    with client_class(address, timeout=30) as client:
+        assert client.predict("model", {}) == {}
+    assert calls == ["model"] * 3
+
+
+def test_tries_once_if_told_so(client_class, moody):
+    address, calls = moody
+    with client_class(address, timeout=30, attempts=1) as client:
+        with pytest.raises(errors.Unavailable, match=f"^No answer from {address}: not now$"):
+            client.predict("model", {})
+    assert calls == ["model"]
 
 
 def test_gzip(client_class, address):
