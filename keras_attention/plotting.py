@@ -37,7 +37,7 @@ def plot_alignment(alignment, source_pieces, target_pieces, title=None):
     axes.set_yticks(range(rows), [_visible(p) for p in target_pieces])
     longest = max(len(p) for p in source_pieces)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
-    if longest > 2:
+    if longest > 4:
         for label in axes.get_xticklabels():
             label.set_rotation(60)
             label.set_horizontalalignment("left")
