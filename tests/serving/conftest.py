@@ -3,12 +3,14 @@
 Made with TensorFlow alone: the server knows nothing of the library that exported a model.
 """
 
+import datetime
 import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text as tf_text
+import trustme
 
 from keras_attention_serving import tensors
 from keras_attention_serving.runtime import SavedModel
@@ -134,3 +136,17 @@ def server(base_path):
 @pytest.fixture(scope="session")
 def address(server):
     return f"127.0.0.1:{server.port}"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """PEM files of an authority, a server and a client."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    authority.cert_pem.write_to_path(str(folder / "root.pem"))
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    for name, identity in (("server", "localhost"), ("client", "client@example.org")):
+        issued = authority.issue_cert(identity, not_after=soon, key_type=trustme.KeyType.ECDSA)
+        issued.private_key_pem.write_to_path(str(folder / f"{name}.key"))
+        issued.cert_chain_pems[0].write_to_path(str(folder / f"{name}.pem"))
+    return folder

@@ -1,7 +1,6 @@
 """Both clients against the real server."""
 
 import asyncio
-import datetime
 import subprocess
 import sys
 import threading
@@ -11,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import numpy as np
 import pytest
-import trustme
 
 import keras_attention_serving
 from keras_attention_serving import (
@@ -275,20 +273,6 @@ def test_one_client_for_many_threads(address):
         for thread in threads:
             thread.join()
     assert {number: float(y) for number, y in results.items()} == {n: 2 * n for n in range(7)}
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """PEM files of an authority, a server and a client."""
-    folder = tmp_path_factory.mktemp("certificates")
-    authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
-    authority.cert_pem.write_to_path(str(folder / "root.pem"))
-    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
-    for name, identity in (("server", "localhost"), ("client", "client@example.org")):
-        issued = authority.issue_cert(identity, not_after=soon, key_type=trustme.KeyType.ECDSA)
-        issued.private_key_pem.write_to_path(str(folder / f"{name}.key"))
-        issued.cert_chain_pems[0].write_to_path(str(folder / f"{name}.pem"))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,62 @@
+"""The examples of the README run, with a model that takes text in the place of a trained one."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from keras_attention_serving.__main__ import parser
+from keras_attention_serving.server import Server
+
+README = (Path(__file__).parents[2] / "serving" / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+class Upper(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def serve(self, text):
+        return {"output": tf.strings.upper(text)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, certificates):
+    """A folder as the README takes it: models, and certificates for TLS."""
+    folder = tmp_path_factory.mktemp("readme")
+    tf.saved_model.save(
+        model := Upper(),
+        str(folder / "saved_models" / "date_normalizer" / "1"),
+        signatures={"serving_default": model.serve},
+    )
+    for path in certificates.iterdir():
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_example(number, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    models = {"date_normalizer": "saved_models/date_normalizer"}
+    with Server(models, port=0, host="127.0.0.1") as server:
+        example = EXAMPLES[number].replace("localhost:8500", f"127.0.0.1:{server.port}")
+        exec(compile(example, f"README example {number}", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) == 4
+
+
+def test_every_flag_is_described():
+    described = set(re.findall(r"`--([a-z_]+)`", README.split("### In a Python process")[0]))
+    flags = {action.option_strings[-1].removeprefix("--") for action in parser()._actions}
+    assert described == flags
+
+
+def test_every_file_is_listed():
+    package = Path(__file__).parents[2] / "serving" / "keras_attention_serving"
+    listing = README.split("## In this folder")[1]
+    for path in package.glob("*.py"):
+        if path.name != "__init__.py":
+            assert path.name in listing
