@@ -223,6 +223,9 @@ def _split_strings(content: bytes, count: int) -> Array:
 def _fill(values: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """`values` in `shape`: the last one repeated if they are too few, zeros if there are none."""
     size = math.prod(shape)
+    if size * dtype.itemsize > wire.MAX_MESSAGE_BYTES:
+        # A few bytes may claim any size; more than a message can hold is nobody's tensor.
+        raise ValueError(f"Expected at most 2 GiB. Received: {dtype}{list(shape)}")
     if len(values) == size:
         return values.reshape(shape) if values.flags.writeable else values.reshape(shape).copy()
     zero = b"" if dtype.kind == "O" else dtype.type(0)

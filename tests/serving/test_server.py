@@ -8,6 +8,8 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -200,6 +202,32 @@ def bad_request(**changes):
 )
 def test_predict_errors(stub, message, code, text):
     assert failure(stub.Predict, message) == (code, text)
+
+
+SIZES = st.sampled_from([-1, 0, 1, 3, 7, 2**31, 2**62])
+
+
+@given(
+    dtype=st.integers(0, 140),
+    sizes=st.lists(SIZES, max_size=5) | st.lists(st.just(1), min_size=60, max_size=300),
+    content=st.binary(max_size=30),
+    numbers=st.lists(st.integers(-9, 9), max_size=5),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_tensor_brings_the_server_down(stub, dtype, sizes, content, numbers):
+    message = request()
+    tensor = message.inputs["x"]
+    tensor.dtype, tensor.tensor_content = dtype, content
+    for size in sizes:
+        tensor.tensor_shape.dim.add(size=size)
+    tensor.float_val.extend(numbers)
+    tensor.int_val.extend(numbers)
+    tensor.string_val.append(content)
+    try:
+        stub.Predict(message, timeout=DEADLINE)
+    except grpc.RpcError as error:
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, error.details()
+    assert stub.Predict(request(x=X), timeout=DEADLINE).outputs["y"].float_val[0] == 2
 
 
 def test_error_inside_the_graph(stub):

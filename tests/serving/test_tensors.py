@@ -222,6 +222,18 @@ def test_arrays_are_writable(typed):
             "Expected a fully known shape",
         ),
         (
+            wire.TensorProto(dtype="DT_FLOAT", tensor_shape={"dim": [{"size": 2**30}]}),
+            r"Expected at most 2 GiB. Received: float32\[1073741824\]",
+        ),
+        (
+            wire.TensorProto(dtype="DT_FLOAT", tensor_shape={"dim": [{"size": 2**62}] * 3}),
+            "Expected at most 2 GiB",
+        ),
+        (
+            wire.TensorProto(dtype="DT_FLOAT", tensor_shape={"dim": [{"size": 1}] * 300}),
+            "maximum supported dimension",
+        ),
+        (
             wire.TensorProto(dtype="DT_COMPLEX64", scomplex_val=[1.0]),
             "Expected pairs of numbers in scomplex_val. Received: 1 values",
         ),
