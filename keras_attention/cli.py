@@ -144,7 +144,7 @@ def evaluate(run, test, test_target, output):
     result = evaluation.quality(answers, references.values())
     click.echo(
         f"exact match {100 * result.exact_match:.2f} %  "
-        f"character error rate {100 * result.error_rate:.2f} %  sources {result.count}"
+        f"character error rate {100 * result.error_rate:.2f} %  sources {result.sources}"
     )
 
 

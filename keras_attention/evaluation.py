@@ -16,12 +16,12 @@ class Quality(NamedTuple):
         exact_match: share of the answers equal to a target of their source.
         error_rate: insertions, deletions and substitutions of characters to the nearest target,
             divided by its length; summed over all before dividing.
-        count: number of distinct sources.
+        sources: number of distinct sources.
     """
 
     exact_match: float
     error_rate: float
-    count: int
+    sources: int
 
 
 def answer_all(model, tokenizers, texts, max_length, batch_size=256, console=None):
