@@ -87,9 +87,14 @@ _SLOW: dict[str, tuple[Any, list[Any]]] = {
         [
             c_void_p,
             POINTER(Buffer),  # run options
-            *(_OUTPUTS, _TENSORS, c_int),  # what is fed
-            *(_OUTPUTS, _TENSORS, c_int),  # what is fetched
-            *(c_void_p, c_int),  # target operations
+            _OUTPUTS,  # what is fed
+            _TENSORS,
+            c_int,
+            _OUTPUTS,  # what is fetched
+            _TENSORS,
+            c_int,
+            c_void_p,  # target operations
+            c_int,
             c_void_p,  # run metadata
             _STATUS,
         ],

@@ -98,11 +98,12 @@ class SavedModel:
         """
         if self._session is None:
             raise errors.Unavailable("The model is closed.")
-        inputs = [self._output(name) for name in feeds]
-        outputs = [self._output(name) for name in fetches]
+        lib = self._lib
+        sources = [self._output(name) for name in feeds]
+        targets = [self._output(name) for name in fetches]
         fed: list[int] = []
-        fetched = (c_void_p * len(outputs))()
-        lib, options = self._lib, None
+        fetched = (c_void_p * len(targets))()
+        options = None
         try:
             for array in feeds.values():
                 fed.append(_to_tensor(lib, array))
@@ -112,9 +113,15 @@ class SavedModel:
                 lib.TF_SessionRun(
                     self._session,
                     options,
-                    *((c_api.Output * len(inputs))(*inputs), (c_void_p * len(fed))(*fed), len(fed)),
-                    *((c_api.Output * len(outputs))(*outputs), fetched, len(outputs)),
-                    *(None, 0, None),
+                    (c_api.Output * len(sources))(*sources),
+                    (c_void_p * len(fed))(*fed),
+                    len(fed),
+                    (c_api.Output * len(targets))(*targets),
+                    fetched,
+                    len(targets),
+                    None,  # operations to run for their effect alone
+                    0,
+                    None,  # where to put RunMetadata
                     status,
                 )
             return [_to_array(lib, tensor) for tensor in fetched]
