@@ -12,6 +12,7 @@ import importlib.util
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_void_p
@@ -104,7 +105,9 @@ _SLOW: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-@functools.cache
+_loading = threading.Lock()
+
+
 def library() -> Any:
     """The C functions as attributes of one object; loaded at the first call.
 
@@ -112,6 +115,12 @@ def library() -> Any:
 
     Raises `ImportError` if there is no TensorFlow wheel, or one without the library.
     """
+    with _loading:
+        return _load()
+
+
+@functools.cache
+def _load() -> Any:
     folder = _package("tensorflow")
     if folder is None:
         raise ImportError(

@@ -1,0 +1,71 @@
+"""Who may import whom: the data plane knows no transport, and nothing here knows the library."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "serving" / "keras_attention_serving"
+OURS = "keras_attention_serving"
+
+# Each module, and all that it imports of ours; what may be imported stands above.
+ARROWS = {
+    "wire": set(),
+    "errors": set(),
+    "tensors": {"wire"},
+    "tfrecord": {"errors"},
+    "calls": {"tensors", "wire"},
+    "channel": {"errors", "wire"},
+    "client": {"calls", "channel", "tensors", "wire"},
+    "async_client": {"calls", "channel", "tensors", "wire"},
+    "c_api": {"errors"},
+    "runtime": {"c_api", "errors", "tensors", "wire"},
+    "predict": {"errors", "runtime", "tensors", "wire"},
+    "warmup": {"errors", "predict", "runtime", "tfrecord", "wire"},
+    "servable": {"errors", "runtime", "warmup"},
+    "servables": {"errors", "servable"},
+    "service": {"errors", "predict", "runtime", "servable", "servables", "wire"},
+    "grpc_server": {"errors", "service", "wire"},
+    "server": {"errors", "grpc_server", "servable", "servables", "service"},
+    "__main__": {"c_api", "errors", "server"},
+    "__init__": {"async_client", "calls", "channel", "client", "errors"},
+}
+TRANSPORT = {"channel", "client", "async_client", "grpc_server", "server"}
+
+
+def imports(module):
+    """Full names of what a module imports, wherever in its text."""
+    names = set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == OURS:
+            names.update(f"{OURS}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+    return names
+
+
+def test_every_module_has_its_place():
+    assert set(ARROWS) == {path.stem for path in PACKAGE.glob("*.py")}
+
+
+@pytest.mark.parametrize("module", ARROWS)
+def test_arrows(module):
+    ours = {name.split(".")[1] for name in imports(module) if name.startswith(OURS)}
+    assert ours == ARROWS[module]
+
+
+@pytest.mark.parametrize("module", ARROWS)
+def test_what_is_not_ours(module):
+    allowed = {"numpy", "ml_dtypes", "google"} | ({"grpc"} if module in TRANSPORT else set())
+    roots = {name.split(".")[0] for name in imports(module)} - {OURS}
+    assert roots <= allowed | set(sys.stdlib_module_names)
+
+
+def test_arrows_have_no_circle():
+    done = set()
+    for module, targets in ARROWS.items():
+        assert targets <= done
+        done.add(module)
