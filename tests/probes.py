@@ -25,20 +25,20 @@ def with_mask(x, mask):
 
     Steps where `mask` is False keep their values, which no layer of Keras guarantees to be 0.
     """
-    return _Attach()(ops.convert_to_tensor(x), ops.convert_to_tensor(mask))
+    return Attach()(ops.convert_to_tensor(x), ops.convert_to_tensor(mask))
 
 
-class _Attach(keras.layers.Layer):
+class Attach(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.supports_masking = True
-        self.carry = _Carry(autocast=False)
+        self.carry = Carry(autocast=False)
 
     def call(self, inputs, steps):
         return self.carry(inputs, mask=steps)
 
 
-class _Carry(keras.layers.Layer):
+class Carry(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True

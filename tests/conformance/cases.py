@@ -22,7 +22,7 @@ class Case:
     Args:
         name: what tests print.
         layer_class: the class.
-        arguments: function that returns the constructor's arguments, afresh.
+        arguments: the constructor's arguments; a scorer as a function of its dtype.
         sizes: feature size of each input, by name of the call argument.
         output_dim: feature size of the output.
         heads: number of heads, None if the weights have no such axis.
@@ -30,7 +30,7 @@ class Case:
 
     name: str
     layer_class: type
-    arguments: callable
+    arguments: dict
     sizes: dict
     output_dim: int
     heads: int | None = None
@@ -47,7 +47,7 @@ class Case:
     @property
     def has_output_bias(self):
         """Whether an output with nothing attended to is a bias instead of 0."""
-        return self.heads is not None and self.arguments().get("use_bias", True)
+        return self.heads is not None and self.arguments.get("use_bias", True)
 
     @property
     def mask_names(self):
@@ -56,7 +56,10 @@ class Case:
 
     def layer(self, **kwargs):
         keras.utils.set_random_seed(37)
-        return self.layer_class(**{**self.arguments(), **kwargs})
+        arguments = {**self.arguments, **kwargs}
+        if "scorer" in arguments:
+            arguments["scorer"] = arguments["scorer"](kwargs.get("dtype"))
+        return self.layer_class(**arguments)
 
     def lengths(self, query_length=TQ, value_length=TV):
         return {n: query_length if n == "query" else value_length for n in self.sizes}
@@ -96,8 +99,9 @@ class Case:
         return (batch, *heads, query_length, value_length)
 
 
-def _scorer():
-    return keras.Sequential([keras.layers.Dense(UNITS, "tanh"), keras.layers.Dense(1)])
+def _scorer(dtype):
+    dense = keras.layers.Dense
+    return keras.Sequential([dense(UNITS, "tanh", dtype=dtype), dense(1, dtype=dtype)])
 
 
 def _cross(name, layer_class, arguments, query=DQ, value=DV, key=None, output_dim=DV, heads=None):
@@ -108,31 +112,29 @@ def _cross(name, layer_class, arguments, query=DQ, value=DV, key=None, output_di
 _INITIALIZER = {"kernel_initializer": "he_normal"}
 
 CASES = [
-    _cross("bahdanau", ka.BahdanauAttention, lambda: {"units": UNITS, **_INITIALIZER}),
+    _cross("bahdanau", ka.BahdanauAttention, {"units": UNITS, **_INITIALIZER}),
     _cross(
         "bahdanau_normalized",
         ka.BahdanauAttention,
-        lambda: {"units": UNITS, "normalize": True},
+        {"units": UNITS, "normalize": True},
         key=DK,
     ),
-    _cross("luong_dot", ka.LuongAttention, lambda: {"score": "dot"}, key=DQ),
-    _cross("luong_general", ka.LuongAttention, lambda: {"score": "general", **_INITIALIZER}),
+    _cross("luong_dot", ka.LuongAttention, {"score": "dot"}, key=DQ),
+    _cross("luong_general", ka.LuongAttention, {"score": "general", **_INITIALIZER}),
     _cross(
         "luong_general_scaled",
         ka.LuongAttention,
-        lambda: {"score": "general", "scale": True},
+        {"score": "general", "scale": True},
         key=DK,
     ),
-    _cross("luong_concat", ka.LuongAttention, lambda: {"score": "concat", "units": UNITS}),
-    _cross("luong_location", ka.LuongAttention, lambda: {"score": "location", "max_length": 13}),
-    _cross("scorer", ka.TimeDistributedScorer, lambda: {"scorer": _scorer()}),
-    Case(
-        "scorer_pooling", ka.TimeDistributedScorer, lambda: {"scorer": _scorer()}, {"query": DQ}, DQ
-    ),
+    _cross("luong_concat", ka.LuongAttention, {"score": "concat", "units": UNITS}),
+    _cross("luong_location", ka.LuongAttention, {"score": "location", "max_length": 13}),
+    _cross("scorer", ka.TimeDistributedScorer, {"scorer": _scorer}),
+    Case("scorer_pooling", ka.TimeDistributedScorer, {"scorer": _scorer}, {"query": DQ}, DQ),
     Case(
         "multi_head_self",
         ka.MultiHeadSelfAttention,
-        lambda: {"num_heads": HEADS, "key_dim": KEY_DIM},
+        {"num_heads": HEADS, "key_dim": KEY_DIM},
         {"query": DQ},
         DQ,
         HEADS,
@@ -140,7 +142,7 @@ CASES = [
     Case(
         "multi_head_self_sizes",
         ka.MultiHeadSelfAttention,
-        lambda: {
+        {
             "num_heads": HEADS,
             "key_dim": KEY_DIM,
             "value_dim": VALUE_DIM,
@@ -155,14 +157,14 @@ CASES = [
     _cross(
         "multi_head_cross",
         ka.MultiHeadCrossAttention,
-        lambda: {"num_heads": HEADS, "key_dim": KEY_DIM},
+        {"num_heads": HEADS, "key_dim": KEY_DIM},
         output_dim=DQ,
         heads=HEADS,
     ),
     _cross(
         "multi_head_cross_sizes",
         ka.MultiHeadCrossAttention,
-        lambda: {
+        {
             "num_heads": HEADS,
             "key_dim": KEY_DIM,
             "value_dim": VALUE_DIM,

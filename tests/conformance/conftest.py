@@ -16,3 +16,15 @@ collect_ignore = [name for name, on in _ONLY_ON.items() if keras.backend.backend
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
 def case(request):
     return request.param
+
+
+@pytest.fixture
+def float64():
+    """JAX makes float32 of float64 unless it is told not to."""
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+
+    with jax.enable_x64(True):
+        yield

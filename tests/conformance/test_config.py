@@ -32,7 +32,7 @@ def test_every_argument_has_a_row_where_it_is_not_the_default(layer_class):
     given = {"dropout", "seed"}  # given in the round trip below
     for case in CASES:
         if case.layer_class is layer_class:
-            given |= set(case.arguments())
+            given |= set(case.arguments)
     assert set(constructor_arguments(layer_class)) <= given
 
 
@@ -47,12 +47,12 @@ def test_round_trip(case):
     assert copy.get_config() == config
     assert (config["dropout"], config["seed"], config["name"]) == (0.25, 7, "given")
     assert copy.dtype_policy.name == "mixed_bfloat16"
-    given = {n: v for n, v in case.arguments().items() if n not in ("scorer", "kernel_initializer")}
+    given = {n: v for n, v in case.arguments.items() if n not in ("scorer", "kernel_initializer")}
     assert {n: config[n] for n in given} == given
 
 
 @pytest.mark.parametrize(
-    "case", [c for c in CASES if "kernel_initializer" in c.arguments()], ids=lambda c: c.name
+    "case", [c for c in CASES if "kernel_initializer" in c.arguments], ids=lambda c: c.name
 )
 def test_kernel_initializer_survives(case):
     copy = case.layer_class.from_config(case.layer().get_config())

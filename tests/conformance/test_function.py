@@ -1,0 +1,58 @@
+"""In a `tf.function` of unknown batch and lengths: one trace, and the answers of eager mode."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conformance.cases import SEQUENCE_CASES
+from tests.conformance.test_saved_model import CLOSE, LENGTHS, arrays_for
+
+
+def specs(case, names):
+    return {
+        name: tf.TensorSpec([None, None, case.sizes[name]])
+        if name in case.sizes
+        else tf.TensorSpec([None, None], tf.bool)
+        for name in names
+    }
+
+
+def assert_function_equals_eager(case, masks, **kwargs):
+    layer = case.built_layer()
+    names = list(case.sizes) + (sorted(set(case.mask_names)) if masks else [])
+
+    @tf.function(input_signature=[specs(case, names)])
+    def function(arrays):
+        return layer(**arrays, return_attention_scores=True, **kwargs)
+
+    for lengths in LENGTHS:
+        arrays = {name: x for name, x in arrays_for(case, *lengths).items() if name in names}
+        expected = layer(**arrays, return_attention_scores=True, **kwargs)
+        found = function({name: tf.constant(x) for name, x in arrays.items()})
+        for one, other in zip(found, expected, strict=True):
+            assert one.shape == other.shape
+            np.testing.assert_allclose(one, other, **CLOSE)
+    assert function.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_function_equals_eager(case, masks):
+    assert_function_equals_eager(case, masks)
+
+
+@pytest.mark.parametrize("case", SEQUENCE_CASES, ids=lambda case: case.name)
+def test_causal_function_equals_eager(case):
+    assert_function_equals_eager(case, True, use_causal_mask=True)
+
+
+def test_static_sizes_survive(case):
+    """Feature sizes stay known in the graph: layers that follow need them to be built."""
+    layer = case.built_layer()
+
+    @tf.function(input_signature=[specs(case, case.sizes)])
+    def function(arrays):
+        output = layer(**arrays)
+        assert output.shape[-1] == case.output_dim
+        return output
+
+    function(case.inputs())

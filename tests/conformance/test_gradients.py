@@ -1,0 +1,61 @@
+"""Gradients in float64 against central differences, by every weight and every input."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.conformance.masking import value_mask
+from tests.gradients import as_float64, gradients
+
+STEP = 1e-5
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_gradients_equal_central_differences(case, masks, float64):
+    layer, inputs = case.built_layer(dtype="float64"), case.inputs(dtype="float64")
+    kwargs = {"return_attention_scores": True}
+    if masks:
+        kwargs |= {case.mask_names[1]: value_mask(case)}
+        kwargs |= {} if case.is_pooling else {"use_causal_mask": True}
+    generator = np.random.default_rng(13)
+    factors = [generator.standard_normal(o.shape) for o in layer(**inputs, **kwargs)]
+
+    def loss(outputs):
+        return sum(
+            ops.sum(output * factor) for output, factor in zip(outputs, factors, strict=True)
+        )
+
+    def difference_along(move):
+        values = []
+        for step in (STEP, -STEP):
+            move(step)
+            values.append(float(as_float64(loss(layer(**inputs, **kwargs)))))
+            move(-step)
+        return (values[0] - values[1]) / (2 * STEP)
+
+    found = gradients(layer, inputs, loss, **kwargs)
+    weights = {weight.path: weight for weight in layer.trainable_weights}
+    assert set(weights) <= set(found)
+    for name in [*weights, *inputs]:
+        target = weights.get(name, inputs.get(name))
+        direction = generator.standard_normal(target.shape)
+
+        def move(step, name=name, direction=direction):
+            if name in weights:
+                weights[name].assign(weights[name] + step * direction)
+            else:
+                inputs[name] = inputs[name] + step * direction
+
+        wanted = difference_along(move)
+        got = np.sum(found.get(name, 0.0) * direction)
+        np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-8, err_msg=name)
+
+
+def test_float64_is_float64(case, float64):
+    layer = case.built_layer(dtype="float64")
+    outputs = layer(**case.inputs(dtype="float64"), return_attention_scores=True)
+    dtypes = {
+        keras.backend.standardize_dtype(x.dtype) for x in (*outputs, *layer.trainable_weights)
+    }
+    assert dtypes == {"float64"}
