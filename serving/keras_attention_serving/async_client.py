@@ -32,7 +32,7 @@ class AsyncClient:
         options: channel.ChannelOptions = (),
     ) -> None:
         self.target = target
-        self.timeout = timeout
+        self.timeout = channel.deadline(timeout)
         self._wait_for_ready = wait_for_ready
         settings = channel.options(attempts, options)
         compression = channel.compression(gzip)

@@ -67,6 +67,13 @@ def options(attempts: int, extra: ChannelOptions) -> list[tuple[str, Any]]:
     return list({**chosen, **dict(extra)}.items())
 
 
+def deadline(timeout: float) -> float:
+    """Checks the seconds that a call may take. "For ever" is not among the choices."""
+    if not timeout or timeout < 0:
+        raise ValueError(f"Expected a timeout of more than 0 seconds. Received: timeout={timeout}")
+    return timeout
+
+
 def compression(gzip: bool) -> grpc.Compression | None:
     return grpc.Compression.Gzip if gzip else None
 

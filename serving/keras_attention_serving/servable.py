@@ -186,11 +186,9 @@ class Servable:
         try:
             model = self._loader(folder)
         except Exception as error:
-            known = isinstance(error, errors.ServingError | ImportError)
-            logger.error("%s: cannot be loaded: %s", folder, error, exc_info=not known)
-            text = str(error) if known else "The model cannot be loaded."
-            version.error = error if isinstance(error, errors.ServingError) else None
-            version.error = version.error or errors.Internal(text)
+            expected = isinstance(error, errors.ServingError | ImportError)
+            logger.error("%s: cannot be loaded: %s", folder, error, exc_info=not expected)
+            version.error = _for_clients(error)
             version.failures += 1
             version.retry_at = time.monotonic() + LOAD_RETRY_SECONDS
             self._enter(version, State.END)
@@ -216,3 +214,12 @@ class Servable:
         with self._lock:
             version.state = state
         logger.info("%s version %d: %s", self.name, version.number, state.name)
+
+
+def _for_clients(error: Exception) -> errors.ServingError:
+    """What the status of a version may say of a failed load: nothing of our own bugs."""
+    if isinstance(error, errors.ServingError):
+        return error
+    if isinstance(error, ImportError):  # no TensorFlow wheel
+        return errors.FailedPrecondition(str(error))
+    return errors.Internal("The model cannot be loaded.")

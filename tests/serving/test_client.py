@@ -35,7 +35,11 @@ class Blocking:
         self._args, self._kwargs = args, kwargs
 
     def __enter__(self):
-        self._client = self._runner.run(self._open())
+        try:
+            self._client = self._runner.run(self._open())
+        except BaseException:
+            self._runner.close()
+            raise
         return self
 
     def __exit__(self, *exc_info):
@@ -309,6 +313,13 @@ def test_tls_refuses_strangers(client_class, tls_address, certificates, known):
 def test_tls_wants_certificate_and_key(certificates):
     with pytest.raises(ValueError, match="Expected certificate and key together"):
         tls(certificate=certificates / "client.pem")
+
+
+@pytest.mark.parametrize("timeout", [None, 0, -1])
+def test_there_is_always_a_deadline(client_class, timeout):
+    with pytest.raises(ValueError, match=f"more than 0 seconds. Received: timeout={timeout}"):
+        with client_class("localhost:8500", timeout=timeout):
+            pass
 
 
 @pytest.mark.parametrize("attempts", [0, 6])
