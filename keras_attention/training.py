@@ -58,10 +58,14 @@ def train(folder, train_pairs, dev_pairs, settings, console=None):
         settings, source_tokenizer.vocabulary_size, target_tokenizer.vocabulary_size
     )
     steps = -(-len(train_pairs) // settings.batch_size) * settings.epochs
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        max(1, steps - settings.warmup_steps),
+        warmup_target=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+    )
     model.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps), clipnorm=1.0
-        ),
+        keras.optimizers.Adam(schedule, beta_2=settings.beta_2, global_clipnorm=1.0),
         loss=SequenceCrossentropy(settings.label_smoothing),
         metrics=[TokenAccuracy(), SequenceAccuracy()],
     )
