@@ -1,6 +1,6 @@
 """The whole way: trains the date normaliser, exports it, serves it, asks it, shows where it looked.
 
-    python -m date_normalizer [--folder runs/date_normalizer] [--models saved_models]
+python -m date_normalizer [--folder runs/date_normalizer] [--models saved_models]
 """
 
 import argparse

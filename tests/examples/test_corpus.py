@@ -157,7 +157,7 @@ def test_same_seed_same_lines_and_other_seed_others():
 
 def test_a_tenth_of_the_lines_have_a_wrong_letter(sets):
     for lines in sets.values():
-        assert 0.085 < sum(line.typo for line in lines) / len(lines) < 0.125
+        assert 0.085 < sum(line.typo for line in lines) / len(lines) < 0.115
     assert not any(line.typo for line in corpus.lines("train", 500, SEED, typos=0))
 
 
