@@ -12,3 +12,10 @@ def check_cell(cell):
     if cell not in CELLS:
         raise ValueError(f"Expected cell to be one of {tuple(CELLS)}. Received: cell={cell!r}")
     return cell
+
+
+def check_layers(num_layers):
+    """Returns `num_layers` if it is a positive integer; raises ValueError otherwise."""
+    if not isinstance(num_layers, int) or num_layers < 1:
+        raise ValueError(f"Expected num_layers >= 1. Received: num_layers={num_layers!r}")
+    return num_layers

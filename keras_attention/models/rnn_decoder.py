@@ -1,9 +1,11 @@
 """The recurrent decoder whose every step may read a memory."""
 
+import inspect
+
 import keras
 from keras import ops
 
-from keras_attention.models.cells import CELLS, STATES_PER_CELL, check_cell
+from keras_attention.models.cells import CELLS, STATES_PER_CELL, check_cell, check_layers
 
 QUERIES = ("previous", "current")
 
@@ -61,17 +63,17 @@ class RNNDecoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if attention is not None and not hasattr(attention, "attend"):
+        if attention is not None and not _reads_a_memory(attention):
             raise ValueError(
-                "Expected attention to be an attention layer of this package or None. "
-                f"Received: attention={attention!r}"
+                "Expected attention to be None or a layer of this package that attends from one "
+                f"sequence to another. Received: attention={attention!r}"
             )
         if query not in QUERIES:
             raise ValueError(f"Expected query to be one of {QUERIES}. Received: query={query!r}")
         self.vocabulary_size = vocabulary_size
         self.units = units
         self.embedding_dim = embedding_dim
-        self.num_layers = num_layers
+        self.num_layers = check_layers(num_layers)
         self.cell = check_cell(cell)
         self.attention = attention
         self.query = query
@@ -247,6 +249,12 @@ class RNNDecoder(keras.layers.Layer):
             return self.logits(vector)
         table = ops.cast(self.embedding.embeddings, vector.dtype)
         return ops.matmul(vector, ops.transpose(table)) + ops.cast(self.output_bias, vector.dtype)
+
+
+def _reads_a_memory(attention):
+    """Whether it is an attention layer whose call takes a value apart from the query."""
+    takes = inspect.signature(attention.call).parameters if hasattr(attention, "attend") else ()
+    return "value" in takes
 
 
 def _one_row(weights):

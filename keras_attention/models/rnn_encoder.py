@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.models.cells import SEQUENCE_LAYERS, STATES_PER_CELL, check_cell
+from keras_attention.models.cells import SEQUENCE_LAYERS, STATES_PER_CELL, check_cell, check_layers
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -49,7 +49,7 @@ class RNNEncoder(keras.layers.Layer):
         self.vocabulary_size = vocabulary_size
         self.units = units
         self.embedding_dim = embedding_dim
-        self.num_layers = num_layers
+        self.num_layers = check_layers(num_layers)
         self.cell = check_cell(cell)
         self.bidirectional = bidirectional
         self.dropout = dropout

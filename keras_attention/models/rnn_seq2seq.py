@@ -44,7 +44,8 @@ class RNNSeq2Seq(Seq2Seq):
     inputs takes the place of `source != 0`.
 
     Raises:
-        ValueError: unknown `cell` or `query`; `attention` is no attention layer.
+        ValueError: unknown `cell` or `query`; `attention` does not attend from one sequence to
+            another; a size is not positive; a dropout is out of range.
 
     Reference: Bahdanau, Cho and Bengio, 2015, https://arxiv.org/abs/1409.0473; Sutskever, Vinyals
     and Le, 2014, https://arxiv.org/abs/1409.3215.
@@ -118,6 +119,8 @@ class RNNSeq2Seq(Seq2Seq):
         return self.decoder(inputs["target"], memory, state, memory_mask=mask, training=training)
 
     def encode(self, source, source_mask=None, training=None):
+        if not self.built:  # all sizes are known: a model that has seen no data can answer, too
+            self.build({"source": (None, None), "target": (None, None)})
         mask = source != 0 if source_mask is None else source_mask
         memory, state = self.encoder(source, source_mask=mask, training=training)
         return self.decoder.prepare(memory, mask), self.decoder.start(state)

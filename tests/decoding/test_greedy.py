@@ -29,7 +29,7 @@ def search(logits, weights, max_length, step=table_step):
 
 
 def table(seed=0, batch=BATCH, end_at=None):
-    """Random logits and weights; `end_at[b]` is the step at which example b ends, None for never."""
+    """Random logits and weights; `end_at[b]` is the step at which example b ends, None: never."""
     generator = np.random.default_rng(seed)
     logits = generator.standard_normal((batch, STEPS, VOCABULARY)).astype("float32")
     weights = generator.random((batch, STEPS, MEMORY)).astype("float32")
