@@ -8,6 +8,7 @@ from functools import cache
 from .formats import WITHOUT_MONTH_WORDS, field_text, fold
 
 TYPO = 0.185  # Of the lines with words: a tenth of all lines.
+TRAINING_TYPO = 0.7  # Spelling is learnt from more mistakes than are met later.
 CASE = 0.2
 ORDINAL = 0.25
 FIRST = 0.75  # 1er, 1º: the languages that count only the first day of the month.
