@@ -18,6 +18,7 @@ class SequenceCrossentropy(keras.losses.Loss):
     Call arguments:
         y_true: int `(B, T)`.
         y_pred: logits `(B, T, V)`.
+        sample_weight: `(B,)` or `(B, T)`; the average is over the weights.
 
     Reference: label smoothing: Szegedy et al., 2016, https://arxiv.org/abs/1512.00567, section 7.
     """

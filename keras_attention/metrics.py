@@ -12,6 +12,8 @@ class TokenAccuracy(keras.metrics.Mean):
 
     Args:
         pad_id: the label that does not count.
+
+    Call arguments: as for `SequenceCrossentropy`; `sample_weight` `(B,)` or `(B, T)`.
     """
 
     def __init__(self, pad_id=0, name="token_accuracy", **kwargs):
@@ -19,9 +21,12 @@ class TokenAccuracy(keras.metrics.Mean):
         self.pad_id = pad_id
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        labels = ops.cast(y_true, "int32")
-        right = ops.equal(labels, ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
-        super().update_state(right, ops.cast(labels != self.pad_id, "float32"))
+        labels, right = _compare(y_true, y_pred)
+        counts = ops.cast(labels != self.pad_id, "float32")
+        if sample_weight is not None:
+            weight = ops.cast(sample_weight, "float32")
+            counts = counts * (weight if len(weight.shape) == 2 else weight[:, None])
+        super().update_state(right, counts)
 
     def get_config(self):
         return {**super().get_config(), "pad_id": self.pad_id}
@@ -32,10 +37,12 @@ class SequenceAccuracy(keras.metrics.Mean):
     """Share of the sequences in which every token is predicted right.
 
     Under teacher forcing this is exact match: a sequence all of whose tokens are right given the
-    right tokens before them is what greedy decoding finds.
+    right tokens before them is what greedy decoding finds. A sequence of padding alone is none.
 
     Args:
         pad_id: the label that does not count.
+
+    Call arguments: as for `SequenceCrossentropy`; `sample_weight` `(B,)`.
     """
 
     def __init__(self, pad_id=0, name="exact_match", **kwargs):
@@ -43,9 +50,23 @@ class SequenceAccuracy(keras.metrics.Mean):
         self.pad_id = pad_id
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        labels = ops.cast(y_true, "int32")
-        right = ops.equal(labels, ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
-        super().update_state(ops.all(ops.logical_or(right, labels == self.pad_id), axis=-1))
+        labels, right = _compare(y_true, y_pred)
+        padding = ops.equal(labels, self.pad_id)
+        counts = ops.cast(ops.logical_not(ops.all(padding, axis=-1)), "float32")
+        if sample_weight is not None:
+            if len(sample_weight.shape) != 1:
+                raise ValueError(
+                    "Expected one weight for each sequence, sample_weight (B,). "
+                    f"Received: sample_weight.shape={tuple(sample_weight.shape)}"
+                )
+            counts = counts * ops.cast(sample_weight, "float32")
+        super().update_state(ops.all(ops.logical_or(right, padding), axis=-1), counts)
 
     def get_config(self):
         return {**super().get_config(), "pad_id": self.pad_id}
+
+
+def _compare(y_true, y_pred):
+    """The labels, and whether the likeliest prediction is the label."""
+    labels = ops.cast(y_true, "int32")
+    return labels, ops.equal(labels, ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
