@@ -1,8 +1,9 @@
 """Gradients of a layer's outputs, the same call on every backend."""
 
 import keras
-import numpy as np
 from keras import ops
+
+from tests.arrays import as_float64
 
 
 def gradients(layer, inputs, loss=None, **kwargs):
@@ -29,14 +30,6 @@ def gradients(layer, inputs, loss=None, **kwargs):
 def sum_of_squares(outputs):
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     return sum(ops.sum(ops.square(ops.cast(output, "float32"))) for output in outputs)
-
-
-def as_float64(x):
-    """NumPy cannot read bfloat16 of every backend."""
-    dtype = keras.backend.standardize_dtype(x.dtype)
-    if dtype in ("bfloat16", "float16"):
-        x = ops.cast(x, "float32")
-    return np.asarray(ops.convert_to_numpy(x), dtype="float64")
 
 
 def _tensorflow(layer, inputs, loss, kwargs):

@@ -65,6 +65,9 @@ class AttentionBase(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._carry_mask = _CarryMask(dtype=self.dtype_policy, name="carry_mask")
 
+    def build(self, query_shape, value_shape, key_shape=None):
+        self._check_shapes(query_shape, value_shape, key_shape or value_shape)
+
     def project_query(self, query):
         """`(B, Tq, Dq)` to what `score` compares; the identity by default."""
         return query

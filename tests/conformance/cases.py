@@ -83,7 +83,7 @@ class Case:
         generator = np.random.default_rng(41)
         for weight in layer.trainable_weights:
             noise = generator.standard_normal(weight.shape)
-            weight.assign(np.asarray(weight) + 0.1 * noise.astype(weight.dtype))
+            weight.assign(weight + 0.1 * noise.astype("float32"))
         return layer
 
     def output_shape(self, batch=B, query_length=TQ, value_length=TV):

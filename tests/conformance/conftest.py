@@ -5,7 +5,9 @@ import pytest
 
 from tests.conformance.cases import CASES
 
+# On JAX and torch `keras.ops` takes float64 for float32.
 _ONLY_ON = {
+    "test_float64.py": ("tensorflow",),
     "test_function.py": ("tensorflow",),
     "test_saved_model.py": ("tensorflow",),
     "test_xla.py": ("tensorflow", "jax"),
@@ -16,15 +18,3 @@ collect_ignore = [name for name, on in _ONLY_ON.items() if keras.backend.backend
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
 def case(request):
     return request.param
-
-
-@pytest.fixture
-def float64():
-    """JAX makes float32 of float64 unless it is told not to."""
-    if keras.backend.backend() != "jax":
-        yield
-        return
-    import jax
-
-    with jax.enable_x64(True):
-        yield

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from tests.arrays import as_float64
 from tests.conformance.cases import TQ, TV, B
-from tests.gradients import as_float64
 
 NAN = float("nan")
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.gradients import as_float64
+from tests.arrays import as_float64, assert_equal
 
 RATE = 0.4
 
@@ -24,15 +24,15 @@ def test_inactive_at_inference(case):
     expected = outputs_of(without, inputs, training=True)
     for training in (False, None):
         found = outputs_of(layer, inputs, training=training)
-        np.testing.assert_array_equal(found[0], expected[0])
-        np.testing.assert_array_equal(found[1], expected[1])
+        assert_equal(found[0], expected[0])
+        assert_equal(found[1], expected[1])
 
 
 def test_changes_the_output_but_not_the_weights_that_are_returned(case):
     layer, inputs = layer_with(case, seed=5), case.inputs()
     output, weights = outputs_of(layer, inputs, training=False)
     dropped_output, dropped_weights = outputs_of(layer, inputs, training=True)
-    np.testing.assert_array_equal(dropped_weights, weights)
+    assert_equal(dropped_weights, weights)
     assert np.abs(dropped_output - output).max() > 1e-2
 
 
@@ -51,7 +51,7 @@ def test_keeps_the_mean(case):
 def test_a_seed_repeats_it_and_no_two_calls_are_alike(case):
     inputs = case.inputs()
     first, second = ([_draw(layer, inputs) for _ in range(2)] for layer in _pair(case, 5, 5))
-    np.testing.assert_array_equal(first, second)
+    assert_equal(first, second)
     assert (first[0] != first[1]).any()
     one, other = _pair(case, 5, 7)
     other.set_weights(one.get_weights())

@@ -1,9 +1,9 @@
 """In a `tf.function` of unknown batch and lengths: one trace, and the answers of eager mode."""
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.arrays import assert_close
 from tests.conformance.cases import SEQUENCE_CASES
 from tests.conformance.test_saved_model import CLOSE, LENGTHS, arrays_for
 
@@ -31,7 +31,7 @@ def assert_function_equals_eager(case, masks, **kwargs):
         found = function({name: tf.constant(x) for name, x in arrays.items()})
         for one, other in zip(found, expected, strict=True):
             assert one.shape == other.shape
-            np.testing.assert_allclose(one, other, **CLOSE)
+            assert_close(one, other, **CLOSE)
     assert function.experimental_get_tracing_count() == 1
 
 

@@ -1,8 +1,8 @@
 """A model saved to a `.keras` file and loaded again answers the same."""
 
 import keras
-import numpy as np
 
+from tests.arrays import assert_close, assert_equal
 from tests.conformance.cases import CASES
 
 
@@ -14,7 +14,7 @@ def test_save_and_load(case, tmp_path):
     # With lengths that the first model never saw.
     arrays = case.inputs(3, 5, 7)
     for found, expected in zip(loaded(arrays), model(arrays), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+        assert_close(found, expected, rtol=1e-6, atol=1e-6)
     names = [(w.name, w.shape) for w in model.weights]
     assert [(w.name, w.shape) for w in loaded.weights] == names
 
@@ -26,7 +26,7 @@ def test_weights_alone(case, tmp_path):
     _Model(first).save_weights(tmp_path / "model.weights.h5")
     _Model(second).load_weights(tmp_path / "model.weights.h5")
     for found, expected in zip(second.get_weights(), first.get_weights(), strict=True):
-        np.testing.assert_array_equal(found, expected)
+        assert_equal(found, expected)
 
 
 class _Model(keras.Model):
@@ -53,4 +53,4 @@ def test_all_in_one_file(tmp_path):
     arrays = [x for case in CASES for x in case.inputs().values()]
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for found, expected in zip(loaded(arrays), model(arrays), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+        assert_close(found, expected, rtol=1e-6, atol=1e-6)

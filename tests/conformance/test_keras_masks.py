@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_attention as ka
+from tests.arrays import as_float64, assert_close, assert_equal
 from tests.conformance.cases import CASES, CROSS_CASES, DQ, HEADS, KEY_DIM, TQ
 from tests.conformance.masking import CLOSE
 from tests.probes import MaskProbe, with_mask
@@ -54,19 +55,19 @@ def test_masks_of_embeddings_are_used_and_handed_on(case, with_weights):
     expected, expected_weights = layer(**inputs, **masks, return_attention_scores=True)
     model = model_of(case, layer, tables, return_attention_scores=with_weights)
     outputs = model({name: TOKENS[name] for name in case.sizes})
-    np.testing.assert_allclose(outputs[0], expected, **CLOSE)
+    assert_close(outputs[0], expected, **CLOSE)
     if with_weights:
-        np.testing.assert_allclose(outputs[1], expected_weights, **CLOSE)
+        assert_close(outputs[1], expected_weights, **CLOSE)
     if not case.is_pooling:
-        np.testing.assert_array_equal(outputs[-1], query_mask)
-        assert (np.asarray(outputs[0])[~query_mask] == 0).all()
+        assert_equal(outputs[-1], query_mask)
+        assert (as_float64(outputs[0])[~query_mask] == 0).all()
 
 
 @pytest.mark.parametrize("case", CROSS_CASES, ids=lambda case: case.name)
 def test_an_explicit_query_mask_is_handed_on(case):
     masks, query_mask = explicit_masks(case)
     output = case.built_layer()(**embedded(case)[0], **masks)
-    np.testing.assert_array_equal(MaskProbe()(output), query_mask)
+    assert_equal(MaskProbe()(output), query_mask)
 
 
 @pytest.mark.parametrize("case", CROSS_CASES, ids=lambda case: case.name)
@@ -75,14 +76,14 @@ def test_a_given_mask_goes_before_an_attached_one(case):
     masks, query_mask = explicit_masks(case)
     attached = {name: with_mask(x, np.ones(x.shape[:2], bool)) for name, x in inputs.items()}
     output = layer(**attached, **masks)
-    np.testing.assert_allclose(output, layer(**inputs, **masks), **CLOSE)
-    np.testing.assert_array_equal(MaskProbe()(output), query_mask)
+    assert_close(output, layer(**inputs, **masks), **CLOSE)
+    assert_equal(MaskProbe()(output), query_mask)
 
 
 def test_no_mask_is_handed_on_where_there_was_none(case):
     output = case.built_layer()(**case.inputs())
     if not case.is_pooling:
-        assert (np.asarray(MaskProbe()(output)) == -1).all()
+        assert (as_float64(MaskProbe()(output)) == -1).all()
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.is_pooling], ids=lambda case: case.name)
@@ -91,7 +92,7 @@ def test_pooling_hands_no_mask_on(case, name):
     inputs, mask = embedded(case)[0]["query"], explicit_masks(case)[1]
     pooled = case.built_layer()(**{name: with_mask(inputs, mask)})
     assert getattr(pooled, "_keras_mask", None) is None
-    np.testing.assert_allclose(pooled, case.built_layer()(inputs, mask=mask), **CLOSE)
+    assert_close(pooled, case.built_layer()(inputs, mask=mask), **CLOSE)
 
 
 # Keras fills `mask` if there is one tensor among the arguments and `query_mask` if there are more:
@@ -111,14 +112,14 @@ def test_self_attention_gets_its_padding_mask_whatever_comes_along(how, second, 
     }[second]
     pairs = np.broadcast_to((padding & (further if second else True))[:, None], (2, TQ, TQ))
     pairs = pairs & np.tri(TQ, dtype=bool) if use_causal_mask else pairs
-    expected = np.asarray(layer(x, attention_mask=pairs)) * padding[..., None]
+    expected = as_float64(layer(x, attention_mask=pairs)) * padding[..., None]
     kwargs = {**seconds, "use_causal_mask": use_causal_mask}
     if how == "attached":
         output = layer(with_mask(x, padding), **kwargs)
     else:
         output = layer(x, **{how: padding}, **kwargs)
-    np.testing.assert_allclose(output, expected, **CLOSE)
-    np.testing.assert_array_equal(MaskProbe()(output), padding)
+    assert_close(output, expected, **CLOSE)
+    assert_equal(MaskProbe()(output), padding)
 
 
 def test_masks_may_be_inputs_of_a_functional_model(case):
@@ -127,4 +128,4 @@ def test_masks_may_be_inputs_of_a_functional_model(case):
     symbolic = {name: keras.Input((None,), name=name, dtype="bool") for name in masks}
     sequences = case.symbolic_inputs()
     model = keras.Model(sequences | symbolic, layer(**sequences, **symbolic))
-    np.testing.assert_allclose(model(inputs | masks), layer(**inputs, **masks), **CLOSE)
+    assert_close(model(inputs | masks), layer(**inputs, **masks), **CLOSE)

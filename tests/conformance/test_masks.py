@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from tests.arrays import assert_close
 from tests.conformance.cases import CROSS_CASES, SEQUENCE_CASES, TQ, TV, B
 from tests.conformance.masking import (
     CLOSE,
@@ -24,8 +25,8 @@ def test_weights_are_a_softmax_over_what_is_visible(case):
     layer, inputs, mask = case.built_layer(), case.inputs(), value_mask(case)
     _, weights = call(layer, inputs, **mask_by_name(case, mask))
     _, without = call(layer, inputs)
-    np.testing.assert_allclose(weights, renormalized(without, over_weights(case, mask)), **CLOSE)
-    np.testing.assert_allclose(without.sum(-1), 1.0, rtol=1e-5)
+    assert_close(weights, renormalized(without, over_weights(case, mask)), **CLOSE)
+    assert_close(without.sum(-1), 1.0, rtol=1e-5)
     hidden = np.broadcast_to(~over_weights(case, mask), weights.shape)
     assert (weights[hidden] == 0).all()
 
@@ -42,10 +43,10 @@ def test_padding_equals_a_shorter_sequence(case):
         }
         expected, expected_weights = call(layer, shorter)
         steps = slice(None) if case.is_cross or case.is_pooling else slice(length)
-        np.testing.assert_allclose(output[row][steps], expected[0], **CLOSE)
+        assert_close(output[row][steps], expected[0], **CLOSE)
         found = weights[row][..., :length]
         found = found if case.is_pooling else found[..., steps, :]
-        np.testing.assert_allclose(found, expected_weights[0], **CLOSE)
+        assert_close(found, expected_weights[0], **CLOSE)
 
 
 @pytest.mark.parametrize("content", [NAN, float("inf"), -float("inf"), 1e30])
@@ -55,11 +56,11 @@ def test_what_padding_holds_reaches_nothing(case, content):
     filled = fill(case, inputs, mask, content)
     expected = call(layer, fill(case, inputs, mask, 0.0), **masks)
     found = call(layer, filled, **masks)
-    np.testing.assert_allclose(found[0], expected[0], **CLOSE)
+    assert_close(found[0], expected[0], **CLOSE)
     visible = np.broadcast_to(over_weights(case, mask), found[1].shape)
     if not case.is_cross and not case.is_pooling:  # rows of padded queries: whatever they hold
         visible = visible & mask[:, None, :, None]
-    np.testing.assert_allclose(found[1][visible], expected[1][visible], **CLOSE)
+    assert_close(found[1][visible], expected[1][visible], **CLOSE)
 
 
 @pytest.mark.parametrize("with_weights", [False, True])
@@ -72,7 +73,7 @@ def test_nan_in_padding_reaches_no_gradient(case, with_weights):
     for name in expected:
         assert np.isfinite(found[name]).all(), name
         if not (with_weights and not case.is_cross):  # the loss holds weights of padded queries
-            np.testing.assert_allclose(found[name], expected[name], **CLOSE, err_msg=name)
+            assert_close(found[name], expected[name], **CLOSE, err_msg=name)
 
 
 @cross
@@ -82,17 +83,17 @@ def test_masked_query_gives_zero_whatever_it_holds(case):
     mask[0, 1] = mask[1, 2] = False
     expected, expected_weights = call(layer, inputs)
     output, weights = call(layer, inputs, query_mask=mask)
-    np.testing.assert_allclose(output, expected * mask[..., None], **CLOSE)
-    np.testing.assert_allclose(weights, expected_weights, **CLOSE)
+    assert_close(output, expected * mask[..., None], **CLOSE)
+    assert_close(weights, expected_weights, **CLOSE)
     spoilt = inputs["query"].copy()
     spoilt[~mask] = NAN
     output, weights = call(layer, {**inputs, "query": spoilt}, query_mask=mask)
-    np.testing.assert_allclose(output, expected * mask[..., None], **CLOSE)
+    assert_close(output, expected * mask[..., None], **CLOSE)
     assert np.isfinite(weights).all()
     found = gradients(layer, {**inputs, "query": spoilt}, query_mask=mask)
     wanted = gradients(layer, inputs, query_mask=mask)
     for name in wanted:
-        np.testing.assert_allclose(found[name], wanted[name], **CLOSE, err_msg=name)
+        assert_close(found[name], wanted[name], **CLOSE, err_msg=name)
 
 
 @cross
@@ -105,8 +106,8 @@ def test_key_mask_hides_as_value_mask_does(case):
         call(layer, inputs, key_mask=first & second),
         call(layer, inputs, key_mask=first, value_mask=second),
     ):
-        np.testing.assert_allclose(found[0], both[0], **CLOSE)
-        np.testing.assert_allclose(found[1], both[1], **CLOSE)
+        assert_close(found[0], both[0], **CLOSE)
+        assert_close(found[1], both[1], **CLOSE)
 
 
 @pytest.mark.parametrize("case", SEQUENCE_CASES, ids=lambda case: case.name)
@@ -116,7 +117,7 @@ def test_masks_may_be_numbers(case):
     expected = call(layer, inputs, value_mask=mask)
     for dtype in ("int32", "float32"):
         found = call(layer, inputs, value_mask=ops.convert_to_tensor(mask.astype(dtype)))
-        np.testing.assert_allclose(found[0], expected[0], **CLOSE)
+        assert_close(found[0], expected[0], **CLOSE)
 
 
 def test_no_mask_attached_where_none_was_given(case):

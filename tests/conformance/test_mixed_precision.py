@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from tests.arrays import as_float64, assert_close
 from tests.conformance.masking import value_mask
-from tests.gradients import as_float64, gradients
+from tests.gradients import gradients
 
 POLICIES = {"mixed_float16": 2e-2, "mixed_bfloat16": 1e-1}
 
@@ -13,7 +14,7 @@ POLICIES = {"mixed_float16": 2e-2, "mixed_bfloat16": 1e-1}
 def like(layer, case, policy):
     """The same layer with the same weights under another policy."""
     other = case.built_layer(dtype=policy)
-    other.set_weights([np.asarray(weight, dtype="float32") for weight in layer.weights])
+    other.set_weights(layer.get_weights())
     return other
 
 
@@ -27,7 +28,7 @@ def test_close_to_float32(case, policy):
     for one, wanted in zip(found, expected, strict=True):
         assert keras.backend.standardize_dtype(one.dtype) == policy.removeprefix("mixed_")
         tolerance = POLICIES[policy]
-        np.testing.assert_allclose(as_float64(one), wanted, rtol=tolerance, atol=tolerance)
+        assert_close(as_float64(one), wanted, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -36,7 +37,7 @@ def test_variables_are_float32_and_weights_sum_to_1(case, policy):
     weights = {keras.backend.standardize_dtype(w.dtype) for w in layer.trainable_weights}
     assert weights <= {"float32"}
     _, weights = layer(**case.inputs(), return_attention_scores=True)
-    np.testing.assert_allclose(as_float64(weights).sum(-1), 1.0, atol=1e-2)
+    assert_close(as_float64(weights).sum(-1), 1.0, atol=1e-2)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "float16"])

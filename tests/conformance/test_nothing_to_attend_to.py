@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from tests.arrays import as_float64, assert_close
 from tests.conformance.cases import B
 from tests.conformance.masking import steps_of_values
-from tests.gradients import as_float64, gradients
+from tests.gradients import gradients
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -20,10 +21,10 @@ def test_nothing_to_attend_to(case, dtype, with_weights):
     outputs = layer(**inputs, **kwargs)
     output, *weights = [as_float64(o) for o in (outputs if with_weights else [outputs])]
     nothing = as_float64(layer.output_dense.bias) if case.has_output_bias else 0.0
-    np.testing.assert_allclose(output[0], np.broadcast_to(nothing, output[0].shape), rtol=1e-6)
+    assert_close(output[0], np.broadcast_to(nothing, output[0].shape), rtol=1e-6)
     assert all((w[0] == 0).all() for w in weights)
     alone = layer(**{n: x[1:] for n, x in inputs.items()})
-    np.testing.assert_allclose(output[1:], as_float64(alone), rtol=0.05, atol=0.05)
+    assert_close(output[1:], as_float64(alone), rtol=0.05, atol=0.05)
     found = gradients(layer, inputs, **kwargs)
     assert all(np.isfinite(g).all() for g in found.values())
     for n in inputs.keys() & found.keys():

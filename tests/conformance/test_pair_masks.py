@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.arrays import assert_close
 from tests.conformance.cases import HEADS, SEQUENCE_CASES, TQ, TV, B
 from tests.conformance.masking import (
     CLOSE,
@@ -30,7 +31,7 @@ def test_attention_mask(case, leading):
     _, weights = call(layer, inputs, attention_mask=mask)
     _, without = call(layer, inputs)
     mask = over_weights(case, np.broadcast_to(mask, (B, *mask.shape[-2:])))
-    np.testing.assert_allclose(weights, renormalized(without, mask), **CLOSE)
+    assert_close(weights, renormalized(without, mask), **CLOSE)
 
 
 @pytest.mark.parametrize("case", [c for c in SEQUENCE_CASES if c.heads], ids=lambda c: c.name)
@@ -40,7 +41,7 @@ def test_attention_mask_of_each_head_with_a_padding_mask(case):
     _, weights = call(layer, inputs, attention_mask=by_head, value_mask=padding)
     _, without = call(layer, inputs)
     mask = by_head & padding[:, None, None]
-    np.testing.assert_allclose(weights, renormalized(without, mask), **CLOSE)
+    assert_close(weights, renormalized(without, mask), **CLOSE)
 
 
 @pytest.mark.parametrize("case", [c for c in SEQUENCE_CASES if not c.heads], ids=lambda c: c.name)
@@ -57,7 +58,7 @@ def test_causal_mask_is_aligned_to_the_end(case, lengths):
     output, weights = call(layer, inputs, use_causal_mask=True)
     _, without = call(layer, inputs)
     seen = np.tri(query_length, value_length, value_length - query_length, dtype=bool)
-    np.testing.assert_allclose(weights, renormalized(without, seen), **CLOSE)
+    assert_close(weights, renormalized(without, seen), **CLOSE)
     if not case.has_output_bias:
         assert (output[:, ~seen.any(1)] == 0).all()
 
@@ -70,7 +71,7 @@ def test_all_kinds_of_masks_are_combined(case):
     _, without = call(layer, inputs)
     length = steps_of_values(case)
     mask = padding[:, None] & pairs & np.tri(TQ, length, length - TQ, dtype=bool)
-    np.testing.assert_allclose(weights, renormalized(without, over_weights(case, mask)), **CLOSE)
+    assert_close(weights, renormalized(without, over_weights(case, mask)), **CLOSE)
 
 
 @sequences
@@ -84,6 +85,6 @@ def test_what_only_later_queries_see_reaches_no_earlier_one(case, content):
             spoilt[name][:, last[name]] = content
     expected = call(layer, inputs, use_causal_mask=True)
     found = call(layer, spoilt, use_causal_mask=True)
-    np.testing.assert_allclose(found[0][:, :-1], expected[0][:, :-1], **CLOSE)
-    np.testing.assert_allclose(found[1][..., :-1, :], expected[1][..., :-1, :], **CLOSE)
+    assert_close(found[0][:, :-1], expected[0][:, :-1], **CLOSE)
+    assert_close(found[1][..., :-1, :], expected[1][..., :-1, :], **CLOSE)
     assert not np.isfinite(found[0][:, -1]).any()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.arrays import assert_close
 from tests.conformance.cases import CROSS_CASES
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -43,7 +44,7 @@ def test_export(case, tmp_path):
         found = served(**{name: tf.constant(x) for name, x in arrays.items()})
         assert set(found) == {"output", "weights"}
         for name in expected:
-            np.testing.assert_allclose(found[name], expected[name], **CLOSE, err_msg=name)
+            assert_close(found[name], expected[name], **CLOSE, err_msg=name)
 
 
 # `prepare` is for a memory that is key and value at once.
@@ -80,4 +81,4 @@ def test_steps_with_a_key_that_is_projected_once(case, tmp_path):
     arrays["value"][~arrays["value_mask"]] = np.nan
     found = loaded.steps(arrays["query"], arrays["value"], arrays["value_mask"])
     expected = layer(arrays["query"], arrays["value"], value_mask=arrays["value_mask"])
-    np.testing.assert_allclose(tf.transpose(found[:, :, 0], [1, 0, 2]), expected, **CLOSE)
+    assert_close(tf.transpose(found[:, :, 0], [1, 0, 2]), expected, **CLOSE)

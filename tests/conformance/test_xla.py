@@ -1,10 +1,10 @@
 """Compiled by XLA, forwards and backwards, a layer answers as it does op by op."""
 
 import keras
-import numpy as np
 
+from tests.arrays import as_float64, assert_close
 from tests.conformance.masking import value_mask
-from tests.gradients import as_float64, gradients
+from tests.gradients import gradients
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
@@ -64,9 +64,9 @@ def test_compiled_equals_eager(case):
     )
     expected = layer(**inputs, return_attention_scores=True, **kwargs)
     for found, wanted in zip(outputs, expected, strict=True):
-        np.testing.assert_allclose(found, wanted, **CLOSE)
+        assert_close(found, wanted, **CLOSE)
     names = [weight.path for weight in layer.trainable_weights]
     found = dict(zip(names, by_weight, strict=True)) | by_input
     wanted = gradients(layer, inputs, return_attention_scores=True, **kwargs)
     for name in wanted:
-        np.testing.assert_allclose(as_float64(found[name]), wanted[name], **CLOSE, err_msg=name)
+        assert_close(as_float64(found[name]), wanted[name], **CLOSE, err_msg=name)

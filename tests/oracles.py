@@ -1,0 +1,93 @@
+"""The formulas of the papers in NumPy, float64, one query and one key at a time.
+
+Slow and plain on purpose: nothing here shares a line, a trick or an axis with the library.
+"""
+
+import numpy as np
+
+
+def softmax(scores, visible=None):
+    """Of one row of scores; positions that are not visible do not exist."""
+    scores = np.asarray(scores, "float64")
+    visible = np.ones(len(scores), bool) if visible is None else visible
+    weights = np.zeros(len(scores))
+    if visible.any():
+        e = np.exp(scores[visible] - scores[visible].max())
+        weights[visible] = e / e.sum()
+    return weights
+
+
+def attend(score, query, key, value, mask=None):
+    """Context and weights of every query: `score` is a function of one query and one key.
+
+    Args:
+        score: function of `q (Dq,)` and `k (Dk,)`, or of them and the key's position.
+        query, key, value: `(B, T, D)`.
+        mask: `(B, Tq, Tv)`, True = may be attended to.
+    """
+    query, key, value = (np.asarray(x, "float64") for x in (query, key, value))
+    batch, query_length, value_length = query.shape[0], query.shape[1], value.shape[1]
+    weights = np.zeros((batch, query_length, value_length))
+    context = np.zeros((batch, query_length, value.shape[-1]))
+    for b in range(batch):
+        for t in range(query_length):
+            scores = [score(query[b, t], key[b, s], s) for s in range(value_length)]
+            weights[b, t] = softmax(scores, None if mask is None else mask[b, t])
+            for s in range(value_length):
+                context[b, t] += weights[b, t, s] * value[b, s]
+    return context, weights
+
+
+def bahdanau(w, u, v):
+    """Bahdanau et al., A.1.2: `v . tanh(W q + U k)`."""
+    return lambda q, k, s: v @ np.tanh(q @ w + k @ u)
+
+
+def bahdanau_normalized(w, u, v, g, b):
+    """`g v / |v| . tanh(W q + U k + b)`: Salimans and Kingma, as in TensorFlow Addons."""
+    return lambda q, k, s: g * (v / np.sqrt(np.sum(v**2))) @ np.tanh(q @ w + k @ u + b)
+
+
+def luong_dot():
+    """Luong et al., equation 8, first line."""
+    return lambda q, k, s: q @ k
+
+
+def luong_general(w):
+    """Second line: `q . W k`."""
+    return lambda q, k, s: q @ (k @ w)
+
+
+def luong_concat(w, v):
+    """Third line: `v . tanh(W [q; k])`."""
+    return lambda q, k, s: v @ np.tanh(np.concatenate([q, k]) @ w)
+
+
+def luong_location(w):
+    """Equation 7: `softmax(W q)`, entry s for position s."""
+    return lambda q, k, s: (q @ w)[s]
+
+
+def multi_head(query, key, value, weights, mask=None):
+    """Vaswani et al., section 3.2.2, head by head.
+
+    Args:
+        weights: `(w, b)` of query, key and value, `(D, H, K)` and `(H, K)`, and of the output,
+            `(H, K, D)` and `(D,)`.
+        mask: `(B, Tq, Tv)` or `(B, H, Tq, Tv)`.
+
+    Returns:
+        Output `(B, Tq, D)` and weights `(B, H, Tq, Tv)`.
+    """
+    (wq, bq), (wk, bk), (wv, bv), (wo, bo) = weights
+    output, all_weights = bo, []
+    for h in range(wq.shape[1]):
+        q = query @ wq[:, h] + bq[h]
+        k = key @ wk[:, h] + bk[h]
+        v = value @ wv[:, h] + bv[h]
+        by_head = mask if mask is None or mask.ndim == 3 else mask[:, h]
+        scaled = lambda a, b, s, size=q.shape[-1]: a @ b / np.sqrt(size)  # noqa: E731
+        context, weights_of_head = attend(scaled, q, k, v, by_head)
+        output = output + context @ wo[h]
+        all_weights.append(weights_of_head)
+    return output, np.stack(all_weights, axis=1)
