@@ -17,6 +17,12 @@ class Batches:
         targets: list of int arrays, without start and end.
         batch_size: sequences in a batch; the last of an epoch may have fewer.
         seed: integer; epoch n of two runs with one seed is the same. None: never shuffled.
+
+    Attributes:
+        epoch: number of the epoch that the next iteration gives.
+
+    Raises:
+        ValueError: no pairs, not as many targets as sources, or a `batch_size` below 1.
     """
 
     def __init__(self, sources, targets, batch_size, seed=None):
@@ -25,6 +31,8 @@ class Batches:
                 "Expected as many targets as sources, and one at least. "
                 f"Received: {len(targets)} and {len(sources)}"
             )
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"Expected batch_size >= 1. Received: batch_size={batch_size}")
         self.sources, self.targets = sources, targets
         self.batch_size = batch_size
         self.seed = seed
@@ -37,9 +45,11 @@ class Batches:
 
     def __iter__(self):
         """The batches of the next epoch: `({"source", "target"}, labels)` of int32 arrays."""
-        for rows in self._rows(self.epoch):
+        # Counted when it begins: `fit` looks at a first batch and comes back, and a dataset that
+        # is read ahead ends at no certain time.
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        for rows in self._rows(epoch):
             yield self._batch(rows)
-        self.epoch += 1
 
     def dataset(self):
         """A `tf.data.Dataset` of one epoch each time it is iterated, made ahead of use."""
