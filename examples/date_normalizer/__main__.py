@@ -17,6 +17,7 @@ from rich.table import Table
 from . import corpus, peer
 
 MODEL = "date_normalizer"
+LINES = 140_000  # read twice in a minute on two cores
 QUESTIONS = (
     "de: 3. Mai 2019",
     "en_GB: Fri, 3rd  may 2019",
@@ -24,7 +25,7 @@ QUESTIONS = (
     "en_GB: 05/03/2019",
     "fr: dimanche 1er septmbre 1963",
     "ru: 12 апреля 1961 г.",
-    "el: Τρίτη 29 Μαΐου 1453".replace("1453", "1953"),
+    "el: Τρίτη 29 Μαΐου 1953",
     "ja: 2021年7月23日(金)",
 )
 PICTURES = (0, 1, 4, 5)  # of the questions; a script that every matplotlib can write
@@ -34,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs") / MODEL)
     parser.add_argument("--models", type=Path, default=Path("saved_models"))
-    parser.add_argument("--lines", type=int, default=corpus.SIZES["train"], help="to train on")
+    parser.add_argument("--lines", type=int, default=LINES, help="to train on")
     options = parser.parse_args()
     console = Console()
 
@@ -72,14 +73,16 @@ def train(paths, run_folder, console):
 
     settings = Settings(
         attention="bahdanau",
-        units=96,
+        units=64,
+        embedding_dim=32,
         source_tokens="char",
         target_tokens="char",
         normalization="nfkc_cf",  # who writes MAY means may
         symbols=tuple(f"{locale}:".lower() for locale in corpus.LOCALES),
         batch_size=256,
-        epochs=4,
-        learning_rate=6e-3,
+        epochs=2,
+        learning_rate=1.6e-2,
+        beta_2=0.95,
         max_length=16,
     )
     shutil.rmtree(run_folder / "model", ignore_errors=True)
@@ -101,7 +104,7 @@ def compare(folder, paths, console):
         ("test_dates", "unseen dates, known formats"),
         ("test_formats", "unseen dates, formats unseen in the language"),
     ):
-        sources, targets = zip(*read_pairs(paths[name])[: peer.SAMPLE], strict=True)
+        sources, targets = zip(*read_pairs(paths[name]), strict=True)
         answers = evaluation.answer_all(model, tokenizers, sources, 16, console=console)
         right = sum(a == t for a, t in zip(answers, targets, strict=True)) / len(targets)
         others = peer.exact_match(sources, targets)

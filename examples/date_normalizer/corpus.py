@@ -23,7 +23,7 @@ from .noise import TRAINING_TYPO, TYPO, noisy
 YEARS = range(1900, 2100)
 TWO_DIGIT_YEARS = range(1950, 2050)
 DATE_SHARES = {"train": 0.9, "dev": 0.02, "test_dates": 0.04, "test_formats": 0.04}
-SIZES = {"train": 340_000, "dev": 2_000, "test_dates": 5_000, "test_formats": 5_000}
+SIZES = {"train": 400_000, "dev": 2_000, "test_dates": 5_000, "test_formats": 5_000}
 
 
 class Line(NamedTuple):
