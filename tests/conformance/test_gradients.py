@@ -48,6 +48,7 @@ def test_gradients_equal_central_differences(case, masks):
     for name in [*weights, *inputs]:
         target = weights.get(name, inputs.get(name))
         direction = generator.standard_normal(target.shape)
+        direction /= np.linalg.norm(direction)
 
         def move(step, name=name, direction=direction):
             if name in weights:

@@ -84,7 +84,8 @@ def test_self_is_cross_with_itself():
 
 
 # Each with arguments that Keras gets right: an explicit `query_mask` is not among them, nor are
-# rows that see nothing, nor a causal mask between sequences of different lengths.
+# rows that see nothing, a causal mask between sequences of different lengths and, on JAX, a
+# `value_dim` of its own.
 KERAS_CASES = {
     "plain": ((TQ, TV), {}),
     "value_mask": ((TQ, TV), {"value_mask": np.array([[True] * 3 + [False] * 2, [True] * 5])}),
@@ -107,8 +108,8 @@ def test_equals_keras_with_the_same_weights(case, use_bias):
     inputs = random_inputs(
         query=(B, query_length, DQ), value=(B, value_length, DV), key=(B, value_length, DK)
     )
-    ours = ka.MultiHeadCrossAttention(HEADS, KEY_DIM, value_dim=VALUE_DIM, use_bias=use_bias)
-    theirs = keras.layers.MultiHeadAttention(HEADS, KEY_DIM, value_dim=VALUE_DIM, use_bias=use_bias)
+    ours = ka.MultiHeadCrossAttention(HEADS, KEY_DIM, use_bias=use_bias)
+    theirs = keras.layers.MultiHeadAttention(HEADS, KEY_DIM, use_bias=use_bias)
     ours(**inputs), theirs(**inputs)
     randomize(theirs)
     pairs = [

@@ -1,0 +1,106 @@
+"""Which part may import which. The table is the architecture: change it knowingly."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LIBRARY = ROOT / "keras_attention"
+SERVING = ROOT / "serving" / "keras_attention_serving"
+
+# Part of the library: parts it may import, packages from outside it may import.
+ARROWS = {
+    "ops": (set(), {"keras", "numpy"}),
+    "layers": ({"ops"}, {"keras"}),
+    "decoding": (set(), {"keras"}),
+    "models": ({"decoding", "layers", "ops"}, {"keras"}),
+    "losses": (set(), {"keras"}),
+    "metrics": (set(), {"keras"}),
+    "text": (set(), {"numpy", "sentencepiece", "tensorflow", "tensorflow_text"}),
+    "plotting": (set(), {"matplotlib", "numpy"}),
+}
+
+# The parts that hold what TensorFlow alone can do. Without it, the rest must import.
+WITH_TENSORFLOW = {
+    "cli",
+    "evaluation",
+    "export",
+    "signatures",
+    "text",
+    "training",
+    "warmup_requests",
+}
+TENSORFLOW = {"sentencepiece", "tensorflow", "tensorflow_serving", "tensorflow_text"}
+
+# The parts that may know the other half: they start a server or ask one.
+WITH_SERVING = {"cli"}
+
+
+def part_of(path):
+    """`layers` for layers/x.py, `export` for export.py, `__init__` for the package's own."""
+    relative = path.relative_to(LIBRARY)
+    return relative.parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Full names of the modules that a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            if node.module in ("keras_attention", "keras_attention_serving"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def files_of(folder):
+    files = sorted(folder.rglob("*.py"))
+    assert files
+    return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in files]
+
+
+def outside(path):
+    tops = {name.split(".")[0] for name in imported(path)}
+    return tops - set(sys.stdlib_module_names) - {"keras_attention"}
+
+
+@pytest.mark.parametrize("path", files_of(LIBRARY))
+def test_parts_import_what_the_table_allows(path):
+    part = part_of(path)
+    if part in ARROWS:
+        parts, packages = ARROWS[part]
+        ours = [n.split(".") for n in imported(path) if n.split(".")[0] == "keras_attention"]
+        assert {n[1] if len(n) > 1 else n[0] for n in ours} <= parts | {part}
+        assert outside(path) <= packages
+
+
+@pytest.mark.parametrize("path", files_of(LIBRARY))
+def test_tensorflow_is_imported_where_the_table_says(path):
+    if part_of(path) not in WITH_TENSORFLOW:
+        assert not outside(path) & TENSORFLOW
+
+
+@pytest.mark.parametrize("path", files_of(LIBRARY))
+def test_the_library_does_not_know_the_serving_half(path):
+    if part_of(path) not in WITH_SERVING:
+        assert "keras_attention_serving" not in outside(path)
+
+
+@pytest.mark.parametrize("path", files_of(SERVING))
+def test_the_serving_half_does_not_know_the_library(path):
+    tops = {name.split(".")[0] for name in imported(path)}
+    assert not tops & {"keras_attention", "keras", *TENSORFLOW}
+
+
+@pytest.mark.parametrize("path", files_of(LIBRARY))
+def test_only_public_modules_of_keras(path):
+    assert not [name for name in imported(path) if name.startswith("keras.src")]
+
+
+def test_the_table_names_parts_that_exist():
+    parts = {part_of(path) for path in LIBRARY.rglob("*.py")}
+    assert set(ARROWS) | WITH_TENSORFLOW | WITH_SERVING <= parts

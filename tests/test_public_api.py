@@ -1,0 +1,102 @@
+"""What can be imported from where, and that it says what it is."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import keras
+import pytest
+
+import keras_attention
+from keras_attention import decoding, layers, models, ops
+
+PACKAGES = [ops, layers, decoding, models]
+ids = {"ids": lambda package: package.__name__}
+PUBLIC = [
+    pytest.param(getattr(package, name), id=f"{package.__name__}.{name}")
+    for package in PACKAGES
+    for name in package.__all__
+]
+LAYERS = [getattr(layers, name) for name in layers.__all__]
+# A template: no formula of its own, and nothing to call.
+TEMPLATES = {layers.AttentionBase}
+
+
+def re_exported(package):
+    """Names that the package's file imports from its own modules, `import x as x`."""
+    tree = ast.parse(Path(package.__file__).read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    for node in imports:
+        assert all(alias.asname == alias.name for alias in node.names), ast.unparse(node)
+    return [alias.name for node in imports for alias in node.names]
+
+
+@pytest.mark.parametrize("package", PACKAGES, **ids)
+def test_all_is_what_is_re_exported(package):
+    assert package.__all__ == sorted(package.__all__)
+    assert sorted(re_exported(package)) == sorted(package.__all__)
+    assert all(hasattr(package, name) for name in package.__all__)
+
+
+@pytest.mark.parametrize("package", [keras_attention], **ids)
+def test_top_level_re_exports_are_typed(package):
+    assert re_exported(package)
+
+
+def test_every_layer_is_at_the_top():
+    for name in layers.__all__:
+        assert getattr(keras_attention, name) is getattr(layers, name)
+
+
+def test_every_registered_class_is_public_under_its_own_name():
+    """What a file of a model names must be there for whoever loads it."""
+    found = {
+        name: value
+        for name, value in keras.saving.get_custom_objects().items()
+        if name.startswith("keras_attention>") and not value.__name__.startswith("_")
+    }
+    assert len(found) >= len(LAYERS) - len(TEMPLATES)
+    for name, value in found.items():
+        assert name == f"keras_attention>{value.__name__}"
+        package = value.__module__.split(".")[1]
+        home = getattr(keras_attention, package)
+        owners = [home, keras_attention]
+        assert any(getattr(owner, value.__name__, None) is value for owner in owners), name
+
+
+@pytest.mark.parametrize("layer", [layer for layer in LAYERS if layer not in TEMPLATES])
+def test_every_layer_is_registered(layer):
+    """Loading needs no `custom_objects`."""
+    name = keras.saving.get_registered_name(layer)
+    assert name == f"keras_attention>{layer.__name__}"
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_one_layer_one_file(layer):
+    words = "".join(f"_{c.lower()}" if c.isupper() else c for c in layer.__name__).lstrip("_")
+    assert layer.__module__ == f"keras_attention.layers.{words}"
+
+
+@pytest.mark.parametrize("public", PUBLIC)
+def test_everything_public_has_a_docstring(public):
+    assert len(inspect.getdoc(public).splitlines()[0]) > 10
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_docstrings_of_layers_hold_every_section(layer):
+    sections = ["Mask", "Args:", "Call arguments", "eturns", "Raises:"]
+    if layer not in TEMPLATES:
+        sections += ["Example:", "```python", "Reference:", "https://"]
+    missing = [section for section in sections if section not in layer.__doc__]
+    assert not missing
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_docstrings_of_layers_hold_every_argument(layer):
+    arguments = set(inspect.signature(layer.__init__).parameters) - {"self", "kwargs"}
+    described = inspect.getdoc(layer).split("Args:")[1].split("Call arguments")[0]
+    assert not [name for name in arguments if f"    {name}:" not in described]
+
+
+def test_version():
+    assert keras_attention.__version__.count(".") == 2
