@@ -9,11 +9,13 @@ from tests.conformance.masking import (
     CLOSE,
     NAN,
     call,
+    fill,
     over_weights,
     renormalized,
     steps_of_values,
     value_mask,
 )
+from tests.gradients import gradients
 
 sequences = pytest.mark.parametrize("case", SEQUENCE_CASES, ids=lambda case: case.name)
 
@@ -88,3 +90,18 @@ def test_what_only_later_queries_see_reaches_no_earlier_one(case, content):
     assert_close(found[0][:, :-1], expected[0][:, :-1], **CLOSE)
     assert_close(found[1][..., :-1, :], expected[1][..., :-1, :], **CLOSE)
     assert not np.isfinite(found[0][:, -1]).any()
+
+
+@sequences
+def test_what_no_query_sees_reaches_no_gradient(case):
+    """Hidden by the mask of pairs alone, with no padding mask to say so."""
+    layer, inputs = case.built_layer(), case.inputs()
+    padding = value_mask(case)
+    padding[:] = padding[0]
+    kwargs = {"attention_mask": np.broadcast_to(padding[:, None], (B, TQ, padding.shape[1]))}
+    if not case.is_cross:
+        kwargs["query_mask"] = padding  # as a query, a step sees itself
+    found = gradients(layer, fill(case, inputs, padding, NAN), **kwargs)
+    expected = gradients(layer, fill(case, inputs, padding, 0.0), **kwargs)
+    for name in expected:
+        assert_close(found[name], expected[name], **CLOSE, err_msg=name)

