@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from keras_attention.run_folder import RunFolder, Settings
 
@@ -54,7 +56,7 @@ def _settings_options(command):
         arguments = {"default": field.default, "show_default": True, "help": field.metadata["help"]}
         if field.type is bool:
             name = f"{name}/--no-{name[2:]}"
-        elif field.name == "symbols":
+        elif field.name in ("source_symbols", "target_symbols"):
             arguments |= {"default": "", "callback": lambda c, p, v: tuple(v.split())}
         else:
             arguments["type"] = type(field.default)
@@ -100,7 +102,8 @@ _model_option = click.option("--model", required=True, help="Name of the model o
 @_run_option
 @click.option("--resume", is_flag=True, help="Go on from the best model of the run.")
 @_settings_options
-def train(train, train_target, dev, dev_target, run, resume, **settings):
+@click.pass_context
+def train(context, train, train_target, dev, dev_target, run, resume, **settings):
     """Trains a model. Ctrl-C keeps the best so far; --resume goes on from it."""
     from keras_attention import training
 
@@ -108,6 +111,13 @@ def train(train, train_target, dev, dev_target, run, resume, **settings):
     folder = RunFolder(run)
     if resume and not folder.has_model():
         raise ValueError(f"{run}: Expected a run with a model to go on from. Received: none")
+    given = [n for n in settings if context.get_parameter_source(n) is not ParameterSource.DEFAULT]
+    if resume and given:
+        raise ValueError(
+            "Expected no settings along with --resume, which keeps those of the run. "
+            f"Received: {', '.join('--' + name.replace('_', '-') for name in given)}"
+        )
+    settings = Settings(**settings)
     if not resume and folder.exists():
         raise ValueError(f"{run}: Expected a new folder, or --resume. Received: a run")
     train_pairs, dev_pairs = _read(train, train_target), _read(dev, dev_target)
@@ -116,13 +126,13 @@ def train(train, train_target, dev, dev_target, run, resume, **settings):
         if resume:
             training.resume(folder, train_pairs, dev_pairs, console)
         else:
-            training.train(folder, train_pairs, dev_pairs, Settings(**settings), console)
+            training.train(folder, train_pairs, dev_pairs, settings, console)
     except KeyboardInterrupt:
         if folder.has_model():
-            console.print(f"Stopped. The best model so far is in {run}; --resume goes on from it.")
+            click.echo(f"Stopped. The best model so far is in {run}; --resume goes on from it.")
         raise
     state = folder.state()
-    console.print(f"Best model: epoch {state['epoch']}, loss {state['best']:.4f}, in {run}")
+    click.echo(f"Best model: epoch {state['epoch']}, loss {state['best']:.4f}, in {run}")
 
 
 @cli.command()
@@ -139,6 +149,7 @@ def evaluate(run, test, test_target, output):
     sources = list(references)
     answers = evaluation.answer_all(model, tokenizers, sources, folder.settings().max_length)
     if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
         lines = [f"{s}\t{a}\n" for s, a in zip(sources, answers, strict=True)]
         output.write_text("".join(lines), "utf-8")
     result = evaluation.quality(answers, references.values())
@@ -179,7 +190,13 @@ def serve(models, port, host):
     """Serves MODELS, folders like saved_models/NAME, over gRPC until Ctrl-C."""
     from keras_attention_serving.server import Server
 
-    with Server({path.resolve().name: path for path in models}, port=port, host=host) as server:
+    by_name = {path.resolve().name: path for path in models}
+    if len(by_name) < len(models):
+        raise ValueError(
+            "Expected folders of different names, which are the names of the models. "
+            f"Received: {' '.join(map(str, models))}"
+        )
+    with Server(by_name, port=port, host=host) as server:
         for name, version in server.available():
             click.echo(f"Serving {name} version {version} on {host}:{server.port}")
         try:
@@ -206,8 +223,8 @@ def query(server, model, signature, texts):
             answer = client.predict(model, {"text": [text]}, signature=signature)
             milliseconds = 1000 * (time.perf_counter() - start)
             table.add_row(
-                text,
-                answer["text"][0].decode("utf-8"),
+                Text(text),  # as it is: brackets are no markup
+                Text(answer["text"][0].decode("utf-8")),
                 f"{answer['score'][0]:.3f}",
                 f"{milliseconds:.1f} ms",
             )

@@ -48,8 +48,8 @@ def export(
         The `pathlib.Path` of the version.
 
     Raises:
-        ValueError: another backend, a model without known inputs, one tokenizer without the other,
-            or a bad `version`.
+        ValueError: another backend, a model that is not built or without known inputs, one
+            tokenizer without the other, or a bad `version`.
         FileExistsError: the version is there already.
     """
     if keras.backend.backend() != "tensorflow":
@@ -63,15 +63,23 @@ def export(
         raise ValueError(f"Expected a Seq2Seq along with tokenizers. Received: model={model!r}")
     if warmup and source_tokenizer is None:
         raise ValueError("Expected warmup texts only along with tokenizers.")
+    if isinstance(warmup, str | bytes):
+        raise ValueError(f"Expected a list of warmup texts. Received: warmup={warmup!r}")
+    if isinstance(model, Seq2Seq) and not model.built:
+        raise ValueError(f"Expected a built model. Received: model={model!r}")
     if not isinstance(model, Seq2Seq) and not getattr(model, "inputs", None):
         raise ValueError(f"Expected a model with known inputs. Received: model={model!r}")
     # Here and not above: importing the package must not load TensorFlow under other backends.
     from keras_attention import signatures, warmup_requests
 
     path = Path(path)
-    target = path / str(_next_version(path) if version is None else _check_version(version))
-    if target.exists():
-        raise FileExistsError(f"Expected a version that is not there yet. Received: {target}")
+    there = _versions(path)
+    version = 1 + max(there, default=0) if version is None else _check_version(version)
+    if version in there:
+        raise FileExistsError(
+            f"Expected a version that is not there yet. Received: {there[version]}"
+        )
+    target = path / str(version)
     archive = keras.export.ExportArchive()
     archive.track(model)
     if source_tokenizer is not None:
@@ -102,7 +110,8 @@ def _check_version(version):
     return version
 
 
-def _next_version(path):
+def _versions(path):
+    """What is there, by its number: to TensorFlow Serving 007 is version 7, too."""
     if not path.is_dir():
-        return 1
-    return 1 + max((int(p.name) for p in path.iterdir() if p.name.isdecimal()), default=0)
+        return {}
+    return {int(p.name): p for p in path.iterdir() if p.name.isdecimal()}

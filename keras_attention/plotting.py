@@ -1,9 +1,31 @@
 """Alignments as heat maps."""
 
+import functools
+import warnings
 from pathlib import Path
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.figure import Figure
+
+# Matplotlib's own font has Latin, Greek and Cyrillic. For the rest it looks where the system has
+# something; it takes a glyph from the first font in the list that has it.
+FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "WenQuanYi Zen Hei",
+    "Noto Sans Arabic",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+    "Arial Unicode MS",
+    "Unifont",
+)
 
 
 def plot_alignment(alignment, source_pieces, target_pieces, title=None):
@@ -33,8 +55,10 @@ def plot_alignment(alignment, source_pieces, target_pieces, title=None):
     figure = Figure(figsize=(max(3.2, 0.32 * columns + 1.6), max(2.2, 0.32 * rows + 1.4)))
     axes = figure.add_subplot()
     image = axes.imshow(alignment, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(columns), [_visible(p) for p in source_pieces])
-    axes.set_yticks(range(rows), [_visible(p) for p in target_pieces])
+    # A "$" in a text is money, not the beginning of a formula.
+    as_text = {"parse_math": False, "fontfamily": _fonts()}
+    axes.set_xticks(range(columns), [_visible(p) for p in source_pieces], **as_text)
+    axes.set_yticks(range(rows), [_visible(p) for p in target_pieces], **as_text)
     longest = max(len(p) for p in source_pieces)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
     if longest > 4:
@@ -48,7 +72,7 @@ def plot_alignment(alignment, source_pieces, target_pieces, title=None):
     axes.tick_params(which="minor", length=0, top=False, bottom=False, left=False)
     axes.set_ylabel("answer")
     if title:
-        axes.set_title(title, fontsize=10)
+        axes.set_title(title, fontsize=10, **as_text)
     figure.colorbar(image, ax=axes, label="attention weight", fraction=0.04, pad=0.02)
     figure.set_layout_engine("tight")
     return figure
@@ -68,7 +92,20 @@ def save_alignment(path, answer, index=0, title=None):
     alignment = np.asarray(answer["alignment"])[index, : len(target), : len(source)]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    plot_alignment(alignment, source, target, title).savefig(path, dpi=150)
+    figure = plot_alignment(alignment, source, target, title)
+    with warnings.catch_warnings():
+        # A script that no font here has is drawn as boxes: the weights are still right.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        # A piece may be too long for any layout; the file grows with it.
+        warnings.filterwarnings("ignore", "Tight layout not applied", UserWarning)
+        figure.savefig(path, dpi=150, bbox_inches="tight")
+
+
+@functools.cache
+def _fonts():
+    """Those of `FONTS` that are installed; naming others would be warned of."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in FONTS if name in installed]
 
 
 def _text(pieces):

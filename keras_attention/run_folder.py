@@ -2,12 +2,26 @@
 
 import dataclasses
 import json
+import math
 import os
+import zipfile
 from pathlib import Path
 
 import keras
 
 from keras_attention.text import Tokenizer
+
+# Of the settings that are numbers: the lowest value, and what every value is below.
+RANGES = {
+    **dict.fromkeys(("units", "layers", "batch_size", "epochs"), (1, math.inf)),
+    **dict.fromkeys(("source_vocabulary", "target_vocabulary"), (1, math.inf)),
+    **dict.fromkeys(("attention_units", "embedding_dim", "max_length"), (0, math.inf)),
+    **dict.fromkeys(("warmup_steps",), (0, math.inf)),
+    **dict.fromkeys(("dropout", "label_smoothing", "beta_2"), (0, 1)),
+    "learning_rate": (0, math.inf),
+    "seed": (0, 2**32),
+}
+CHOICES = {"query": ("previous", "current"), "cell": ("gru", "lstm")}
 
 
 def _setting(default, help):
@@ -16,7 +30,11 @@ def _setting(default, help):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How a model is built and trained; each field is an option of `keras-attention train`."""
+    """How a model is built and trained; each field is an option of `keras-attention train`.
+
+    Raises:
+        ValueError: a value out of range.
+    """
 
     attention: str = _setting("bahdanau", "Kind of attention, or none.")
     query: str = _setting("previous", "State that asks: previous (Bahdanau) or current (Luong).")
@@ -33,8 +51,11 @@ class Settings:
     source_vocabulary: int = _setting(4000, "Most source tokens.")
     target_vocabulary: int = _setting(4000, "Most target tokens.")
     normalization: str = _setting("nfkc", "nfkc, nfkc_cf (folds the case of sources) or identity.")
-    symbols: tuple[str, ...] = _setting(
+    source_symbols: tuple[str, ...] = _setting(
         (), "Source strings that are one token each, blanks between."
+    )
+    target_symbols: tuple[str, ...] = _setting(
+        (), "Target strings that are one token each, blanks between."
     )
     batch_size: int = _setting(128, "Pairs in a batch.")
     epochs: int = _setting(10, "Passes over the training lines.")
@@ -44,6 +65,24 @@ class Settings:
     label_smoothing: float = _setting(0.0, "Probability spread over all tokens.")
     max_length: int = _setting(0, "Most tokens of an answer; 0 for 1.5 times the longest seen.")
     seed: int = _setting(1, "Of weights, batches and dropout.")
+
+    def __post_init__(self):
+        for name, (lowest, end) in RANGES.items():
+            value = getattr(self, name)
+            if not lowest <= value < end:
+                limits = f"{name} >= {lowest}" if end == math.inf else f"{lowest} <= {name} < {end}"
+                raise ValueError(f"Expected {limits}. Received: {name}={value}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"Expected {name} to be one of {choices}. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
+        if self.attention == "luong-dot" and self.bidirectional:
+            raise ValueError(
+                "Expected an encoder of one direction with attention='luong-dot', which compares "
+                "states of one size. Received: bidirectional=True"
+            )
 
 
 class RunFolder:
@@ -73,7 +112,14 @@ class RunFolder:
 
     def settings(self):
         values = self._read_json("settings.json")
-        return Settings(**{**values, "symbols": tuple(values["symbols"])})
+        unknown = set(values) - {field.name for field in dataclasses.fields(Settings)}
+        if unknown:
+            raise ValueError(
+                f"{self.path}: Expected the settings of a run of this version. "
+                f"Received: {', '.join(sorted(unknown))}"
+            )
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return Settings(**{**values, **lists})
 
     def tokenizers(self):
         """Source and target tokenizer."""
@@ -82,7 +128,10 @@ class RunFolder:
 
     def load_model(self):
         """The best model so far, with its optimizer."""
-        return keras.saving.load_model(self._existing("model.keras"))
+        path = self._existing("model.keras")
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{path}: Expected a model that Keras saved. Received: another file")
+        return keras.saving.load_model(path)
 
     def save_model(self, model, epoch, best):
         """Makes `model` the best so far.

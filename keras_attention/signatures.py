@@ -1,5 +1,7 @@
 """The functions that an exported model answers with. Graph code: needs TensorFlow."""
 
+import itertools
+
 import keras
 import tensorflow as tf
 
@@ -90,18 +92,33 @@ def add_ids_endpoint(archive, name, model, max_length):
 
 
 def add_model_endpoint(archive, model):
-    """`serving_default` of any other model with known inputs, named as its inputs and outputs."""
+    """`serving_default` of any other model with known inputs, named as its inputs and outputs.
+
+    Outputs have the names of the layers they come from; the second of one layer is `<layer>_1`.
+    """
     names = [tensor.name for tensor in model.inputs]
 
     def serve(inputs):
         values = [inputs[name] for name in names]
-        outputs = model(keras.tree.pack_sequence_as(model.input, values), training=False)
+        if isinstance(model, keras.Sequential):  # has `inputs`, but no `input` until it is called
+            (values,) = values
+        else:
+            values = keras.tree.pack_sequence_as(model.input, values)
+        outputs = model(values, training=False)
         if isinstance(outputs, dict):
             return outputs
-        return dict(zip(model.output_names, keras.tree.flatten(outputs), strict=True))
+        return dict(zip(_distinct(model.output_names), keras.tree.flatten(outputs), strict=True))
 
     signature = {
         tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name)
         for tensor in model.inputs
     }
     archive.add_endpoint("serving_default", serve, input_signature=[signature])
+
+
+def _distinct(names):
+    distinct = []
+    for name in names:
+        candidates = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(1)))
+        distinct.append(next(c for c in candidates if c not in distinct))
+    return distinct

@@ -1,6 +1,7 @@
 """Trains a text-to-text model and keeps the best of it."""
 
 import dataclasses
+import math
 import random
 
 import keras
@@ -46,7 +47,7 @@ def train(folder, train_pairs, dev_pairs, settings, console=None):
         The history of `fit`.
 
     Raises:
-        ValueError: settings that do not fit each other or the texts.
+        ValueError: settings that do not fit each other or the texts, or a loss that is no number.
         KeyboardInterrupt: after the best model so far has been kept.
     """
     keras.utils.set_random_seed(settings.seed)
@@ -69,7 +70,9 @@ def train(folder, train_pairs, dev_pairs, settings, console=None):
         loss=SequenceCrossentropy(settings.label_smoothing),
         metrics=[TokenAccuracy(), SequenceAccuracy()],
     )
+    model.optimizer.build(model.trainable_variables)
     folder.start(settings, source_tokenizer, target_tokenizer)
+    folder.save_model(model, 0, None)  # so that a run can be gone on with from its first moment
     return _fit(folder, model, train_pairs, dev_pairs, settings, console)
 
 
@@ -85,7 +88,7 @@ def train_tokenizers(pairs, settings):
         settings.source_tokens,
         settings.source_vocabulary,
         settings.normalization,
-        settings.symbols,
+        settings.source_symbols,
     )
     # Targets keep their case: it is part of the answer.
     target = Tokenizer.train(
@@ -93,6 +96,7 @@ def train_tokenizers(pairs, settings):
         settings.target_tokens,
         settings.target_vocabulary,
         settings.normalization.removesuffix("_cf"),
+        settings.target_symbols,
     )
     return source, target
 
@@ -104,7 +108,7 @@ def build_model(settings, source_vocabulary_size, target_vocabulary_size):
             f"Expected attention to be one of {tuple(ATTENTIONS)}. "
             f"Received: attention={settings.attention!r}"
         )
-    return RNNSeq2Seq(
+    model = RNNSeq2Seq(
         source_vocabulary_size,
         target_vocabulary_size,
         units=settings.units,
@@ -117,6 +121,8 @@ def build_model(settings, source_vocabulary_size, target_vocabulary_size):
         dropout=settings.dropout,
         tie_embeddings=settings.tie_embeddings,
     )
+    model.build({"source": (None, None), "target": (None, None)})
+    return model
 
 
 def _sample(pairs, seed, most=200_000):
@@ -129,7 +135,6 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console):
     train_batches = _batches(train_pairs, tokenizers, settings.batch_size, settings.seed)
     dev_batches = _batches(dev_pairs, tokenizers, settings.batch_size, None)
     done = folder.state()["epoch"]
-    train_batches.epoch = done
     progress = TrainingProgress(len(train_batches), done, console)
     keeper = _KeepBest(folder)
     try:
@@ -138,12 +143,12 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console):
             validation_data=dev_batches.dataset(),
             epochs=settings.epochs,
             initial_epoch=done,
-            callbacks=[keeper, progress],
+            callbacks=[_NumberEpochs(train_batches), keeper, progress],
             shuffle=False,  # the batches shuffle themselves
             verbose=0,
         )
     except KeyboardInterrupt:
-        if not folder.has_model():
+        if keeper.best is None:  # stopped in the first epoch: better than nothing
             folder.save_model(model, keeper.epoch, None)
         raise
     finally:
@@ -154,6 +159,17 @@ def _batches(pairs, tokenizers, batch_size, seed):
     columns = zip(*pairs, strict=True)
     ids = [t.tokenize_all(list(c)) for t, c in zip(tokenizers, columns, strict=True)]
     return Batches(*ids, batch_size, seed)
+
+
+class _NumberEpochs(keras.callbacks.Callback):
+    """Tells the batches which epoch it is: `fit` may look at batches before the first."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.epoch = epoch
 
 
 class _KeepBest(keras.callbacks.Callback):
@@ -168,6 +184,11 @@ class _KeepBest(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.epoch = epoch + 1
         loss = logs["val_loss"]
+        if not math.isfinite(loss):
+            raise ValueError(
+                "Expected a finite loss; a lower learning rate or a higher beta_2 may help. "
+                f"Received: {loss} after epoch {self.epoch}"
+            )
         if self.best is None or loss < self.best:
             self.best = loss
             self.folder.save_model(self.model, self.epoch, loss)

@@ -1,0 +1,191 @@
+"""The command: bad input is one line and exit status 2; the whole path from text to picture."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from keras_attention import cli
+from tests.tiny_run import DEV, TRAIN, trained, write_pairs
+
+SMALL = "--source-tokens char --target-tokens char --units 5 --batch-size 64 --epochs 1".split()
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([str(a) for a in arguments])
+    return exit_.value.code
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    write_pairs(folder / "train.tsv", TRAIN)
+    write_pairs(folder / "dev.tsv", DEV)
+    (folder / "one_column.tsv").write_text("a\tb\nno tab here\n")
+    (folder / "latin1.tsv").write_bytes("a\tb\nc\tä\n".encode("latin-1"))
+    (folder / "empty.tsv").touch()
+    (folder / "three_lines.txt").write_text("a\nb\nc\n")
+    (folder / "empty_model").mkdir()
+    return folder
+
+
+TRAIN_OPTIONS = "train --train {f}/train.tsv --dev {f}/dev.tsv --run {f}/new"
+BAD = [
+    ("train --train {f}/one_column.tsv --dev {f}/dev.tsv --run {f}/new", "one_column.tsv:2: Exp"),
+    ("train --train {f}/latin1.tsv --dev {f}/dev.tsv --run {f}/new", "latin1.tsv:2: Expected UTF"),
+    ("train --train {f}/train.tsv --dev {f}/empty.tsv --run {f}/new", "empty.tsv: Expected at"),
+    ("train --train {f}/none.tsv --dev {f}/dev.tsv --run {f}/new", "none.tsv: Expected a file"),
+    ("train --train {f} --dev {f}/dev.tsv --run {f}/new", "Received: a folder"),
+    (
+        "train --train {f}/train.tsv --train-target {f}/three_lines.txt --dev {f}/dev.tsv "
+        "--run {f}/new",
+        "Received: 3 and 200",
+    ),
+    ("train --train {f}/train.tsv --run {f}/new", "Missing option '--dev'"),
+    ("train --train {f}/train.tsv --dev {f}/dev.tsv --run {run}", "Expected a new folder"),
+    (TRAIN_OPTIONS + " --resume", "Expected a run with a model to go on from"),
+    (
+        "train --train {f}/train.tsv --dev {f}/dev.tsv --run {run} --resume --epochs 9 --units 3",
+        "along with --resume, .*Received: --epochs, --units$",
+    ),
+    (TRAIN_OPTIONS + " --units 0", "units=0"),
+    (TRAIN_OPTIONS + " --units many", "'many' is not a valid integer"),
+    (TRAIN_OPTIONS + " --attention bahdanou --source-tokens char --target-tokens char", "bahdanou"),
+    (TRAIN_OPTIONS + " --attention luong-dot", "bidirectional=True"),
+    (TRAIN_OPTIONS + " --dropout -0.5", "dropout=-0.5"),
+    (TRAIN_OPTIONS + " --dropout 1", "dropout=1.0"),
+    (TRAIN_OPTIONS + " --batch-size 0", "batch_size=0"),
+    (TRAIN_OPTIONS + " --epochs 0", "epochs=0"),
+    (TRAIN_OPTIONS + " --cell rnn", "cell='rnn'"),
+    (TRAIN_OPTIONS + " --query next", "query='next'"),
+    (TRAIN_OPTIONS + " --source-tokens syllable", "kind='syllable'"),
+    (TRAIN_OPTIONS + " --normalization nfd", "normalization='nfd'"),
+    (TRAIN_OPTIONS + " --source-vocabulary 5000", "vocabulary_size=5000"),
+    (TRAIN_OPTIONS + " --seed -1", "seed=-1"),
+    ("evaluate --run {f}/none --test {f}/dev.tsv", "none: Expected a training run"),
+    ("evaluate --run {run} --test {f}/one_column.tsv", "one_column.tsv:2"),
+    ("export --run {f}/none --to {f}/m", "none: Expected a training run"),
+    ("export --run {run} --to {f}/m --version 0", "positive integer. Received: 0"),
+    ("serve {f}/none --port 0", "none"),
+    ("serve {f}/empty_model --port 0", "empty_model"),
+    ("serve {f}/a/m {f}/b/m", "folders of different names"),
+    ("serve {f}/empty_model --port 99999", "99999"),
+    ("query --server localhost:1 --model m text", "localhost:1"),
+    ("plot --server localhost:1 --model m text --output {f}/a.png", "localhost:1"),
+    ("query --model m", "Missing argument 'TEXTS...'"),
+    ("--unknown", "No such option.*--unknown"),
+    ("unknown", "No such command 'unknown'"),
+]
+
+
+@pytest.mark.parametrize(("command", "reason"), BAD, ids=[command[:60] for command, _ in BAD])
+def test_bad_input_is_one_line_and_status_2(files, capfd, command, reason):
+    arguments = [a.format(f=files, run=trained().path) for a in command.split()]
+    assert run(*arguments) == 2
+    error = capfd.readouterr().err
+    # TensorFlow's library writes lines of its own.
+    lines = [line for line in error.splitlines() if line.startswith("keras-attention:")]
+    assert len(lines) == 1
+    assert re.search(reason, lines[0])
+    assert "Traceback" not in error
+    assert not (files / "new").exists()
+
+
+def test_a_port_in_use(files, capfd):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert run("serve", files / "empty_model", "--port", port) == 2
+    assert f"127.0.0.1:{port}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "-h"], ["--version"]])
+def test_help_and_version(capsys, arguments):
+    assert run(*arguments) == 0
+    assert re.search(r"Usage: keras-attention|version \d", capsys.readouterr().out)
+
+
+def test_without_arguments_there_is_help(capsys):
+    assert run() == 2
+    assert "Usage: keras-attention" in capsys.readouterr().err
+
+
+def start(*arguments):
+    command = [sys.executable, "-m", "keras_attention.cli", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": ".:serving", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env={**environment, "COLUMNS": "160"}, **pipes)
+
+
+def finish(process, timeout=120):
+    try:
+        return process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+
+
+def test_bad_input_in_a_process_of_its_own(files):
+    process = start(
+        "train", "--train", files / "latin1.tsv", "--dev", files / "dev.tsv", "--run", files / "n"
+    )
+    out, error = finish(process)
+    assert (process.returncode, out) == (2, "")
+    assert [x for x in error.splitlines() if x.startswith("keras-attention: ")]
+    assert "Traceback" not in error
+
+
+def test_ctrl_c_keeps_the_run(files, tmp_path):
+    folder = tmp_path / "run"
+    data = ["--train", files / "train.tsv", "--dev", files / "dev.tsv", "--run", folder]
+    process = start("train", *data, *SMALL, "--epochs", 100_000)
+    until = time.monotonic() + 120
+    while not (folder / "model.keras").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, error = finish(process)
+    assert process.returncode == 130, error
+    assert "--resume goes on from it" in out
+    assert "Traceback" not in error
+    settings = folder / "settings.json"
+    settings.write_text(settings.read_text().replace("100000", "1"))
+    assert run("train", *data, "--resume") == 0
+
+
+def test_from_text_to_picture(files, tmp_path, capfd):
+    """evaluate, export, serve, query and plot, with a model that was trained before."""
+    test = ["--test", files / "dev.tsv"]
+    assert (
+        run("evaluate", "--run", trained().path, *test, "--output", tmp_path / "new" / "a.tsv") == 0
+    )
+    assert re.search(r"exact match [\d.]+ %  character error rate", capfd.readouterr().out)
+    answers = (tmp_path / "new" / "a.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in answers] == list(dict(DEV))
+    models = tmp_path / "saved_models" / "dates"
+    export = ["export", "--run", trained().path, "--to", models, "--warmup", "3 May 2021"]
+    assert run(*export) == 0
+    assert capfd.readouterr().out.strip() == str(models / "1")
+    server = start("serve", models, "--port", 0)
+    try:
+        first = server.stdout.readline()
+        address = re.fullmatch(r"Serving dates version 1 on (127.0.0.1:\d+)\n", first)[1]
+        asked = ["--server", address, "--model", "dates"]
+        assert run("query", *asked, "7 Mar 2011", "[/b] ☃") == 0
+        shown = capfd.readouterr().out
+        assert "7 Mar 2011" in shown and "[/b] ☃" in shown and " ms" in shown
+        assert run("plot", *asked, "7 Mar 2011", "--output", tmp_path / "a.png") == 0
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+        assert run("query", "--server", address, "--model", "other", "x") == 2
+        error = capfd.readouterr().err
+        assert "keras-attention: " in error and "other" in error
+    finally:
+        server.send_signal(signal.SIGINT)
+        out, _ = finish(server)
+    assert "Stopping" in out
+    assert server.returncode == 0

@@ -1,0 +1,103 @@
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from keras_attention.run_folder import CHOICES, RANGES, RunFolder, Settings
+from tests.tiny_run import settings, trained
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy that a test may spoil."""
+    shutil.copytree(trained().path, tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def test_a_run_comes_back(folder):
+    assert folder.exists() and folder.has_model()
+    assert folder.settings() == settings(max_length=16)
+    source, target = folder.tokenizers()
+    assert source.proto != target.proto
+    assert (folder.path / "source.model").read_bytes() == source.proto
+    assert folder.load_model().optimizer is not None
+
+
+def test_settings_are_readable_json_and_keep_their_types(folder):
+    symbols = ("日", "jan")
+    values = dataclasses.asdict(settings(source_symbols=symbols, dropout=0.5))
+    folder._write_json("settings.json", values)
+    assert "日" in (folder.path / "settings.json").read_text("utf-8")
+    assert folder.settings() == settings(source_symbols=symbols, dropout=0.5)
+
+
+def test_saving_replaces_model_and_state(folder):
+    model = folder.load_model()
+    folder.save_model(model, 7, 0.25)
+    assert folder.state() == {"epoch": 7, "best": 0.25}
+    assert not [p for p in folder.path.iterdir() if p.name.startswith(".")]
+
+
+def test_a_save_that_fails_keeps_the_model_before(folder):
+    before = folder.model_path.read_bytes()
+
+    class Broken:
+        def save(self, path):
+            path.write_bytes(b"half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        folder.save_model(Broken(), 7, 0.25)
+    assert folder.model_path.read_bytes() == before
+    assert folder.state()["epoch"] == 2
+
+
+def test_no_run(tmp_path):
+    folder = RunFolder(tmp_path / "none")
+    assert not folder.exists() and not folder.has_model()
+    for read in (folder.settings, folder.tokenizers, folder.load_model, folder.state):
+        with pytest.raises(FileNotFoundError, match="none: Expected a training run. Received: no "):
+            read()
+
+
+def test_a_broken_model(folder):
+    folder.model_path.write_bytes(b"no zip")
+    with pytest.raises(ValueError, match="model.keras: Expected a model that Keras saved"):
+        folder.load_model()
+
+
+def test_settings_of_another_version(folder):
+    values = json.loads((folder.path / "settings.json").read_text())
+    folder._write_json("settings.json", {**values, "zeta": 1, "alpha": 2})
+    with pytest.raises(ValueError, match="run of this version. Received: alpha, zeta$"):
+        folder.settings()
+    del values["beta_2"]
+    folder._write_json("settings.json", values)
+    assert folder.settings().beta_2 == Settings().beta_2
+
+
+def test_every_number_has_a_range():
+    numbers = {f.name for f in dataclasses.fields(Settings) if f.type in (int, float)}
+    assert numbers == set(RANGES)
+
+
+@pytest.mark.parametrize("name", sorted(RANGES))
+def test_numbers_out_of_range(name):
+    lowest, end = RANGES[name]
+    assert getattr(Settings(**{name: lowest}), name) == lowest
+    for bad in (lowest - 1, end, float("nan")):
+        with pytest.raises(ValueError, match=f"Expected .*{name}.*Received: {name}={bad}"):
+            Settings(**{name: bad})
+
+
+@pytest.mark.parametrize("name", sorted(CHOICES))
+def test_unknown_choices(name):
+    with pytest.raises(ValueError, match=f"Expected {name} to be one of .*{name}='other'"):
+        Settings(**{name: "other"})
+
+
+def test_dot_scores_need_an_encoder_of_one_direction():
+    with pytest.raises(ValueError, match="bidirectional=True"):
+        Settings(attention="luong-dot")
+    assert Settings(attention="luong-dot", bidirectional=False).attention == "luong-dot"

@@ -1,0 +1,189 @@
+import dataclasses
+import io
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+from keras_attention import training
+from keras_attention.run_folder import RunFolder
+from tests.tiny_run import DEV, SMALLEST, TRAIN, quiet, settings, train, trained
+
+FILES = {"settings.json", "source.model", "target.model", "state.json", "model.keras"}
+
+
+def weights(folder):
+    return folder.load_model().get_weights()
+
+
+def assert_same_weights(one, two):
+    for a, b in zip(weights(one), weights(two), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def dev_loss(folder):
+    batches = training._batches(DEV, folder.tokenizers(), 64, None)
+    return folder.load_model().evaluate(batches.dataset(), verbose=0, return_dict=True)["loss"]
+
+
+def test_a_run():
+    folder = trained()
+    assert {path.name for path in folder.path.iterdir()} == FILES
+    assert folder.settings() == settings(max_length=16)  # 10 characters, half as many again, one
+    assert folder.state()["epoch"] == 2
+    assert dev_loss(folder) == pytest.approx(folder.state()["best"], rel=1e-5)
+    assert int(folder.load_model().optimizer.iterations) == 8  # 200 lines in batches of 64, twice
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path):
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=160, highlight=False)
+    again, history = train(tmp_path / "again", console)
+    assert_same_weights(again, trained())
+    assert set(history) >= {"loss", "val_loss", "val_token_accuracy", "val_exact_match"}
+    for shown in ("epoch 1/2  ", "epoch 2/2", "val_exact_match", "8/8"):
+        assert shown in written.getvalue()
+
+
+def _more_epochs(folder, epochs):
+    changed = dataclasses.replace(folder.settings(), epochs=epochs)
+    folder._write_json("settings.json", dataclasses.asdict(changed))
+
+
+def _given_losses(monkeypatch, losses):
+    """Makes the losses on the development set what a test says."""
+    losses, end = iter(losses), training._KeepBest.on_epoch_end
+    monkeypatch.setattr(
+        training._KeepBest,
+        "on_epoch_end",
+        lambda self, epoch, logs: end(self, epoch, {"val_loss": next(losses)}),
+    )
+
+
+def test_the_best_model_is_kept_and_gone_on_from(tmp_path, monkeypatch):
+    epochs, rows = [], training.Batches._rows
+
+    def noted(self, epoch):
+        if self.seed is not None:
+            epochs.append(epoch)
+        return rows(self, epoch)
+
+    monkeypatch.setattr(training.Batches, "_rows", noted)
+    _given_losses(monkeypatch, [3.0, 1.0, 2.0, 0.5, 99.0])
+    folder, _ = train(tmp_path / "run", epochs=3, **SMALLEST)
+    assert folder.state() == {"epoch": 2, "best": 1.0}
+    assert int(folder.load_model().optimizer.iterations) == 8
+    assert epochs[-3:] == [0, 1, 2]  # each shuffled by its own number
+
+    history = training.resume(folder, TRAIN, DEV, quiet())
+    assert history.epoch == [2]
+    assert folder.state() == {"epoch": 3, "best": 0.5}
+    assert int(folder.load_model().optimizer.iterations) == 12
+    assert epochs[-1] == 2
+
+    best = weights(folder)
+    _more_epochs(folder, 4)
+    training.resume(folder, TRAIN, DEV, quiet())
+    assert folder.state() == {"epoch": 3, "best": 0.5}
+    for a, b in zip(weights(folder), best, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class _Interrupt(keras.callbacks.Callback):
+    """Presses Ctrl-C after so many batches in all."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.left = after
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("after", "epoch", "steps"), [(2, 0, 2), (6, 1, 4)])
+def test_ctrl_c_keeps_a_model_to_go_on_from(tmp_path, monkeypatch, after, epoch, steps):
+    fit = keras.Model.fit
+    interrupt = _Interrupt(after)
+    monkeypatch.setattr(
+        keras.Model,
+        "fit",
+        lambda self, *a, callbacks, **k: fit(self, *a, callbacks=[*callbacks, interrupt], **k),
+    )
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        training.train(folder, TRAIN, DEV, settings(**SMALLEST), quiet())
+    assert {path.name for path in folder.path.iterdir()} == FILES
+    assert folder.state()["epoch"] == epoch
+    assert int(folder.load_model().optimizer.iterations) == steps
+    history = training.resume(folder, TRAIN, DEV, quiet())
+    assert history.epoch == list(range(epoch, 2))
+    assert int(folder.load_model().optimizer.iterations) == steps + 4 * (2 - epoch)
+    assert np.isfinite(folder.state()["best"])
+
+
+def test_ctrl_c_before_the_first_step(tmp_path, monkeypatch):
+    def fit(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    folder = RunFolder(tmp_path / "run")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(keras.Model, "fit", fit)
+        training.train(folder, TRAIN, DEV, settings(epochs=1, **SMALLEST), quiet())
+    training.resume(folder, TRAIN, DEV, quiet())
+    whole, _ = train(tmp_path / "whole", epochs=1, **SMALLEST)
+    assert folder.state()["epoch"] == 1
+    assert whole.state() == pytest.approx(folder.state())
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path, monkeypatch):
+    _given_losses(monkeypatch, [2.0, float("nan")])
+    with pytest.raises(ValueError, match="finite loss.*Received: nan after epoch 2"):
+        train(tmp_path / "run", **SMALLEST)
+    assert RunFolder(tmp_path / "run").state() == {"epoch": 1, "best": 2.0}
+
+
+@pytest.mark.parametrize("attention", sorted(training.ATTENTIONS))
+def test_every_attention_makes_a_model(attention):
+    one_way = {"bidirectional": False} if attention == "luong-dot" else {}
+    model = training.build_model(settings(attention=attention, units=5, **one_way), 11, 13)
+    expected = {"none": type(None), "scorer": training.TimeDistributedScorer}
+    assert isinstance(model.decoder.attention, expected.get(attention, keras.layers.Layer))
+    found = model.decode(np.array([[5, 6, 7]]), max_length=2)
+    assert np.isfinite(found.score).all()
+
+
+def test_settings_reach_the_model():
+    changed = settings(
+        query="current",
+        attention_units=7,
+        cell="lstm",
+        units=5,
+        embedding_dim=3,
+        layers=2,
+        bidirectional=False,
+        dropout=0.25,
+        tie_embeddings=True,
+    )
+    config = training.build_model(changed, 11, 13).get_config()
+    assert config["attention"]["config"]["units"] == 7
+    expected = {
+        **{"source_vocabulary_size": 11, "target_vocabulary_size": 13, "units": 5},
+        **{"query": "current", "embedding_dim": 3, "num_layers": 2, "cell": "lstm"},
+        **{"bidirectional": False, "dropout": 0.25, "tie_embeddings": True},
+    }
+    assert config.items() >= expected.items()
+
+
+def test_an_unknown_attention_is_refused():
+    with pytest.raises(ValueError, match="attention to be one of .*attention='bahdanou'"):
+        training.build_model(settings(attention="bahdanou"), 11, 13)
+
+
+def test_targets_keep_their_case():
+    pairs = [("Jan Ab", "Jan Ab")] * 3
+    source, target = training.train_tokenizers(pairs, settings())
+    assert source.vocabulary_size == len(set("jan▁b")) + 4
+    assert target.vocabulary_size == len(set("Jan▁Ab")) + 4
