@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
 from tests.arrays import assert_close
-from tests.conformance.cases import HEADS, SEQUENCE_CASES, TQ, TV, B
+from tests.conformance.cases import CROSS_CASES, HEADS, SEQUENCE_CASES, TQ, TV, B
 from tests.conformance.masking import (
     CLOSE,
     NAN,
@@ -90,6 +91,21 @@ def test_what_only_later_queries_see_reaches_no_earlier_one(case, content):
     assert_close(found[0][:, :-1], expected[0][:, :-1], **CLOSE)
     assert_close(found[1][..., :-1, :], expected[1][..., :-1, :], **CLOSE)
     assert not np.isfinite(found[0][:, -1]).any()
+
+
+@pytest.mark.parametrize("case", CROSS_CASES, ids=lambda case: case.name)
+def test_what_only_the_last_query_sees_reaches_no_gradient_by_earlier_ones(case):
+    layer, inputs = case.built_layer(), case.inputs()
+    spoilt = {name: x.copy() for name, x in inputs.items()}
+    for name in spoilt.keys() - {"query"}:
+        spoilt[name][:, -1] = NAN
+
+    def earlier(output):
+        return ops.sum(ops.square(output[:, :-1]))
+
+    found = gradients(layer, spoilt, earlier, use_causal_mask=True)["query"]
+    expected = gradients(layer, inputs, earlier, use_causal_mask=True)["query"]
+    assert_close(found[:, :-1], expected[:, :-1], **CLOSE)
 
 
 @sequences
