@@ -41,6 +41,8 @@ def settings(**changes):
     return dataclasses.replace(SETTINGS, **changes)
 
 
+EPOCHS = 12  # enough for answers that look like dates and end
+
 # What a test of the loop around the model needs of a model: little to trace.
 SMALLEST = {"attention": "none", "bidirectional": False, "units": 5}
 
@@ -59,10 +61,10 @@ def train(path, console=None, **changes):
 
 @functools.cache
 def trained():
-    """The folder of a run of two epochs; tests must not change it."""
+    """The folder of a run of `EPOCHS` epochs; tests must not change it."""
     path = Path(tempfile.mkdtemp(prefix="keras-attention-"))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
-    return train(path / "run")[0]
+    return train(path / "run", epochs=EPOCHS)[0]
 
 
 @functools.cache

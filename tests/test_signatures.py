@@ -1,0 +1,101 @@
+"""What the signatures answer, before any export."""
+
+import numpy as np
+import pytest
+import sentencepiece
+import tensorflow as tf
+
+from keras_attention.signatures import TextSignatures, decode_ids
+from tests.tiny_run import trained, trained_model
+
+MAX_LENGTH = 11
+TEXTS = ["3 May 2021", "", "１７ aug 2004", "~ 日 1"]
+
+
+@pytest.fixture(scope="module")
+def signatures():
+    return TextSignatures(trained_model(), *trained().tokenizers(), MAX_LENGTH)
+
+
+@pytest.fixture(scope="module")
+def answer(signatures):
+    return {name: value.numpy() for name, value in signatures.answer(TEXTS).items()}
+
+
+def test_pieces_and_alignment_belong_together(answer):
+    source = [[p.decode() for p in row if p] for row in answer["source_pieces"]]
+    assert source[0] == ["3", "▁", "m", "a", "y", "▁", "2", "0", "2", "1"]
+    assert source[1] == []
+    assert source[2] == ["1", "7", "▁", "a", "u", "g", "▁", "2", "0", "0", "4"]
+    assert source[3] == ["<unk>", "▁", "<unk>", "▁", "1"]
+    rows, columns = answer["target_pieces"].shape[1], answer["source_pieces"].shape[1]
+    assert answer["alignment"].shape == (len(TEXTS), rows, columns)
+    kept = (answer["target_pieces"] != b"")[..., None] & (answer["source_pieces"] != b"")[:, None]
+    assert (answer["alignment"][~kept] == 0).all()
+    sums = answer["alignment"].sum(axis=-1)
+    expected = (answer["target_pieces"] != b"") & (answer["source_pieces"] != b"").any(
+        axis=1, keepdims=True
+    )
+    np.testing.assert_allclose(sums, expected, atol=1e-5)
+
+
+def test_the_text_is_that_of_the_pieces(answer):
+    for text, pieces in zip(answer["text"], answer["target_pieces"], strict=True):
+        assert text == b"".join(pieces).replace("▁".encode(), b" ")
+
+
+def test_the_score_of_an_answer(signatures, answer):
+    """It has the end in it, which the score of an answer has not where that is cut off."""
+    scores = signatures.score(TEXTS, answer["text"])["score"].numpy()
+    cut = (answer["target_pieces"] != b"").sum(axis=1) == MAX_LENGTH
+    np.testing.assert_allclose(scores[~cut], answer["score"][~cut], rtol=1e-4)
+    assert (scores[cut] < answer["score"][cut]).all()
+
+
+def test_the_score_of_a_pair(signatures):
+    """From the logits, with ids that SentencePiece's own module makes."""
+    targets = ["2021-05-03", "", "~", "20"]
+    encoders = [
+        sentencepiece.SentencePieceProcessor(model_proto=tokenizer.proto)
+        for tokenizer in trained().tokenizers()
+    ]
+    expected = []
+    for text, target in zip(TEXTS, targets, strict=True):
+        source, ids = (e.encode(t) for e, t in zip(encoders, (text, target), strict=True))
+        inputs = {"source": np.array([source or [0]]), "target": np.array([[2, *ids]])}
+        logits = trained_model()(inputs)[0].numpy().astype("float64")
+        gains = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        expected.append(gains[np.arange(len(ids) + 1), [*ids, 3]].sum())
+    found = signatures.score(TEXTS, targets)["score"].numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_a_batch_is_as_its_texts_alone(signatures, answer):
+    for i, text in enumerate(TEXTS):
+        alone = signatures.answer([text])
+        assert alone["text"].numpy()[0] == answer["text"][i]
+        np.testing.assert_allclose(alone["score"].numpy()[0], answer["score"][i], rtol=1e-5)
+
+
+@pytest.mark.parametrize("garbage", ["first", "random", "zero"])
+def test_what_stands_beyond_lengths_changes_nothing(garbage):
+    """TensorFlow Serving fills up with copies of the first element."""
+    ids = np.random.default_rng(0).integers(4, 20, (5, 7))
+    lengths = np.array([7, 1, 4, 0, 6])
+    beyond = np.arange(7) >= lengths[:, None]
+    others = {"first": ids[:, :1], "random": ids[::-1], "zero": 0}
+    found = decode_ids(trained_model(), np.where(beyond, others[garbage], ids), lengths, MAX_LENGTH)
+    for i, length in enumerate(lengths):
+        source = tf.constant(ids[i : i + 1, : max(length, 1)])
+        alone = decode_ids(trained_model(), source, lengths[i : i + 1], MAX_LENGTH)
+        count = int(alone["lengths"][0])
+        assert found["lengths"][i] == count
+        np.testing.assert_array_equal(found["ids"][i, :count], alone["ids"][0, :count])
+        np.testing.assert_allclose(found["score"][i], alone["score"][0], rtol=1e-5)
+        np.testing.assert_array_equal(found["alignment"][i, :, length:], 0)
+
+
+def test_answers_are_as_long_as_the_longest(answer):
+    assert answer["target_pieces"].shape[1] == max(
+        sum(piece != b"" for piece in row) for row in answer["target_pieces"]
+    )
