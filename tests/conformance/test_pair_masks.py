@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from tests.arrays import assert_close
-from tests.conformance.cases import CROSS_CASES, HEADS, SEQUENCE_CASES, TQ, TV, B
+from tests.conformance.cases import CASES, CROSS_CASES, HEADS, SEQUENCE_CASES, TQ, TV, B
 from tests.conformance.masking import (
     CLOSE,
     NAN,
@@ -91,6 +91,18 @@ def test_what_only_later_queries_see_reaches_no_earlier_one(case, content):
     assert_close(found[0][:, :-1], expected[0][:, :-1], **CLOSE)
     assert_close(found[1][..., :-1, :], expected[1][..., :-1, :], **CLOSE)
     assert not np.isfinite(found[0][:, -1]).any()
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if "key" in c.sizes], ids=lambda c: c.name)
+@pytest.mark.parametrize("name", ["key", "value"])
+def test_nan_is_not_hidden_from_those_who_see_it(case, name):
+    """Not cleaned away: a NaN in the data must show, in the row that it belongs to."""
+    layer, inputs = case.built_layer(), case.inputs()
+    inputs[name][:, -1] = NAN
+    output, weights = call(layer, inputs, use_causal_mask=True)
+    assert np.isnan(output[:, -1]).all()
+    assert np.isfinite(output[:, :-1]).all()
+    assert np.isnan(weights[..., -1, :]).all() == (name == "key")
 
 
 @pytest.mark.parametrize("case", CROSS_CASES, ids=lambda case: case.name)
