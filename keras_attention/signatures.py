@@ -107,7 +107,7 @@ def add_model_endpoint(archive, model):
         outputs = model(values, training=False)
         if isinstance(outputs, dict):
             return outputs
-        return dict(zip(_distinct(model.output_names), keras.tree.flatten(outputs), strict=True))
+        return dict(zip(_output_names(model), keras.tree.flatten(outputs), strict=True))
 
     signature = {
         tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name)
@@ -116,9 +116,11 @@ def add_model_endpoint(archive, model):
     archive.add_endpoint("serving_default", serve, input_signature=[signature])
 
 
-def _distinct(names):
+def _output_names(model):
+    if isinstance(model, keras.Sequential):
+        return [model.layers[-1].name]
     distinct = []
-    for name in names:
+    for name in model.output_names:
         candidates = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(1)))
         distinct.append(next(c for c in candidates if c not in distinct))
     return distinct
