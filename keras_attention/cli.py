@@ -132,7 +132,8 @@ def train(context, train, train_target, dev, dev_target, run, resume, **settings
             click.echo(f"Stopped. The best model so far is in {run}; --resume goes on from it.")
         raise
     state = folder.state()
-    click.echo(f"Best model: epoch {state['epoch']}, loss {state['best']:.4f}, in {run}")
+    passes = state["epoch"] / folder.settings().looks
+    click.echo(f"Best model: after {passes:.3g} epochs, loss {state['best']:.4f}, in {run}")
 
 
 @cli.command()

@@ -33,27 +33,28 @@ def advance(progress, task, steps=1):
 
 
 class TrainingProgress(keras.callbacks.Callback):
-    """Shows a bar over all steps of `fit`, and a line of figures after each epoch.
+    """Shows a bar over all steps of `fit`, and a line of figures after each of its epochs.
 
     Args:
-        steps: steps in an epoch.
-        initial_epoch: epochs done before.
+        steps: steps of the whole training.
+        parts: epochs of `fit` in a pass over the training lines.
         console: a `rich` console.
+
+    Attributes:
+        steps_done: steps that an earlier run took.
     """
 
-    def __init__(self, steps, initial_epoch=0, console=None):
+    def __init__(self, steps, parts=1, console=None):
         super().__init__()
         self.steps = steps
-        self.initial_epoch = initial_epoch
+        self.parts = parts
+        self.steps_done = 0
         self.bar = bar("steps", console)
         self.task = None
 
     def on_train_begin(self, logs=None):
         self.task = self.bar.add_task(
-            "training",
-            total=self.steps * self.params["epochs"],
-            completed=self.steps * self.initial_epoch,
-            rate=0.0,
+            "training", total=self.steps, completed=self.steps_done, rate=0.0
         )
         self.bar.start()
 
@@ -62,7 +63,8 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         figures = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
-        self.bar.console.print(f"epoch {epoch + 1}/{self.params['epochs']}  {figures}")
+        passes = [f"{x / self.parts:.3g}" for x in (epoch + 1, self.params["epochs"])]
+        self.bar.console.print(f"epoch {passes[0]}/{passes[1]}  {figures}")
 
     def close(self):
         """Takes the bar off the screen, however training ended."""

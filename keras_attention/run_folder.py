@@ -13,7 +13,7 @@ from keras_attention.text import Tokenizer
 
 # Of the settings that are numbers: the lowest value, and what every value is below.
 RANGES = {
-    **dict.fromkeys(("units", "layers", "batch_size", "epochs"), (1, math.inf)),
+    **dict.fromkeys(("units", "layers", "batch_size", "epochs", "looks"), (1, math.inf)),
     **dict.fromkeys(("source_vocabulary", "target_vocabulary"), (1, math.inf)),
     **dict.fromkeys(("attention_units", "embedding_dim", "max_length"), (0, math.inf)),
     **dict.fromkeys(("warmup_steps",), (0, math.inf)),
@@ -59,6 +59,9 @@ class Settings:
     )
     batch_size: int = _setting(128, "Pairs in a batch.")
     epochs: int = _setting(10, "Passes over the training lines.")
+    looks: int = _setting(
+        1, "Looks at the development lines in each pass; the best model of all is kept."
+    )
     learning_rate: float = _setting(2e-3, "Adam's, at its highest; it falls to 0 by a cosine.")
     warmup_steps: int = _setting(50, "Steps in which the learning rate rises from 0.")
     beta_2: float = _setting(0.98, "Adam's memory of squared gradients.")

@@ -132,16 +132,20 @@ def _sample(pairs, seed, most=200_000):
 
 def _fit(folder, model, train_pairs, dev_pairs, settings, console):
     tokenizers = folder.tokenizers()
-    train_batches = _batches(train_pairs, tokenizers, settings.batch_size, settings.seed)
-    dev_batches = _batches(dev_pairs, tokenizers, settings.batch_size, None)
+    train_batches = Batches(
+        *_tokens(train_pairs, tokenizers), settings.batch_size, settings.seed, settings.looks
+    )
+    dev_batches = Batches(*_tokens(dev_pairs, tokenizers), settings.batch_size)
+    # An epoch, to Keras, is what lies between two looks at the development lines.
     done = folder.state()["epoch"]
-    progress = TrainingProgress(len(train_batches), done, console)
+    progress = TrainingProgress(len(train_batches) * settings.epochs, settings.looks, console)
+    progress.steps_done = len(train_batches) * done // settings.looks
     keeper = _KeepBest(folder)
     try:
         return model.fit(
             train_batches.dataset(),
             validation_data=dev_batches.dataset(),
-            epochs=settings.epochs,
+            epochs=settings.epochs * settings.looks,
             initial_epoch=done,
             callbacks=[_NumberEpochs(train_batches), keeper, progress],
             shuffle=False,  # the batches shuffle themselves
@@ -155,10 +159,10 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console):
         progress.close()
 
 
-def _batches(pairs, tokenizers, batch_size, seed):
+def _tokens(pairs, tokenizers):
+    """Source and target tokens of all pairs."""
     columns = zip(*pairs, strict=True)
-    ids = [t.tokenize_all(list(c)) for t, c in zip(tokenizers, columns, strict=True)]
-    return Batches(*ids, batch_size, seed)
+    return [t.tokenize_all(list(c)) for t, c in zip(tokenizers, columns, strict=True)]
 
 
 class _NumberEpochs(keras.callbacks.Callback):

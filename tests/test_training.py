@@ -23,7 +23,7 @@ def assert_same_weights(one, two):
 
 
 def dev_loss(folder):
-    batches = training._batches(DEV, folder.tokenizers(), 64, None)
+    batches = training.Batches(*training._tokens(DEV, folder.tokenizers()), 64)
     return folder.load_model().evaluate(batches.dataset(), verbose=0, return_dict=True)["loss"]
 
 
@@ -190,3 +190,12 @@ def test_targets_keep_their_case():
     source, target = training.train_tokenizers(pairs, settings())
     assert source.vocabulary_size == len(set("jan▁b")) + 4
     assert target.vocabulary_size == len(set("Jan▁Ab")) + 4
+
+
+def test_looks_between_the_ends_of_a_pass(tmp_path, monkeypatch):
+    _given_losses(monkeypatch, [3.0, 1.0, 2.0, 1.5])
+    folder, history = train(tmp_path / "run", epochs=2, looks=2, **SMALLEST)
+    assert len(history["loss"]) == 4
+    # Four batches a pass: the best model is that after the first pass.
+    assert folder.state() == {"epoch": 2, "best": 1.0}
+    assert int(folder.load_model().optimizer.iterations) == 4

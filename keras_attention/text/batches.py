@@ -17,15 +17,17 @@ class Batches:
         targets: list of int arrays, without start and end.
         batch_size: sequences in a batch; the last of an epoch may have fewer.
         seed: integer; epoch n of two runs with one seed is the same. None: never shuffled.
+        parts: epochs in one pass over all pairs; with 1 an epoch is a pass.
 
     Attributes:
         epoch: number of the epoch that the next iteration gives.
 
     Raises:
-        ValueError: no pairs, not as many targets as sources, or a `batch_size` below 1.
+        ValueError: no pairs, not as many targets as sources, a `batch_size` below 1, or more
+            `parts` than batches.
     """
 
-    def __init__(self, sources, targets, batch_size, seed=None):
+    def __init__(self, sources, targets, batch_size, seed=None, parts=1):
         if len(sources) != len(targets) or not sources:
             raise ValueError(
                 "Expected as many targets as sources, and one at least. "
@@ -33,14 +35,18 @@ class Batches:
             )
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"Expected batch_size >= 1. Received: batch_size={batch_size}")
+        total = -(-len(sources) // batch_size)
+        if not 1 <= parts <= total:
+            raise ValueError(f"Expected 1 to {total} parts, the batches. Received: parts={parts}")
         self.sources, self.targets = sources, targets
         self.batch_size = batch_size
         self.seed = seed
+        self.parts = parts
         self.lengths = np.array([len(s) for s in sources])
         self.epoch = 0
 
     def __len__(self):
-        """Batches in an epoch."""
+        """Batches in a pass over all pairs."""
         return -(-len(self.sources) // self.batch_size)
 
     def __iter__(self):
@@ -48,7 +54,9 @@ class Batches:
         # Counted when it begins: `fit` looks at a first batch and comes back, and a dataset that
         # is read ahead ends at no certain time.
         epoch, self.epoch = self.epoch, self.epoch + 1
-        for rows in self._rows(epoch):
+        number, part = divmod(epoch, self.parts)
+        first, end = (len(self) * i // self.parts for i in (part, part + 1))
+        for rows in self._rows(number)[first:end]:
             yield self._batch(rows)
 
     def dataset(self):
@@ -56,13 +64,17 @@ class Batches:
         ids = tf.TensorSpec((None, None), tf.int32)
         signature = ({"source": ids, "target": ids}, ids)
         dataset = tf.data.Dataset.from_generator(lambda: iter(self), output_signature=signature)
-        return dataset.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(4)
+        size, rest = divmod(len(self), self.parts)
+        if not rest:  # else epochs differ by a batch
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(size))
+        return dataset.prefetch(4)
 
-    def _rows(self, epoch, window=100):
+    def _rows(self, number, window=100):
+        """The batches of one pass, each as the numbers of its pairs."""
         if self.seed is None:
             order = np.argsort(self.lengths, kind="stable")
             return np.split(order, range(self.batch_size, len(order), self.batch_size))
-        random = np.random.default_rng((self.seed, epoch))
+        random = np.random.default_rng((self.seed, number))
         order = random.permutation(len(self.sources))
         size = window * self.batch_size
         for start in range(0, len(order), size):

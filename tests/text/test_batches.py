@@ -133,3 +133,17 @@ def test_unequal_lists_are_refused(sources, targets):
 def test_a_batch_size_that_is_none_is_refused(batch_size):
     with pytest.raises(ValueError, match=f"batch_size={batch_size}"):
         Batches([[1]], [[2]], batch_size)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+def test_the_parts_of_a_pass_are_the_pass(parts):
+    whole = corpus(53)
+    one, many = (Batches(*whole, 5, seed=3, parts=n) for n in (1, parts))
+    for _ in range(2):
+        together = [batch for _ in range(parts) for batch in epoch(many)]
+        assert first_tokens(together) == first_tokens(epoch(one))
+
+
+def test_more_parts_than_batches():
+    with pytest.raises(ValueError, match="1 to 2 parts.*Received: parts=3"):
+        Batches(*corpus(7), 5, parts=3)
