@@ -5,7 +5,6 @@ from keras import ops
 
 from keras_attention.layers.attention_base import AttentionBase
 from keras_attention.ops import blank, masked_softmax, mix
-from keras_attention.ops.precision import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -79,7 +78,7 @@ class TimeDistributedScorer(AttentionBase):
         query = ops.broadcast_to(query[:, :, None, :], (*pairs, query_dim))
         key = ops.broadcast_to(key[:, None, :, :], (*pairs, key_dim))
         rows = ops.reshape(ops.concatenate([query, key], axis=-1), (-1, query_dim + key_dim))
-        return ops.reshape(self._score_rows(rows), pairs)
+        return ops.reshape(self.scorer(rows), pairs)
 
     def call(
         self,
@@ -131,17 +130,13 @@ class TimeDistributedScorer(AttentionBase):
         if mask is not None:
             sequence = blank(sequence, mask)
         batch, length, features = ops.shape(sequence)
-        scores = self._score_rows(ops.reshape(sequence, (-1, features)))
+        scores = self.scorer(ops.reshape(sequence, (-1, features)))
         scores = ops.reshape(scores, (batch, 1, length))
         weights = masked_softmax(scores, None if mask is None else mask[:, None, :])
         drops = training and self.dropout > 0
         kept = weights * self.sample_dropout(1, sequence) if drops else weights
         pooled = mix(kept, sequence)
         return pooled[:, 0], ops.cast(weights[:, 0], self.compute_dtype)
-
-    def _score_rows(self, rows):
-        scores = self.scorer(rows)
-        return ops.cast(scores, wide_dtype(scores.dtype))
 
     def compute_output_shape(self, query_shape=None, value_shape=None, key_shape=None):
         if query_shape is None or value_shape is None:

@@ -79,10 +79,10 @@ def test_normalization_does_not_see_the_length_of_v(arrays):
 
 
 def test_normalization_of_a_short_v_in_float16(arrays):
-    """A square of 1e-4 is 0 in float16."""
+    """The square of 1e-4 is 0 in float16."""
     layer = BahdanauAttention(UNITS, normalize=True, dtype="mixed_float16")
     expected = as_float64(layer(*arrays))
-    layer.attention_v.assign(layer.attention_v * 1e-3)
+    layer.attention_v.assign(layer.attention_v * 1e-4)
     assert_close(layer(*arrays), expected, rtol=0.02, atol=0.02)
 
 
