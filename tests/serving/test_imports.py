@@ -13,6 +13,8 @@ OURS = "keras_attention_serving"
 ARROWS = {
     "wire": set(),
     "errors": set(),
+    "metrics": set(),
+    "prometheus": {"metrics", "wire"},
     "tensors": {"wire"},
     "tfrecord": {"errors"},
     "calls": {"tensors", "wire"},
@@ -60,6 +62,8 @@ def test_arrows(module):
 @pytest.mark.parametrize("module", ARROWS)
 def test_what_is_not_ours(module):
     allowed = {"numpy", "ml_dtypes", "google"} | ({"grpc"} if module in TRANSPORT else set())
+    if module == "prometheus":
+        allowed |= {"prometheus_client"}
     roots = {name.split(".")[0] for name in imports(module)} - {OURS}
     assert roots <= allowed | set(sys.stdlib_module_names)
 
