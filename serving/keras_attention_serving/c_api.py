@@ -119,8 +119,7 @@ def library() -> Any:
         return _load()
 
 
-@functools.cache
-def _load() -> Any:
+def _path() -> Path:
     folder = _package("tensorflow")
     if folder is None:
         raise ImportError(
@@ -131,6 +130,12 @@ def _load() -> Any:
     path = folder / pattern.format("tensorflow_cc")
     if not path.exists():
         raise ImportError(f"Expected a TensorFlow wheel with {path.name}. Received: {folder}")
+    return path
+
+
+@functools.cache
+def _load() -> Any:
+    path = _path()
     # Not RTLD_GLOBAL: the library carries a TLS implementation of its own, and Python's `hashlib`
     # and `ssl` would bind to it and crash.
     with _quiet():
@@ -145,6 +150,19 @@ def _load() -> Any:
             setattr(functions, name, function)
     _register_text_operations(functions)
     return functions
+
+
+def disable_xla() -> None:
+    """From now on, in this process, a function that asks to be compiled by XLA fails.
+
+    So TensorFlow Serving does by default. Not part of the C interface: without it in the library,
+    nothing happens.
+    """
+    library()
+    function = getattr(ctypes.CDLL(str(_path())), "_ZN10tensorflow21DisableXlaCompilationEv", None)
+    if function is not None:
+        function.restype, function.argtypes = None, []
+        function()
 
 
 @contextmanager

@@ -33,6 +33,7 @@ def message(name: str) -> Any:
 
 
 DataType = POOL.FindEnumTypeByName("tensorflow.DataType")
+ConfigProto = message("tensorflow.ConfigProto")
 MetaGraphDef = message("tensorflow.MetaGraphDef")
 RunOptions = message("tensorflow.RunOptions")
 SignatureDef = message("tensorflow.SignatureDef")
@@ -47,6 +48,7 @@ SignatureDefMap = message("tensorflow.serving.SignatureDefMap")  # inside an Any
 GetModelStatusRequest = message("tensorflow.serving.GetModelStatusRequest")
 GetModelStatusResponse = message("tensorflow.serving.GetModelStatusResponse")
 ModelVersionStatus = message("tensorflow.serving.ModelVersionStatus")
+ModelServerConfig = message("tensorflow.serving.ModelServerConfig")
 PredictionLog = message("tensorflow.serving.PredictionLog")  # a warm-up record
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
