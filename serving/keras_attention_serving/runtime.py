@@ -1,6 +1,7 @@
 """A SavedModel on TensorFlow's C runtime, with the loader and session of TensorFlow Serving."""
 
 import ctypes
+import time
 from collections.abc import Mapping, Sequence
 from ctypes import c_char_p, c_int64, c_void_p
 from os import PathLike, fspath
@@ -10,6 +11,10 @@ import numpy as np
 
 from keras_attention_serving import c_api, errors, tensors, wire
 from keras_attention_serving.tensors import Array
+
+QUICK_SECONDS = 0.002
+_WAITING = {"While", "StatelessWhile", "Enter", "RefEnter", "PyFunc", "EagerPyFunc"}
+_HERE: bytes = wire.RunOptions(inter_op_thread_pool=-1).SerializeToString()
 
 
 class SavedModel:
@@ -47,6 +52,7 @@ class SavedModel:
     ) -> None:
         self._lib = lib = c_api.library()
         self._outputs: dict[str, c_api.Output] = {}
+        self._quick: set[tuple[str, ...]] = set()  # what the last run computed in no time
         self._session: int | None = None
         self._graph: int | None = lib.TF_NewGraph()
         options = lib.TF_NewSessionOptions()
@@ -69,7 +75,9 @@ class SavedModel:
                 )
             buffer = meta_graph.contents
             data = (ctypes.c_char * buffer.length).from_address(buffer.data)
-            self.signatures = _signatures(bytes(data))
+            parsed = wire.MetaGraphDef.FromString(bytes(data))
+            self.signatures = _signatures(parsed)
+            self._is_straight = _is_straight(parsed.graph_def)
         except BaseException:
             self.close()
             raise
@@ -98,7 +106,11 @@ class SavedModel:
         """
         if self._session is None:
             raise errors.Unavailable("The model is closed.")
+        if timeout is not None and timeout <= 0:
+            raise errors.DeadlineExceeded("Timed out before the computation began.")
         lib = self._lib
+        key = tuple(fetches)
+        start = time.monotonic()
         sources = [self._output(name) for name in feeds]
         targets = [self._output(name) for name in fetches]
         fed: list[int] = []
@@ -107,8 +119,9 @@ class SavedModel:
         try:
             for array in feeds.values():
                 fed.append(_to_tensor(lib, array))
-            if timeout is not None:
-                options = _buffer(lib, _run_options(timeout))
+            run_options = _run_options(timeout, here=key in self._quick)
+            if run_options:
+                options = _buffer(lib, run_options)
             with c_api.checked(lib) as status:
                 lib.TF_SessionRun(
                     self._session,
@@ -124,6 +137,10 @@ class SavedModel:
                     None,  # where to put RunMetadata
                     status,
                 )
+            if self._is_straight and time.monotonic() - start < QUICK_SECONDS:
+                self._quick.add(key)
+            else:
+                self._quick.discard(key)
             return [_to_array(lib, tensor) for tensor in fetched]
         finally:
             if options is not None:
@@ -159,8 +176,7 @@ class SavedModel:
         return self._outputs[name]
 
 
-def _signatures(meta_graph: bytes) -> dict[str, Any]:
-    parsed = wire.MetaGraphDef.FromString(meta_graph)
+def _signatures(parsed: Any) -> dict[str, Any]:
     # Copies: a message inside `parsed` would keep its whole graph in memory.
     return {
         name: wire.SignatureDef.FromString(signature.SerializeToString())
@@ -168,9 +184,22 @@ def _signatures(meta_graph: bytes) -> dict[str, Any]:
     }
 
 
-def _run_options(timeout: float) -> bytes:
-    if timeout <= 0:  # to TensorFlow, 0 means no limit
-        raise errors.DeadlineExceeded("Timed out before the computation began.")
+def _is_straight(graph: Any) -> bool:
+    """Whether a graph is without anything that may take as long as it likes: loops and queues."""
+    bodies = [graph.node, *(function.node_def for function in graph.library.function)]
+    return not any(node.op in _WAITING or "Queue" in node.op for body in bodies for node in body)
+
+
+def _run_options(timeout: float | None, here: bool) -> bytes:
+    """Serialized `RunOptions`.
+
+    A run that is over in no time is computed in the thread that asks for it: handing it to
+    TensorFlow's threads and back takes longer than the run. The timeout cannot stop it then.
+    """
+    if here:
+        return _HERE
+    if timeout is None:
+        return b""
     milliseconds = max(1, int(timeout * 1000))
     data: bytes = wire.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
     return data

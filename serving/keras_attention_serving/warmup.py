@@ -14,8 +14,11 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from keras_attention_serving import errors, tfrecord, wire
+from keras_attention_serving.classify import classify
 from keras_attention_serving.metrics import NO_METRICS, Metrics
+from keras_attention_serving.multi_inference import multi_inference
 from keras_attention_serving.predict import predict
+from keras_attention_serving.regress import regress
 from keras_attention_serving.runtime import SavedModel
 
 logger = logging.getLogger(__name__)
@@ -26,6 +29,9 @@ MAX_RECORDS = 1000
 # By kind of record: what answers its request.
 _METHODS: dict[str, Callable[[SavedModel, int, Any], Any]] = {
     "predict_log": predict,
+    "classify_log": classify,
+    "regress_log": regress,
+    "multi_inference_log": multi_inference,
 }
 
 
