@@ -13,6 +13,9 @@ OURS = "keras_attention_serving"
 ARROWS = {
     "wire": set(),
     "errors": set(),
+    "flags": set(),
+    "options": {"errors", "flags"},
+    "text_proto": {"errors", "wire"},
     "metrics": set(),
     "prometheus": {"metrics", "wire"},
     "tensors": {"wire"},
@@ -25,15 +28,25 @@ ARROWS = {
     "runtime": {"c_api", "errors", "tensors", "wire"},
     "predict": {"errors", "runtime", "tensors", "wire"},
     "warmup": {"errors", "predict", "runtime", "tfrecord", "wire"},
-    "servable": {"errors", "runtime", "warmup"},
-    "servables": {"errors", "servable"},
+    "session_config": {"options", "text_proto", "wire"},
+    "tls_config": {"errors", "text_proto", "wire"},
+    "loading": {"metrics", "runtime", "warmup"},
+    "version_policy": set(),
+    "model_config": {"errors", "version_policy", "wire"},
+    "labels": {"errors", "model_config"},
+    "servable": {"errors", "runtime"},
+    "servables": {"errors", "flags", "labels", "model_config", "servable", "version_policy"},
+    "config_file": {"errors", "servables", "text_proto", "wire"},
     "service": {"errors", "predict", "runtime", "servable", "servables", "wire"},
     "grpc_server": {"errors", "service", "wire"},
-    "server": {"errors", "grpc_server", "servable", "servables", "service"},
-    "__main__": {"c_api", "errors", "server"},
+    "server": {
+        *("config_file", "errors", "grpc_server", "loading", "model_config", "options", "servable"),
+        *("servables", "service", "session_config", "text_proto", "tls_config", "wire"),
+    },
+    "__main__": {"c_api", "errors", "flags", "options", "server"},
     "__init__": {"async_client", "calls", "channel", "client", "errors"},
 }
-TRANSPORT = {"channel", "client", "async_client", "grpc_server", "server"}
+TRANSPORT = {"channel", "client", "async_client", "grpc_server", "server", "tls_config"}
 
 
 def imports(module):

@@ -475,6 +475,6 @@ def test_folders_that_cannot_be_served(tmp_path):
     with pytest.raises(
         errors.StartError,
         match=r"1 servable\(s\) did not become available: "
-        r"\{\{\{name: model version: 7\} due to error: Could not find SavedModel",
+        r"\{\{\{name: model version: 7\} due to error: NOT_FOUND: Could not find SavedModel",
     ):
         start()
