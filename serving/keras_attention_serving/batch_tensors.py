@@ -21,7 +21,7 @@ def rows(feeds: Mapping[str, Array]) -> int:
     """
     if not feeds:
         raise errors.InvalidArgument("Batching Run() must have at least one input tensor")
-    sizes = []
+    sizes: list[int] = []
     for array in feeds.values():
         if not array.ndim:
             raise errors.InvalidArgument(

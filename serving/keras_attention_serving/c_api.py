@@ -142,6 +142,7 @@ def _load() -> Any:
         ctypes.CDLL(str(path), mode=ctypes.RTLD_LOCAL)
 
     functions = type("Library", (), {})()
+    functions.path = str(path)
     for loader, table in ((ctypes.PyDLL, _QUICK), (ctypes.CDLL, _SLOW)):
         handle = loader(str(path))
         for name, (result, arguments) in table.items():

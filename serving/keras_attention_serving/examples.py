@@ -1,4 +1,4 @@
-"""The inputs of Classify, Regress and MultiInference: `tf.Example` messages, as the graph eats them."""
+"""The inputs of Classify, Regress and MultiInference: `tf.Example` messages for the graph."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""MultiInference: several Classify and Regress tasks on the same examples, in one run of the graph."""
+"""MultiInference: several Classify and Regress tasks on the same examples, in one run."""
 
 from typing import Any
 

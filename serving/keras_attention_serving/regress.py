@@ -76,6 +76,8 @@ def fill(result: Any, signature: Any, count: int, arrays: Mapping[str, Array]) -
         )
     number = tensors.data_type(array.dtype)
     if number != DT_FLOAT:
-        raise errors.InvalidArgument(f"Expected output Tensor of DT_FLOAT.  Got: {type_name(number)}")
+        raise errors.InvalidArgument(
+            f"Expected output Tensor of DT_FLOAT.  Got: {type_name(number)}"
+        )
     for value in array.reshape(-1).tolist():
         result.regressions.add(value=value)
