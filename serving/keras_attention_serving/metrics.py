@@ -77,5 +77,9 @@ class Metrics:
         """
         return 0
 
+    def page(self) -> bytes:
+        """All of it, in Prometheus' text format."""
+        return b""
+
 
 NO_METRICS = Metrics()

@@ -19,8 +19,6 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from keras_attention_serving import wire
 from keras_attention_serving.metrics import Metrics
 
-CONTENT_TYPE = "text/plain"
-DEFAULT_PATH = "/monitoring/prometheus/metrics"
 MAX_SERIES = 10_000
 
 _TFS = ":tensorflow:serving:"
@@ -187,7 +185,6 @@ class PrometheusMetrics(Metrics):
         )
 
     def page(self) -> bytes:
-        """All metrics in Prometheus' text format."""
         return "".join(_lines(self.registry)).encode()
 
     def _of(self, family: _Family, *labels: str) -> _Family:

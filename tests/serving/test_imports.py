@@ -18,6 +18,7 @@ ARROWS = {
     "text_proto": {"errors", "wire"},
     "metrics": set(),
     "prometheus": {"metrics", "wire"},
+    "monitoring_config": {"text_proto", "wire"},
     "tensors": {"wire"},
     "tfrecord": {"errors"},
     "calls": {"tensors", "wire"},
@@ -38,6 +39,15 @@ ARROWS = {
     "servables": {"errors", "flags", "labels", "model_config", "servable", "version_policy"},
     "config_file": {"errors", "servables", "text_proto", "wire"},
     "service": {"errors", "predict", "runtime", "servable", "servables", "wire"},
+    "json_text": {"errors"},
+    "json_values": {"errors", "json_text", "tensors", "wire"},
+    "json_decode": {"errors", "json_text", "json_values"},
+    "json_encode": {"errors", "json_text", "json_values", "tensors"},
+    "rest": {
+        *("cancellation", "errors", "json_decode", "json_encode", "json_text", "metrics"),
+        *("service", "wire"),
+    },
+    "rest_server": {"cancellation", "errors", "json_encode", "metrics", "rest", "service"},
     "grpc_server": {"errors", "service", "wire"},
     "server": {
         *("config_file", "errors", "grpc_server", "loading", "model_config", "options", "servable"),
@@ -47,6 +57,13 @@ ARROWS = {
     "__init__": {"async_client", "calls", "channel", "client", "errors"},
 }
 TRANSPORT = {"channel", "client", "async_client", "grpc_server", "server", "tls_config"}
+
+# Packages that one module alone needs.
+PACKAGES = {
+    "prometheus": {"prometheus_client"},
+    "json_text": {"orjson", "rapidjson"},
+    "rest_server": {"uvicorn"},
+}
 
 
 def imports(module):
@@ -75,8 +92,7 @@ def test_arrows(module):
 @pytest.mark.parametrize("module", ARROWS)
 def test_what_is_not_ours(module):
     allowed = {"numpy", "ml_dtypes", "google"} | ({"grpc"} if module in TRANSPORT else set())
-    if module == "prometheus":
-        allowed |= {"prometheus_client"}
+    allowed |= PACKAGES.get(module, set())
     roots = {name.split(".")[0] for name in imports(module)} - {OURS}
     assert roots <= allowed | set(sys.stdlib_module_names)
 
