@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from ctypes import c_char_p, c_int64, c_void_p
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from keras_attention_serving.tensors import Array
 
 QUICK_SECONDS = 0.002
 _WAITING = {"While", "StatelessWhile", "Enter", "RefEnter", "PyFunc", "EagerPyFunc"}
+_VARIABLES = {"VarHandleOp", "VariableV2", "Variable"}
 _HERE: bytes = wire.RunOptions(inter_op_thread_pool=-1).SerializeToString()
 
 
@@ -51,6 +53,9 @@ class SavedModel:
         config: bytes | None = None,
     ) -> None:
         self._lib = lib = c_api.library()
+        # Looked for before TensorFlow does: the model may be on its way into the folder.
+        index = Path(path) / "variables" / "variables.index"
+        has_values = index.exists()
         self._outputs: dict[str, c_api.Output] = {}
         self._quick: set[tuple[str, ...]] = set()  # what the last run computed in no time
         self._session: int | None = None
@@ -76,6 +81,9 @@ class SavedModel:
             buffer = meta_graph.contents
             data = (ctypes.c_char * buffer.length).from_address(buffer.data)
             parsed = wire.MetaGraphDef.FromString(bytes(data))
+            if not has_values and _has_variables(parsed):
+                # TensorFlow would take it, and fail at every call.
+                raise errors.NotFound(f"{index}; No such file, and the graph has variables")
             self.signatures = _signatures(parsed)
             self._is_straight = _is_straight(parsed.graph_def)
         except BaseException:
@@ -182,6 +190,12 @@ def _signatures(parsed: Any) -> dict[str, Any]:
         name: wire.SignatureDef.FromString(signature.SerializeToString())
         for name, signature in parsed.signature_def.items()
     }
+
+
+def _has_variables(parsed: Any) -> bool:
+    """Whether a graph has variables that it reads from files."""
+    restores = bool(parsed.saver_def.restore_op_name)
+    return restores and any(node.op in _VARIABLES for node in parsed.graph_def.node)
 
 
 def _is_straight(graph: Any) -> bool:

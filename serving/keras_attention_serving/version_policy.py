@@ -51,27 +51,30 @@ def from_message(message: Any) -> Policy:
 
 
 def versions_in(base_path: Path) -> dict[int, Path]:
-    """The version folders in a base path: those with nothing but digits for a name.
+    """The version folders in a base path: those with a 64-bit number for a name, in digits alone.
 
     A model that is still being written is safe under any other name until it is renamed. Of two
     folders of one number, such as `7` and `007`, the last in alphabetical order counts.
 
     Raises `OSError` if the base path cannot be read.
     """
-    found: dict[int, Path] = {}
-    for path in sorted(base_path.iterdir()):
-        if path.name.isascii() and path.name.isdigit() and path.is_dir():
-            found[int(path.name)] = path
-    return found
+    return {int(path.name): path for path in _candidates(base_path)}
 
 
 def duplicates_in(base_path: Path, found: Mapping[int, Path]) -> list[Path]:
     """Version folders in a base path that another folder of the same number hides."""
     return [
+        path for path in _candidates(base_path) if found.get(int(path.name)) not in (None, path)
+    ]
+
+
+def _candidates(base_path: Path) -> list[Path]:
+    return [
         path
         for path in sorted(base_path.iterdir())
         if path.name.isascii()
         and path.name.isdigit()
+        and len(path.name) < 40  # beyond, Python may refuse to read the number
+        and int(path.name) < 1 << 63
         and path.is_dir()
-        and found.get(int(path.name)) not in (None, path)
     ]

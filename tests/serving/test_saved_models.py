@@ -180,3 +180,23 @@ def test_defaults_of_a_signature(tmp_path):
         x = np.array([3, 5], "f")
         assert client.predict("m", {"x": x})["y"].tolist() == [21, 35]
         assert client.predict("m", {"x": x, "factor": np.float32(2)})["y"].tolist() == [6, 10]
+
+
+def test_a_model_without_variables(tmp_path):
+    """Neither TensorFlow 1 nor 2 need files for what is not there."""
+    builder = v1.saved_model.Builder(str(tmp_path / "old"))
+    with v1.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        signatures = signature({"x": x}, {"y": tf.multiply(x, 3)})
+        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
+    builder.save()
+    assert not (tmp_path / "old" / "variables" / "variables.index").exists()
+    module = tf.Module()
+    module.triple = tf.function(
+        lambda x: {"y": 3 * x}, input_signature=[tf.TensorSpec([None], tf.float32, "x")]
+    )
+    tf.saved_model.save(module, str(tmp_path / "new"), signatures=module.triple)
+    shutil.rmtree(tmp_path / "new" / "variables")
+    for name in ("old", "new"):
+        with SavedModel(tmp_path / name) as model:
+            assert call(model, x=np.array([5], "f")) == {"y": [15]}
