@@ -10,26 +10,29 @@ from typing import Any
 
 import grpc
 
-from keras_attention_serving import (
-    errors,
-    model_config,
-    options,
-    session_config,
-    text_proto,
-    tls_config,
-    wire,
-)
+from keras_attention_serving import assembly, errors, model_config, options, text_proto, wire
 from keras_attention_serving.config_file import ConfigFile
 from keras_attention_serving.grpc_server import make_server
-from keras_attention_serving.loading import SavedModelLoader
+from keras_attention_serving.metrics import Metrics
 from keras_attention_serving.options import DEFAULTS, Options
-from keras_attention_serving.servable import Retries
-from keras_attention_serving.servables import Servables
+from keras_attention_serving.prometheus import PrometheusMetrics
+from keras_attention_serving.rest_server import RestServer
 from keras_attention_serving.service import Service
 
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ports:
+    """Where to listen; `None` is nowhere, port 0 any free one."""
+
+    grpc_port: int | None
+    rest_port: int | None = None
+    host: str = "0.0.0.0"
+    rest_host: str = "::"
+    credentials: grpc.ServerCredentials | None = None
 
 
 class Server:
@@ -44,9 +47,10 @@ class Server:
     Args:
         models: base path, the folder of the version folders, by name of the model.
         port: TCP port for gRPC; 0 picks a free one.
+        rest_port: TCP port for REST; 0 picks a free one. None by default.
         host: address to listen on.
-        credentials: `grpc.ssl_server_credentials(...)` for TLS; no encryption by default.
-        socket_path: also listen on this UNIX socket.
+        credentials: `grpc.ssl_server_credentials(...)` for TLS of gRPC; no encryption by default.
+        socket_path: also listen on this UNIX socket for gRPC.
         poll_wait_seconds: how often to look for new versions; 0: look once.
         max_threads: how many calls may run at a time; 4 per processor by default.
         enable_warmup: answer the warm-up requests beside a model before it is available.
@@ -55,10 +59,11 @@ class Server:
 
     Attributes:
         port: the TCP port of gRPC; 0 if there is none.
+        rest_port: the TCP port of REST; 0 if there is none.
 
     Raises:
         errors.StartError (an OSError): a folder is missing or without a version, no version of a
-            model can be loaded, a setting is wrong, or the port is taken.
+            model can be loaded, a setting is wrong, or a port is taken.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Server:
         models: Mapping[str, str | PathLike[str]],
         *,
         port: int = 8500,
+        rest_port: int | None = None,
         host: str = "0.0.0.0",
         credentials: grpc.ServerCredentials | None = None,
         socket_path: str | PathLike[str] | None = None,
@@ -79,20 +85,17 @@ class Server:
         for name, path in models.items():
             one = model_config.single(name, str(Path(path).absolute()))
             config.model_config_list.MergeFrom(one.model_config_list)
+        settings = dataclasses.replace(
+            settings,
+            enable_model_warmup=enable_warmup,
+            grpc_max_threads=max_threads or settings.grpc_max_threads,
+            grpc_socket_path=str(socket_path or ""),
+        )
+        ports = _Ports(port, rest_port, host, host, credentials)
+        if rest_port is not None:
+            _check_free(host, rest_port)
         try:
-            self._start(
-                config,
-                dataclasses.replace(
-                    settings,
-                    enable_model_warmup=enable_warmup,
-                    grpc_max_threads=max_threads or settings.grpc_max_threads,
-                    grpc_socket_path=str(socket_path or ""),
-                ),
-                f"{host}:{port}",
-                credentials,
-                poll_wait_seconds=poll_wait_seconds,
-                patient=False,
-            )
+            self._start(config, settings, ports, poll_wait_seconds, patient=False)
         except errors.ServingError as error:
             raise errors.StartError(error.message) from None
 
@@ -100,10 +103,11 @@ class Server:
     def from_options(cls, settings: Options) -> "Server":
         """A server as `tensorflow_model_server` starts it with these flags.
 
-        Waits for models that are not there yet, for as long as it takes.
+        Waits for models that are not there yet, for as long as it takes. A REST port that cannot be
+        had is logged, and the server runs without.
 
         Raises:
-            errors.StartError: a port is taken.
+            errors.StartError: the gRPC port is taken.
             errors.ServingError: a setting is wrong, or a model cannot be loaded.
         """
         settings.check()
@@ -119,18 +123,14 @@ class Server:
                 settings.model_base_path,
             )
             config = model_config.single(settings.model_name, settings.model_base_path)
-        address = None
-        if settings.free_port or settings.port:
-            address = f"0.0.0.0:{0 if settings.free_port else settings.port}"
-        server = cls.__new__(cls)
-        server._start(
-            config,
-            settings,
-            address,
-            _credentials(settings),
-            poll_wait_seconds=settings.file_system_poll_wait_seconds,
-            patient=True,
+        ports = _Ports(
+            0 if settings.free_port else settings.port or None,
+            _rest_port(settings),
+            credentials=assembly.make_credentials(settings),
         )
+        server = cls.__new__(cls)
+        wait = settings.file_system_poll_wait_seconds
+        server._start(config, settings, ports, wait, patient=True)
         if path and settings.model_config_file_poll_wait_seconds > 0:
             server._config_file = ConfigFile(
                 path, server._servables, settings.model_config_file_poll_wait_seconds
@@ -138,48 +138,91 @@ class Server:
         return server
 
     def _start(
-        self,
-        config: Any,
-        settings: Options,
-        address: str | None,
-        credentials: grpc.ServerCredentials | None,
-        *,
-        poll_wait_seconds: float,
-        patient: bool,
+        self, config: Any, settings: Options, ports: _Ports, poll_wait_seconds: float, patient: bool
     ) -> None:
-        if address is not None:
-            _check_free(address)
+        if ports.grpc_port is not None:
+            _check_free(ports.host, ports.grpc_port)
+        # Kept in any case: a reload of the configuration may ask for them too.
+        metrics = PrometheusMetrics()
+        metrics_path = assembly.metrics_path(settings)
         self._config_file: ConfigFile | None = None
-        self._servables = Servables(
-            SavedModelLoader(
-                tags=settings.saved_model_tags.split(","),
-                config=session_config.session_config(settings),
-                enable_warmup=settings.enable_model_warmup,
-                warmup_iterations=settings.num_request_iterations_for_warmup,
-            ),
-            load_threads=settings.num_load_threads,
-            unload_threads=settings.num_unload_threads,
-            retries=Retries(
-                settings.max_num_load_retries, max(0, settings.load_retry_interval_micros) / 1e6
-            ),
-            poll_wait_seconds=poll_wait_seconds,
-            allow_labels_for_unavailable=settings.allow_version_labels_for_unavailable_models,
-        )
+        self._rest: RestServer | None = None
+        batching = assembly.make_batching(settings, metrics)
+        self._servables = assembly.make_servables(settings, poll_wait_seconds, batching, metrics)
         try:
+            arguments = assembly.channel_arguments(settings)
             self._servables.start(config, patient)
-            self._server = make_server(Service(self._servables), settings.grpc_max_threads)
-            self.port = self._listen(address, credentials) if address is not None else 0
-            if settings.grpc_socket_path:
-                self._listen(f"unix:{settings.grpc_socket_path}", credentials)
+            service = Service(
+                self._servables,
+                metrics=metrics,
+                batching=batching,
+                check_method_names=settings.enable_signature_method_name_check,
+                tensor_content=settings.enable_serialization_as_tensor_content,
+            )
+            self._server = make_server(
+                service,
+                settings.grpc_max_threads,
+                metrics=metrics,
+                health=settings.enable_grpc_healthcheck_service,
+                profiler=settings.enable_profiler,
+                channel_arguments=arguments,
+            )
+            self.port = self._listen_grpc(settings, ports)
+            if ports.rest_port is not None:
+                self._rest = self._make_rest(
+                    service, settings, ports, metrics, metrics_path, patient
+                )
+            self.rest_port = self._rest.port if self._rest is not None else 0
         except BaseException:
             self._servables.close()
             raise
         self._server.start()
-        if address is not None:
-            host = address.rpartition(":")[0]
-            logger.info("Running gRPC ModelServer at %s:%d ...", host, self.port)
+        if self._rest is not None:
+            self._rest.start()
+        self._say_where(settings, ports)
+
+    def _listen_grpc(self, settings: Options, ports: _Ports) -> int:
+        port = 0
+        if ports.grpc_port is not None:
+            port = self._listen(f"{ports.host}:{ports.grpc_port}", ports.credentials)
         if settings.grpc_socket_path:
-            logger.info("Running gRPC ModelServer at UNIX socket %s ...", settings.grpc_socket_path)
+            self._listen(f"unix:{settings.grpc_socket_path}", ports.credentials)
+        return port
+
+    def _make_rest(
+        self,
+        service: Service,
+        settings: Options,
+        ports: _Ports,
+        metrics: Metrics,
+        metrics_path: str | None,
+        optional: bool,
+    ) -> RestServer | None:
+        try:
+            return RestServer(
+                service,
+                port=ports.rest_port or 0,
+                host=ports.rest_host,
+                num_threads=settings.rest_api_num_threads,
+                timeout_seconds=settings.rest_api_timeout_in_ms / 1000,
+                cors=settings.rest_api_enable_cors_support,
+                metrics_path=metrics_path,
+                metrics=metrics,
+            )
+        except errors.StartError as error:
+            if not optional:
+                raise
+            logger.error("Failed to start HTTP Server at localhost:%d: %s", ports.rest_port, error)
+            return None
+
+    def _say_where(self, settings: Options, ports: _Ports) -> None:
+        if self.port:
+            logger.info("Running gRPC ModelServer at %s:%d ...", ports.host, self.port)
+        if settings.grpc_socket_path:
+            path = settings.grpc_socket_path
+            logger.info("Running gRPC ModelServer at UNIX socket %s ...", path)
+        if self._rest is not None:
+            logger.info("Exporting HTTP/REST API at:%s ...", self._rest.address)
 
     def available(self) -> list[tuple[str, int]]:
         """Name and version of every model that is served."""
@@ -196,7 +239,10 @@ class Server:
         """
         if self._config_file is not None:
             self._config_file.stop()
-        self._server.stop(grace).wait()
+        stopped = self._server.stop(grace)
+        if self._rest is not None:
+            self._rest.stop(grace)
+        stopped.wait()
         self._servables.close()
 
     def __enter__(self) -> "Server":
@@ -220,25 +266,27 @@ class Server:
         return int(port)
 
 
-def _credentials(settings: Options) -> grpc.ServerCredentials | None:
-    if settings.use_alts_credentials:
-        return grpc.alts_server_credentials()
-    if settings.ssl_config_file:
-        return tls_config.credentials(settings.ssl_config_file)
-    return None
+def _rest_port(settings: Options) -> int | None:
+    port = settings.rest_api_port
+    if port and port == settings.port and not settings.free_port:
+        logger.error(
+            "server_options.http_port cannot be same as grpc_port. Please use a different port "
+            "for HTTP/REST API. Skipped exporting HTTP/REST API."
+        )
+        return None
+    return port or None
 
 
-def _check_free(address: str) -> None:
+def _check_free(host: str, port: int) -> None:
     """Finds out before the models are loaded, and why; gRPC would only fail, and later."""
-    host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host.strip("[]"), int(port)))
+            probe.bind((host.strip("[]"), port))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise errors.StartError(
                 "Expected an address that is free to listen on. "
-                f"Received: address={address} ({reason})"
+                f"Received: address={host}:{port} ({reason})"
             ) from None

@@ -49,14 +49,18 @@ ARROWS = {
     },
     "rest_server": {"cancellation", "errors", "json_encode", "metrics", "rest", "service"},
     "grpc_server": {"errors", "service", "wire"},
+    "assembly": {
+        *("batching", "batching_parameters", "errors", "loading", "metrics", "monitoring_config"),
+        *("options", "servable", "servables", "session_config", "tls_config"),
+    },
     "server": {
-        *("config_file", "errors", "grpc_server", "loading", "model_config", "options", "servable"),
-        *("servables", "service", "session_config", "text_proto", "tls_config", "wire"),
+        *("assembly", "config_file", "errors", "grpc_server", "metrics", "model_config"),
+        *("options", "prometheus", "rest_server", "service", "text_proto", "wire"),
     },
     "__main__": {"c_api", "errors", "flags", "options", "server"},
     "__init__": {"async_client", "calls", "channel", "client", "errors"},
 }
-TRANSPORT = {"channel", "client", "async_client", "grpc_server", "server", "tls_config"}
+TRANSPORT = {"channel", "client", "async_client", "grpc_server", "server", "tls_config", "assembly"}
 
 # Packages that one module alone needs.
 PACKAGES = {
