@@ -40,6 +40,8 @@ def make_servables(
         enable_warmup=settings.enable_model_warmup,
         warmup_iterations=settings.num_request_iterations_for_warmup,
         prepare=batching.prepare if batching is not None else None,
+        prefer_tflite=settings.prefer_tflite_model,
+        tflite_interpreters=settings.num_tflite_pools * settings.num_tflite_interpreters_per_pool,
         metrics=metrics,
     )
     servables = Servables(

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from keras_attention_serving import warmup
+from keras_attention_serving import tflite, warmup
 from keras_attention_serving.metrics import NO_METRICS, Metrics
+from keras_attention_serving.model import LoadedModel
 from keras_attention_serving.runtime import SavedModel
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ class SavedModelLoader:
         warmup_iterations: how often each; 0 means 1.
         prepare: called with a model and its folder before the warm-up; what it raises is why the
             model cannot be loaded.
+        prefer_tflite: load `model.tflite`, where there is one.
+        tflite_interpreters: how many calls of such a model may run at a time.
         metrics: told of every load and warm-up.
     """
 
@@ -32,7 +35,9 @@ class SavedModelLoader:
         config: bytes | None = None,
         enable_warmup: bool = True,
         warmup_iterations: int = 0,
-        prepare: Callable[[SavedModel, Path], None] | None = None,
+        prepare: Callable[[LoadedModel, Path], None] | None = None,
+        prefer_tflite: bool = False,
+        tflite_interpreters: int = 1,
         metrics: Metrics = NO_METRICS,
     ) -> None:
         self._tags = tags
@@ -40,9 +45,11 @@ class SavedModelLoader:
         self._enable_warmup = enable_warmup
         self._warmup_iterations = max(1, warmup_iterations)
         self._prepare = prepare
+        self._prefer_tflite = prefer_tflite
+        self._tflite_interpreters = tflite_interpreters
         self._metrics = metrics
 
-    def __call__(self, folder: Path) -> SavedModel:
+    def __call__(self, folder: Path) -> LoadedModel:
         """The model in a version folder.
 
         Raises `errors.ServingError` if it cannot be loaded, or a warm-up request fails.
@@ -58,11 +65,16 @@ class SavedModelLoader:
             raise
         return model
 
-    def _load(self, folder: Path) -> SavedModel:
+    def _load(self, folder: Path) -> LoadedModel:
         start = time.monotonic()
         loaded = False
         try:
-            model = SavedModel(folder, tags=self._tags, config=self._config)
+            model: LoadedModel
+            lite = folder / tflite.FILE
+            if self._prefer_tflite and lite.exists():
+                model = tflite.TfLiteModel(lite, self._tflite_interpreters)
+            else:
+                model = SavedModel(folder, tags=self._tags, config=self._config)
             loaded = True
         finally:
             seconds = time.monotonic() - start

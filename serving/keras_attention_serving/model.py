@@ -24,6 +24,13 @@ class Model(Protocol):
         """Tensors of the graph; see `SavedModel.run`."""
 
 
+class LoadedModel(Model, Protocol):
+    """A model with memory of its own."""
+
+    def close(self) -> None:
+        """Frees it; may not overlap with `run`."""
+
+
 def signature_name(spec: Any) -> str:
     """The signature that a `ModelSpec` asks for."""
     name: str = spec.signature_name or wire.DEFAULT_SIGNATURE

@@ -20,11 +20,11 @@ from enum import IntEnum
 from pathlib import Path
 
 from keras_attention_serving import errors
-from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving.model import LoadedModel
 
 logger = logging.getLogger(__name__)
 
-Loader = Callable[[Path], SavedModel]
+Loader = Callable[[Path], LoadedModel]
 
 
 class State(IntEnum):
@@ -52,7 +52,7 @@ class Version:
     folder: Path = field(default_factory=Path)
     state: State = State.START
     error: errors.ServingError | None = None
-    model: SavedModel | None = None
+    model: LoadedModel | None = None
     epoch: int = 0
     wanted: bool = True
     busy: bool = False  # a step with it is under way
@@ -77,10 +77,10 @@ class Lease:
 
     __slots__ = ("_servable", "_version", "_model")
 
-    def __init__(self, servable: "Servable", version: Version, model: SavedModel) -> None:
+    def __init__(self, servable: "Servable", version: Version, model: LoadedModel) -> None:
         self._servable, self._version, self._model = servable, version, model
 
-    def __enter__(self) -> tuple[int, SavedModel]:
+    def __enter__(self) -> tuple[int, LoadedModel]:
         return self._version.number, self._model
 
     def __exit__(self, *exc_info: object) -> None:

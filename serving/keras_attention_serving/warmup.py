@@ -16,10 +16,10 @@ from google.protobuf.message import DecodeError
 from keras_attention_serving import errors, tfrecord, wire
 from keras_attention_serving.classify import classify
 from keras_attention_serving.metrics import NO_METRICS, Metrics
+from keras_attention_serving.model import Model
 from keras_attention_serving.multi_inference import multi_inference
 from keras_attention_serving.predict import predict
 from keras_attention_serving.regress import regress
-from keras_attention_serving.runtime import SavedModel
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
 
 # By kind of record: what answers its request.
-_METHODS: dict[str, Callable[[SavedModel, int, Any], Any]] = {
+_METHODS: dict[str, Callable[[Model, int, Any], Any]] = {
     "predict_log": predict,
     "classify_log": classify,
     "regress_log": regress,
@@ -35,9 +35,7 @@ _METHODS: dict[str, Callable[[SavedModel, int, Any], Any]] = {
 }
 
 
-def replay(
-    model: SavedModel, folder: Path, iterations: int = 1, metrics: Metrics = NO_METRICS
-) -> int:
+def replay(model: Model, folder: Path, iterations: int = 1, metrics: Metrics = NO_METRICS) -> int:
     """Answers the warm-up requests in a SavedModel's folder; returns how many there were.
 
     Args:
@@ -87,7 +85,7 @@ def replay(
     return count
 
 
-def _answer(model: SavedModel, record: bytes, path: Path, iterations: int) -> None:
+def _answer(model: Model, record: bytes, path: Path, iterations: int) -> None:
     try:
         log = wire.PredictionLog.FromString(record)
     except DecodeError:

@@ -27,18 +27,38 @@ ARROWS = {
     "async_client": {"calls", "channel", "tensors", "wire"},
     "c_api": {"errors"},
     "runtime": {"c_api", "errors", "tensors", "wire"},
-    "predict": {"errors", "runtime", "tensors", "wire"},
-    "warmup": {"errors", "predict", "runtime", "tfrecord", "wire"},
+    "cancellation": set(),
+    "model": {"errors", "tensors", "wire"},
+    "examples": {"errors", "tensors"},
+    "batching_parameters": {"errors", "text_proto", "wire"},
+    "batch_tensors": {"errors", "tensors"},
+    "batch_queue": {"batching_parameters", "errors", "tensors"},
+    "batching": {
+        *("batch_queue", "batch_tensors", "batching_parameters", "cancellation", "errors"),
+        *("metrics", "model", "tensors"),
+    },
+    "predict": {"errors", "model", "tensors", "wire"},
+    "classify": {"errors", "examples", "model", "tensors", "wire"},
+    "regress": {"errors", "examples", "model", "tensors", "wire"},
+    "multi_inference": {"classify", "errors", "examples", "model", "regress", "wire"},
+    "warmup": {
+        *("classify", "errors", "metrics", "model", "multi_inference", "predict", "regress"),
+        *("tfrecord", "wire"),
+    },
     "session_config": {"options", "text_proto", "wire"},
     "tls_config": {"errors", "text_proto", "wire"},
-    "loading": {"metrics", "runtime", "warmup"},
+    "tflite": {"errors", "tensors", "wire"},
+    "loading": {"metrics", "model", "runtime", "tflite", "warmup"},
     "version_policy": set(),
     "model_config": {"errors", "version_policy", "wire"},
     "labels": {"errors", "model_config"},
-    "servable": {"errors", "runtime"},
+    "servable": {"errors", "model"},
     "servables": {"errors", "flags", "labels", "model_config", "servable", "version_policy"},
     "config_file": {"errors", "servables", "text_proto", "wire"},
-    "service": {"errors", "predict", "runtime", "servable", "servables", "wire"},
+    "service": {
+        *("batching", "cancellation", "classify", "errors", "metrics", "model"),
+        *("multi_inference", "predict", "regress", "servable", "servables", "tensors", "wire"),
+    },
     "json_text": {"errors"},
     "json_values": {"errors", "json_text", "tensors", "wire"},
     "json_decode": {"errors", "json_text", "json_values"},
@@ -48,7 +68,12 @@ ARROWS = {
         *("service", "wire"),
     },
     "rest_server": {"cancellation", "errors", "json_encode", "metrics", "rest", "service"},
-    "grpc_server": {"errors", "service", "wire"},
+    "standard_services": {"wire"},
+    "profiler": {"c_api", "errors"},
+    "grpc_server": {
+        *("cancellation", "errors", "metrics", "profiler", "service", "standard_services"),
+        "wire",
+    },
     "assembly": {
         *("batching", "batching_parameters", "errors", "loading", "metrics", "monitoring_config"),
         *("options", "servable", "servables", "session_config", "tls_config"),
@@ -60,13 +85,18 @@ ARROWS = {
     "__main__": {"c_api", "errors", "flags", "options", "server"},
     "__init__": {"async_client", "calls", "channel", "client", "errors"},
 }
-TRANSPORT = {"channel", "client", "async_client", "grpc_server", "server", "tls_config", "assembly"}
+TRANSPORT = {
+    *("channel", "client", "async_client", "standard_services", "profiler", "grpc_server"),
+    *("server", "tls_config", "assembly"),
+}
 
 # Packages that one module alone needs.
 PACKAGES = {
     "prometheus": {"prometheus_client"},
     "json_text": {"orjson", "rapidjson"},
     "rest_server": {"uvicorn"},
+    "standard_services": {"grpc_health", "grpc_reflection"},
+    "tflite": {"ai_edge_litert"},
 }
 
 
