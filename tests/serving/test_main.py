@@ -10,9 +10,11 @@ import threading
 import time
 from contextlib import contextmanager
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from keras_attention_serving import Client, __main__, errors
 
@@ -264,3 +266,67 @@ def test_functions_that_ask_for_xla(compiled):
     with serving(*flags, "--xla_cpu_compilation_enabled") as (_, line):
         with Client(f"127.0.0.1:{port_of(line)}", timeout=60) as client:
             assert client.predict("default", ONE)["y"] == 2
+
+
+def calling(address, answers, stop):
+    """Calls without a pause and without retries until `stop`; notes what came of each."""
+    options = [("grpc.enable_retries", 0)]
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "default"
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto(np.full((1, 3), 7, np.float32)))
+    with grpc.insecure_channel(address, options) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        while not stop.is_set():
+            try:
+                outputs = stub.Predict(request, timeout=30).outputs
+                answers.append(list(outputs["y"].float_val) == [14] * 3)
+            except grpc.RpcError as error:
+                answers.append(error.code().name)
+
+
+@pytest.mark.parametrize("batching", [(), ("--enable_batching",)], ids=["alone", "batched"])
+def test_a_stop_under_load_loses_nothing(base_path, batching):
+    """Whoever was let in gets an answer; whoever comes later is told that nobody is there."""
+    flags = ("--free_port", f"--model_base_path={base_path}", *batching)
+    with serving(*flags) as (process, line):
+        answers, stop = [[] for _ in range(5)], threading.Event()
+        address = f"127.0.0.1:{port_of(line)}"
+        threads = [threading.Thread(target=calling, args=(address, one, stop)) for one in answers]
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+        stop.set()
+        for thread in threads:
+            thread.join()
+    for one in answers:
+        served = one.index("UNAVAILABLE") if "UNAVAILABLE" in one else len(one)
+        assert served > 0
+        assert set(one[:served]) == {True}
+        assert set(one[served:]) <= {"UNAVAILABLE"}
+
+
+def test_killed_and_started_again(base_path):
+    """The port is free at once, and a client finds its way back."""
+    port = free_port()
+    flags = (f"--port={port}", f"--model_base_path={base_path}")
+    x = {"x": np.full((1, 3), 7, np.float32)}
+
+    def answer():
+        end = time.monotonic() + 60
+        while True:
+            try:
+                return client.predict("default", x)["y"].tolist()
+            except errors.Unavailable:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+    with Client(f"127.0.0.1:{port}", timeout=60) as client:
+        for _ in range(3):
+            with serving(*flags) as (process, line):
+                assert line == f"Serving default version 3 on 0.0.0.0:{port}\n"
+                assert answer() == [[14] * 3]
+                process.send_signal(signal.SIGKILL)
+                process.wait(timeout=30)
