@@ -2,7 +2,7 @@
 
 import ctypes
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ctypes import c_char_p, c_int64, c_void_p
 from os import PathLike, fspath
 from pathlib import Path
@@ -14,6 +14,7 @@ from keras_attention_serving import c_api, errors, tensors, wire
 from keras_attention_serving.tensors import Array
 
 QUICK_SECONDS = 0.002
+# Operations that may take as long as they like.
 _WAITING = {"While", "StatelessWhile", "Enter", "RefEnter", "PyFunc", "EagerPyFunc"}
 _VARIABLES = {"VarHandleOp", "VariableV2", "Variable"}
 _HERE: bytes = wire.RunOptions(inter_op_thread_pool=-1).SerializeToString()
@@ -24,6 +25,8 @@ class SavedModel:
 
     Calls of `run` may come from any number of threads; `close` may not overlap with them. As in
     TensorFlow Serving, shapes are not compared with the signature: what the graph takes is right.
+    The exception are strings for graphs with operations that are not TensorFlow's own: those of
+    tensorflow_text crash the process when they are given another rank than they expect.
 
         with SavedModel("saved_models/date_normalizer/1") as model:
             signature = model.signatures["serving_default"]
@@ -57,6 +60,7 @@ class SavedModel:
         index = Path(path) / "variables" / "variables.index"
         has_values = index.exists()
         self._outputs: dict[str, c_api.Output] = {}
+        self._ranks: dict[str, int] = {}  # that tensors must have
         self._quick: set[tuple[str, ...]] = set()  # what the last run computed in no time
         self._session: int | None = None
         self._graph: int | None = lib.TF_NewGraph()
@@ -85,7 +89,10 @@ class SavedModel:
                 # TensorFlow would take it, and fail at every call.
                 raise errors.NotFound(f"{index}; No such file, and the graph has variables")
             self.signatures = _signatures(parsed)
-            self._is_straight = _is_straight(parsed.graph_def)
+            operations = _operations(parsed.graph_def)
+            self._is_straight = not any(op in _WAITING or "Queue" in op for op in operations)
+            if any(">" in op for op in operations):
+                self._ranks = _ranks(self.signatures.values())
         except BaseException:
             self.close()
             raise
@@ -116,6 +123,12 @@ class SavedModel:
             raise errors.Unavailable("The model is closed.")
         if timeout is not None and timeout <= 0:
             raise errors.DeadlineExceeded("Timed out before the computation began.")
+        for name in self._ranks:
+            if name in feeds and feeds[name].ndim != self._ranks[name]:
+                raise errors.InvalidArgument(
+                    f"Expected a tensor of rank {self._ranks[name]} for {name}. "
+                    f"Received: rank {feeds[name].ndim}"
+                )
         lib = self._lib
         key = tuple(fetches)
         start = time.monotonic()
@@ -198,10 +211,20 @@ def _has_variables(parsed: Any) -> bool:
     return restores and any(node.op in _VARIABLES for node in parsed.graph_def.node)
 
 
-def _is_straight(graph: Any) -> bool:
-    """Whether a graph is without anything that may take as long as it likes: loops and queues."""
+def _operations(graph: Any) -> set[str]:
+    """The kinds of operations in a graph and its functions."""
     bodies = [graph.node, *(function.node_def for function in graph.library.function)]
-    return not any(node.op in _WAITING or "Queue" in node.op for body in bodies for node in body)
+    return {node.op for body in bodies for node in body}
+
+
+def _ranks(signatures: Iterable[Any]) -> dict[str, int]:
+    """The ranks of inputs of strings by tensor name, where signatures state them."""
+    return {
+        info.name: len(info.tensor_shape.dim)
+        for signature in signatures
+        for info in signature.inputs.values()
+        if info.dtype == tensors.DT_STRING and not info.tensor_shape.unknown_rank
+    }
 
 
 def _run_options(timeout: float | None, here: bool) -> bytes:
