@@ -100,15 +100,20 @@ class Servable:
         name: what requests call it.
         on_change: called, without a lock held, when something may have become possible: a version
             is loaded, has failed, is free or is no longer used.
+
+    Attributes:
+        asked: how many leases have been asked for.
     """
 
     def __init__(self, name: str, on_change: Callable[[], None] = lambda: None) -> None:
         self.name = name
+        self.asked = 0
         self._on_change = on_change
         self._versions: dict[int, Version] = {}
         self._wanted: Mapping[int, Path] = {}
         self._available: dict[int, Version] = {}  # highest first
         self._epoch = 0
+        self._refusing = False
         self._lock = threading.Lock()  # never held while a model loads
 
     def want(self, folders: Mapping[int, Path]) -> None:
@@ -221,9 +226,12 @@ class Servable:
             with servable.lease() as (number, model):
                 model.run(...)
 
-        Raises `errors.NotFound` if it is not available.
+        Raises `errors.NotFound` if it is not available, `errors.Unavailable` after `refuse`.
         """
         with self._lock:
+            self.asked += 1
+            if self._refusing:
+                raise errors.Unavailable("The server is stopping.")
             if number is None:
                 version = next(iter(self._available.values()), None)
             else:
@@ -232,6 +240,11 @@ class Servable:
                 raise not_found(self.name, number)
             version.leases += 1
             return Lease(self, version, version.model)
+
+    def refuse(self) -> None:
+        """No more leases: who asks for one is told to ask another server."""
+        with self._lock:
+            self._refusing = True
 
     def _give_back(self, version: Version) -> None:
         with self._lock:

@@ -28,6 +28,9 @@ from keras_attention_serving.version_policy import Specific
 
 logger = logging.getLogger(__name__)
 
+QUIET_SECONDS = 0.02  # without a call, nobody is thought to be calling
+DRAIN_SECONDS = 0.25
+
 
 class Servables:
     """All models of a server.
@@ -148,6 +151,20 @@ class Servables:
         """Name and version of all that is in memory."""
         return self._in_states(State.AVAILABLE, State.UNLOADING)
 
+    def drain(self) -> None:
+        """Sends calls away that come from now on, so that they are made elsewhere.
+
+        Who closes a connection under load cannot say which of the calls on it have been answered.
+        So, if there are calls, those that may have come before this one are waited for; later ones
+        are refused for a moment, in which their clients can learn of it.
+        """
+        if not self._is_busy():
+            return
+        time.sleep(DRAIN_SECONDS)
+        for servable in list(self._servables.values()):
+            servable.refuse()
+        time.sleep(DRAIN_SECONDS)
+
     def close(self) -> None:
         """Ends the threads and unloads everything; a version in use goes when it is no longer."""
         self._stop.set()
@@ -160,6 +177,12 @@ class Servables:
             pool.shutdown(cancel_futures=True)
         for servable in list(self._servables.values()):
             servable.want({})  # and frees what is not in use
+
+    def _is_busy(self) -> bool:
+        servables = list(self._servables.values())
+        asked = [servable.asked for servable in servables]
+        time.sleep(QUIET_SECONDS)
+        return asked != [servable.asked for servable in servables]
 
     def _in_states(self, *states: State) -> list[tuple[str, int]]:
         return [

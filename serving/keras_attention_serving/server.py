@@ -239,6 +239,8 @@ class Server:
         """
         if self._config_file is not None:
             self._config_file.stop()
+        if self._server.wait_for_termination(0):
+            self._servables.drain()
         stopped = self._server.stop(grace)
         if self._rest is not None:
             self._rest.stop(grace)
