@@ -146,6 +146,7 @@ class Server:
         metrics = PrometheusMetrics()
         metrics_path = assembly.metrics_path(settings)
         self._config_file: ConfigFile | None = None
+        self._server: Any = None
         self._rest: RestServer | None = None
         batching = assembly.make_batching(settings, metrics)
         self._servables = assembly.make_servables(settings, poll_wait_seconds, batching, metrics)
@@ -174,6 +175,8 @@ class Server:
                 )
             self.rest_port = self._rest.port if self._rest is not None else 0
         except BaseException:
+            if self._server is not None:
+                self._server.stop(None)  # which gives its ports back
             self._servables.close()
             raise
         self._server.start()
