@@ -3,7 +3,7 @@
 Python's `import tensorflow` takes seconds and hundreds of megabytes; the library inside the wheel
 is all that a server needs, and its C interface is stable. Functions that return at once keep the
 GIL (`PyDLL`): releasing it for a microsecond only invites other threads to take it. Those that
-compute or wait release it (`CDLL`).
+compute or wait release it (`CDLL`). `TF_SessionRun` is there both ways.
 """
 
 import ctypes
@@ -146,9 +146,9 @@ def _load() -> Any:
     for loader, table in ((ctypes.PyDLL, _QUICK), (ctypes.CDLL, _SLOW)):
         handle = loader(str(path))
         for name, (result, arguments) in table.items():
-            function = handle[name]
-            function.restype, function.argtypes = result, arguments
-            setattr(functions, name, function)
+            setattr(functions, name, _function(handle, name, result, arguments))
+    quick = ctypes.PyDLL(str(path))
+    functions.TF_SessionRun_quick = _function(quick, "TF_SessionRun", *_SLOW["TF_SessionRun"])
     _register_text_operations(functions)
     return functions
 
@@ -164,6 +164,21 @@ def disable_xla() -> None:
     if function is not None:
         function.restype, function.argtypes = None, []
         function()
+
+
+def _function(handle: ctypes.CDLL, name: str, result: Any, arguments: list[Any]) -> Any:
+    function = handle[name]
+    function.restype, function.argtypes = result, arguments
+    return function
+
+
+_LARGE = 1 << 20
+_copy_quick = _function(ctypes.PyDLL(None), "memmove", c_void_p, [c_void_p, c_void_p, c_size_t])
+
+
+def copy(target: int, source: int, size: int) -> None:
+    """Copies bytes from one address to another; lets go of the GIL only if they are many."""
+    (ctypes.memmove if size > _LARGE else _copy_quick)(target, source, size)
 
 
 @contextmanager

@@ -13,7 +13,9 @@ import numpy as np
 from keras_attention_serving import c_api, errors, tensors, wire
 from keras_attention_serving.tensors import Array
 
-QUICK_SECONDS = 0.002
+# A run that took less is quick from then on, until one takes more than the other. Apart, since many
+# threads that wait for each other make every run look slower than it is.
+QUICK_SECONDS, SLOW_SECONDS = 0.0005, 0.005
 # Operations that may take as long as they like.
 _WAITING = {"While", "StatelessWhile", "Enter", "RefEnter", "PyFunc", "EagerPyFunc"}
 _VARIABLES = {"VarHandleOp", "VariableV2", "Variable"}
@@ -131,7 +133,8 @@ class SavedModel:
                 )
         lib = self._lib
         key = tuple(fetches)
-        start = time.monotonic()
+        quick = key in self._quick
+        session_run = lib.TF_SessionRun_quick if quick else lib.TF_SessionRun
         sources = [self._output(name) for name in feeds]
         targets = [self._output(name) for name in fetches]
         fed: list[int] = []
@@ -140,11 +143,12 @@ class SavedModel:
         try:
             for array in feeds.values():
                 fed.append(_to_tensor(lib, array))
-            run_options = _run_options(timeout, here=key in self._quick)
+            run_options = _run_options(timeout, quick)
             if run_options:
                 options = _buffer(lib, run_options)
+            start = time.monotonic()
             with c_api.checked(lib) as status:
-                lib.TF_SessionRun(
+                session_run(
                     self._session,
                     options,
                     (c_api.Output * len(sources))(*sources),
@@ -158,10 +162,11 @@ class SavedModel:
                     None,  # where to put RunMetadata
                     status,
                 )
-            if self._is_straight and time.monotonic() - start < QUICK_SECONDS:
-                self._quick.add(key)
-            else:
+            seconds = time.monotonic() - start
+            if seconds > (SLOW_SECONDS if quick else QUICK_SECONDS):
                 self._quick.discard(key)
+            elif self._is_straight:
+                self._quick.add(key)
             return [_to_array(lib, tensor) for tensor in fetched]
         finally:
             if options is not None:
@@ -227,13 +232,13 @@ def _ranks(signatures: Iterable[Any]) -> dict[str, int]:
     }
 
 
-def _run_options(timeout: float | None, here: bool) -> bytes:
+def _run_options(timeout: float | None, quick: bool) -> bytes:
     """Serialized `RunOptions`.
 
-    A run that is over in no time is computed in the thread that asks for it: handing it to
-    TensorFlow's threads and back takes longer than the run. The timeout cannot stop it then.
+    A run that is over in no time is computed in the thread that asks for it, which keeps the GIL
+    too: handing either to others and back takes longer than the run. No timeout can stop it then.
     """
-    if here:
+    if quick:
         return _HERE
     if timeout is None:
         return b""
@@ -259,7 +264,7 @@ def _to_tensor(lib: Any, array: Array) -> int:
     if tensor is None:
         raise errors.ResourceExhausted(f"No memory for a tensor of {size} bytes.")
     if size:
-        ctypes.memmove(lib.TF_TensorData(tensor), array.ctypes.data, size)
+        c_api.copy(lib.TF_TensorData(tensor), array.ctypes.data, size)
     return tensor
 
 
@@ -292,5 +297,5 @@ def _to_array(lib: Any, tensor: int | None) -> Array:
                 lib.TF_StringGetDataPointer(string), lib.TF_StringGetSize(string)
             )
     elif array.nbytes:
-        ctypes.memmove(array.ctypes.data, data, array.nbytes)
+        c_api.copy(array.ctypes.data, data, array.nbytes)
     return array
