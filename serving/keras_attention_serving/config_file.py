@@ -26,7 +26,6 @@ class ConfigFile:
         self._servables = servables
         self._poll_wait_seconds = poll_wait_seconds
         self._stop = threading.Event()
-        # A daemon: it may be waiting for a model that never comes.
         self._thread = threading.Thread(target=self._poll, name="config file", daemon=True)
         self._thread.start()
 
@@ -55,7 +54,11 @@ class ConfigFile:
         if config == self._servables.config:
             return
         try:
-            self._servables.reload(config)
+            # No longer than to the next look: a model that does not come must not keep the server
+            # from a file that has been corrected meanwhile.
+            self._servables.reload(config, self._poll_wait_seconds)
+        except errors.DeadlineExceeded as error:
+            logger.info("%s: %s", self._path, error.message)
         except errors.ServingError as error:
             raise type(error)(
                 f"PollFilesystemAndReloadConfig failed to ReloadConfig: {error.message}"

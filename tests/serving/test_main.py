@@ -1,5 +1,7 @@
 """The command, in a process of its own."""
 
+import configparser
+import importlib
 import re
 import shutil
 import signal
@@ -9,6 +11,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -235,6 +238,15 @@ def test_unknown_arguments_do_not_matter(base_path):
             line = process.stdout.readline()
         with Client(f"127.0.0.1:{port_of(line)}", timeout=30) as client:
             assert client.predict("default", ONE)["y"] == 2
+
+
+def test_the_installed_command():
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg")
+    commands = setup["options.entry_points"]["console_scripts"].split("\n")
+    (target,) = [c.split(" = ")[1] for c in commands if c.startswith("keras-attention-server ")]
+    module, _, function = target.partition(":")
+    assert getattr(importlib.import_module(module), function) is __main__.main
 
 
 def test_help_is_the_usage(capsys):

@@ -407,6 +407,52 @@ def test_a_file_that_is_read_again(make, folder, publish, tmp_path, caplog):
         file.stop()
 
 
+def test_a_file_with_a_model_that_never_comes_can_be_corrected(make, folder, tmp_path):
+    path = tmp_path / "models.config"
+    path.write_text(str(models(model=folder)))
+    servables = make()
+    servables.start(text_proto.read(path, wire.ModelServerConfig))
+    file = ConfigFile(str(path), servables, 0.05)
+    try:
+        empty = folder.with_name("empty")
+        empty.mkdir()
+        path.write_text(str(models(model=folder, empty=empty)))
+        until(lambda: servables.get("empty") is not None)
+        path.write_text(str(models(other=folder)))
+        until(lambda: servables.available() == [("other", 3)])
+    finally:
+        file.stop()
+
+
+def test_drain(make, folder):
+    """Without calls it takes no time; with calls, those that come after a while are refused."""
+    servables = make()
+    servables.start(models(model=folder))
+    start = time.monotonic()
+    servables.drain()
+    assert time.monotonic() - start < 0.2
+    with servables.get("model").lease():
+        pass
+    outcomes, stop = [], threading.Event()
+
+    def work():
+        while not stop.is_set():
+            try:
+                with servables.get("model").lease():
+                    outcomes.append("served")
+            except errors.Unavailable as error:
+                outcomes.append(error.message)
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    servables.drain()
+    stop.set()
+    thread.join()
+    assert set(outcomes) == {"served", "The server is stopping."}
+    assert outcomes == sorted(outcomes, key=lambda outcome: outcome != "served")
+
+
 def test_close_while_a_version_is_in_use(folder):
     servables = Servables(SavedModelLoader())
     servables.start(models(model=folder))
