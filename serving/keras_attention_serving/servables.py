@@ -9,10 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-from keras_attention_serving import errors, model_config, version_policy
+from keras_attention_serving import errors, folders, model_config
 from keras_attention_serving.flags import processors
 from keras_attention_serving.labels import Labels
 from keras_attention_serving.model_config import ModelConfig
@@ -24,7 +23,6 @@ from keras_attention_serving.servable import (
     State,
     Version,
 )
-from keras_attention_serving.version_policy import Specific
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +90,7 @@ class Servables:
         """
         retries = self._retries
         if not patient:
-            self._check_folders(model_config.models_in(config))
+            folders.check(model_config.models_in(config))
             self._retries = Retries(0)
         self._start_thread(self._manage, "manager")
         new = self._apply(config)
@@ -247,21 +245,6 @@ class Servables:
             reasons = "".join(f"{{{_described(*item)}}}, " for item in failed)
             raise errors.Unknown(f"{len(failed)} {what} did not become available: {{{reasons}}}")
 
-    def _check_folders(self, models: Sequence[ModelConfig]) -> None:
-        for model in models:
-            try:
-                found = version_policy.versions_in(model.base_path)
-            except OSError as error:
-                raise errors.StartError(
-                    f"Expected a folder of versions for model {model.name!r}. "
-                    f"Received: base_path={model.base_path} ({error.strerror})"
-                ) from None
-            if not found:
-                raise errors.StartError(
-                    f"Expected a version of model {model.name!r}: a folder with a number for a "
-                    f"name. Received: base_path={model.base_path} without one"
-                )
-
     # Looking at the folders.
 
     def _poll(self) -> None:
@@ -276,25 +259,12 @@ class Servables:
     def _look(self) -> None:
         """Compares all folders with what is wanted; if one is missing, nothing changes."""
         with self._looking:
-            complaints: set[str] = set()
-            wanted = {}
-            for model in self._models:
-                try:
-                    wanted[model.name] = _choose(model, complaints)
-                except OSError as error:
-                    status = errors.status_text(errors.from_os_error(error, str(model.base_path)))
-                    complaints.add(
-                        "FileSystemStoragePathSource encountered a filesystem access error: "
-                        f"Could not find base path {model.base_path} for servable {model.name} "
-                        f"with error {status}"
-                    )
-                    wanted = {}
-                    break
+            wanted, complaints = folders.look(self._models)
             for complaint in sorted(complaints - self._complaints):  # each is said once
                 logger.error("%s", complaint)
             self._complaints = complaints
-            for name, folders in wanted.items():
-                self._servables[name].want(folders)
+            for name, chosen in wanted.items():
+                self._servables[name].want(chosen)
 
     # Loading and unloading.
 
@@ -338,30 +308,6 @@ class Servables:
         thread = threading.Thread(target=target, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
-
-
-def _choose(model: ModelConfig, complaints: set[str]) -> dict[int, Path]:
-    """The folders of the versions that a model wants; what is odd about them is added."""
-    found = version_policy.versions_in(model.base_path)
-    chosen = model.policy.choose(found)
-    for path in version_policy.duplicates_in(model.base_path, found):
-        complaints.add(
-            f"Duplicate version directories detected. Version {int(path.name)} will be loaded "
-            f"from {found[int(path.name)].name}, {path.name} will be ignored."
-        )
-    if isinstance(model.policy, Specific):
-        for number in model.policy.versions.difference(chosen):
-            complaints.add(
-                f"Version {number} of servable {model.name}, which was requested to be served as "
-                "a 'specific' version in the servable's version policy, was not found in the file "
-                "system"
-            )
-    if not chosen:
-        complaints.add(
-            f"No versions of servable {model.name} found under base path {model.base_path}. Did "
-            "you forget to name your leaf directory as a number (eg. '/1/')?"
-        )
-    return {number: found[number] for number in chosen}
 
 
 def _described(name: str, version: Version) -> str:

@@ -265,9 +265,10 @@ class Server:
         except RuntimeError:
             port = 0
         if not port:
-            raise errors.StartError(
-                f"Expected an address that is free to listen on. Received: address={address}"
-            )
+            expected = "an address that is free to listen on"
+            if credentials is not None:
+                expected += " and credentials that gRPC can use"
+            raise errors.StartError(f"Expected {expected}. Received: address={address}")
         return int(port)
 
 

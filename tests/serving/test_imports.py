@@ -53,7 +53,8 @@ ARROWS = {
     "model_config": {"errors", "version_policy", "wire"},
     "labels": {"errors", "model_config"},
     "servable": {"errors", "model"},
-    "servables": {"errors", "flags", "labels", "model_config", "servable", "version_policy"},
+    "folders": {"errors", "model_config", "version_policy"},
+    "servables": {"errors", "flags", "folders", "labels", "model_config", "servable"},
     "config_file": {"errors", "servables", "text_proto", "wire"},
     "service": {
         *("batching", "cancellation", "classify", "errors", "metrics", "model"),

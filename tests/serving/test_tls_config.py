@@ -78,6 +78,18 @@ def test_files_that_will_not_do(tmp_path, text, message):
     assert caught.value.message == message.format(path=path)
 
 
+def test_texts_that_are_no_certificates(base_path, tmp_path):
+    path = tmp_path / "ssl.config"
+    path.write_text("server_key: 'k' server_cert: 'c'")
+    with pytest.raises(errors.StartError, match="and credentials that gRPC can use"):
+        Server(
+            *({"model": base_path},),
+            port=0,
+            host="127.0.0.1",
+            credentials=tls_config.credentials(str(path)),
+        )
+
+
 def test_the_message_is_tensorflow_servings():
     fields = tls_config.SSLConfig.DESCRIPTOR.fields
     assert [(field.number, field.name, field.type) for field in fields] == [
