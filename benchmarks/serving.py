@@ -3,9 +3,10 @@
     python benchmarks/serving.py [--seconds 3] [--rounds 3] [--connections 1,8,32,128]
 
 Requests per second and latency of Predict over gRPC, for a model that computes next to nothing and
-for one that translates text. Clients are in a process of their own. Peers, in the same run and in
-turns: a gRPC handler that does nothing, a `grpc.aio` server over `tf.saved_model.load` as one writes
-it by hand, and the same batches run in process, without any server.
+for one that translates text: saved_models/date_normalizer if it is there, else one of the same kind
+with random weights. Clients are in a process of their own. Peers, in the same run and in turns: a
+gRPC handler that does nothing, a `grpc.aio` server over `tf.saved_model.load` as one writes it by
+hand, and the same batches run in process, without any server.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ from rich.table import Table
 REPOSITORY = Path(__file__).parents[1]
 sys.path[:0] = [str(REPOSITORY / "serving")]
 
-from keras_attention_serving import calls, tensors, wire  # noqa: E402
+from keras_attention_serving import calls, wire  # noqa: E402
 from keras_attention_serving.runtime import SavedModel  # noqa: E402
 
 BATCHING = """
@@ -117,6 +118,13 @@ def export(folder: Path) -> None:
         tf.saved_model.save(model, path, signatures={"serving_default": model.predict})
 
 
+def newest(base_path: Path) -> Path:
+    """The folder of the highest version of a model."""
+    return max(
+        (path for path in base_path.iterdir() if path.name.isdigit()), key=lambda p: int(p.name)
+    )
+
+
 def serve_empty(port: int) -> None:
     """What gRPC itself can do in Python: bytes in, the same bytes out."""
     from concurrent.futures import ThreadPoolExecutor
@@ -163,9 +171,7 @@ async def load(port: int, model: str, connections: int, seconds: float) -> list[
         model, INPUTS[model], wire.DEFAULT_SIGNATURE, None, None, ()
     ).SerializeToString()
     options = [("grpc.use_local_subchannel_pool", 1)]
-    channels = [
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) for _ in range(connections)
-    ]
+    channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) for _ in range(connections)]
     latencies: list[float] = []
     begin = time.perf_counter() + min(0.5, seconds / 3)
     end = begin + seconds
@@ -215,7 +221,7 @@ def server(kind: str, model: str, models: Path, batching: str):
             config.write_text(batching)
             command += ["--enable_batching", f"--batching_parameters_file={config}"]
     elif kind == "hand-written":
-        command = [__file__, "--role", "hand", "--port", str(port), "--path", f"{path}/1"]
+        command = [__file__, "--role", "hand", "--port", str(port), "--path", str(newest(path))]
     else:
         command = [__file__, "--role", "empty", "--port", str(port)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -244,7 +250,9 @@ def measure(**options: object) -> list[float]:
     return [float(value) for value in json.loads(output.splitlines()[-1])]
 
 
-def compare(model: str, models: Path, connections: list[int], seconds: float, rounds: int, batching: str):
+def compare(
+    model: str, models: Path, connections: list[int], seconds: float, rounds: int, batching: str
+):
     """Latencies by (server, connections), and the seconds per row in process by connections."""
     found: dict[tuple[str, int], list[list[float]]] = {}
     in_process: dict[int, list[list[float]]] = {}
@@ -263,7 +271,7 @@ def compare(model: str, models: Path, connections: list[int], seconds: float, ro
                     )
                     found.setdefault((kind, count), []).append(result)
                     progress.advance(bar)
-                path = models / model / "1"
+                path = newest(models / model)
                 result = measure(
                     role="ceiling", path=path, model=model, count=count, seconds=seconds
                 )
@@ -274,10 +282,10 @@ def compare(model: str, models: Path, connections: list[int], seconds: float, ro
 
 def table(model: str, found, in_process, connections: list[int], seconds: float) -> Table:
     result = Table(title=f"{model}: Predict over gRPC, {os.cpu_count()} processors")
-    result.add_column("server")
-    for name in ("connections", "requests/s", "p50 ms", "p99 ms", "p99.9 ms"):
+    result.add_column("server", no_wrap=True)
+    for name in ("clients", "requests/s", "p50 ms", "p99 ms", "p99.9 ms"):
         result.add_column(name, justify="right")
-    for peer in ("empty handler", "hand-written", "in process"):
+    for peer in ("empty", "by hand", "in process"):
         result.add_column(f"/ {peer}", justify="right")
     for count in connections:
         rate = {
@@ -288,7 +296,9 @@ def table(model: str, found, in_process, connections: list[int], seconds: float)
         for kind in SERVERS:
             points = [np.percentile(part, [50, 99, 99.9]) * 1e3 for part in found[kind, count]]
             p50, p99, p999 = np.median(points, axis=0)
-            ratios = [rate[kind] / peer for peer in (rate["empty handler"], rate["hand-written"], top)]
+            ratios = [
+                rate[kind] / peer for peer in (rate["empty handler"], rate["hand-written"], top)
+            ]
             result.add_row(
                 kind,
                 str(count),
@@ -296,7 +306,7 @@ def table(model: str, found, in_process, connections: list[int], seconds: float)
                 *(f"{value:.2f}" for value in (p50, p99, p999, *ratios)),
             )
         result.add_row(
-            f"in process, batches of {count}", "", f"{top:,.0f}", *[""] * 6, end_section=True
+            "in process, batches", str(count), f"{top:,.0f}", *[""] * 6, end_section=True
         )
     return result
 
@@ -306,14 +316,16 @@ def table(model: str, found, in_process, connections: list[int], seconds: float)
 @click.option("--rounds", default=3, help="Turns; medians are shown.")
 @click.option("--connections", default="1,8,32,128", help="How many clients, in turn.")
 @click.option("--models", default="tiny,text", help="Which models.")
-@click.option("--timeout_micros", default=5000, help="batch_timeout_micros.")
+@click.option("--timeout_micros", default=20_000, help="batch_timeout_micros.")
 @click.option("--threads", default=os.cpu_count(), help="num_batch_threads.")
 @click.option("--role", hidden=True)
 @click.option("--port", default=0, hidden=True)
 @click.option("--path", hidden=True)
 @click.option("--model", hidden=True)
 @click.option("--count", default=1, hidden=True)
-def main(seconds, rounds, connections, models, timeout_micros, threads, role, port, path, model, count):
+def main(
+    seconds, rounds, connections, models, timeout_micros, threads, role, port, path, model, count
+):
     """Compares the embedded server with its peers."""
     if role == "empty":
         serve_empty(port)
@@ -332,7 +344,11 @@ def main(seconds, rounds, connections, models, timeout_micros, threads, role, po
             folder = Path(name)
             command = [sys.executable, __file__, "--role=export", f"--path={folder}"]
             subprocess.run(command, check=True, capture_output=True)
-            console = Console()
+            demo = REPOSITORY / "saved_models" / "date_normalizer"
+            if demo.is_dir():
+                (folder / "text").rename(folder / "random")
+                (folder / "text").symlink_to(demo)
+            console = Console(width=110)
             for one in models.split(","):
                 found, in_process = compare(one, folder, counts, seconds, rounds, batching)
                 console.print(table(one, found, in_process, counts, seconds))
