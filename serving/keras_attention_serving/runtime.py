@@ -16,6 +16,8 @@ from keras_attention_serving.tensors import Array
 # A run that took less is quick from then on, until one takes more than the other. Apart, since many
 # threads that wait for each other make every run look slower than it is.
 QUICK_SECONDS, SLOW_SECONDS = 0.0005, 0.005
+SMALL = 1 << 16  # bytes of an input; more may take longer than the last time
+MAX_QUICK = 1000  # sets of outputs to know about: clients choose them
 # Operations that may take as long as they like.
 _WAITING = {"While", "StatelessWhile", "Enter", "RefEnter", "PyFunc", "EagerPyFunc"}
 _VARIABLES = {"VarHandleOp", "VariableV2", "Variable"}
@@ -133,7 +135,7 @@ class SavedModel:
                 )
         lib = self._lib
         key = tuple(fetches)
-        quick = key in self._quick
+        quick = key in self._quick and all(array.nbytes < SMALL for array in feeds.values())
         session_run = lib.TF_SessionRun_quick if quick else lib.TF_SessionRun
         sources = [self._output(name) for name in feeds]
         targets = [self._output(name) for name in fetches]
@@ -165,7 +167,7 @@ class SavedModel:
             seconds = time.monotonic() - start
             if seconds > (SLOW_SECONDS if quick else QUICK_SECONDS):
                 self._quick.discard(key)
-            elif self._is_straight:
+            elif self._is_straight and len(self._quick) < MAX_QUICK:
                 self._quick.add(key)
             return [_to_array(lib, tensor) for tensor in fetched]
         finally:
