@@ -132,7 +132,7 @@ def export(folder, path):
 @contextlib.contextmanager
 def serving(path):
     """Runs the embedded server as a process of its own; yields its address."""
-    command = [sys.executable, "-m", "keras_attention_serving", "--port=0"]
+    command = [sys.executable, "-m", "keras_attention_serving", "--free_port"]
     command += [f"--model_name={MODEL}", f"--model_base_path={path.resolve()}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:

@@ -1,6 +1,6 @@
 """`python -m keras_attention_serving`: the embedded server, with TensorFlow Serving's flags."""
 
-import argparse
+import gc
 import logging
 import signal
 import sys
@@ -8,88 +8,84 @@ import threading
 from collections.abc import Sequence
 from importlib import metadata
 
-from keras_attention_serving import c_api
-from keras_attention_serving.errors import StartError
+from keras_attention_serving import c_api, errors
+from keras_attention_serving.flags import parse, usage
+from keras_attention_serving.options import FLAGS, Options
 from keras_attention_serving.server import Server
 
+FAILURE = 255
+LOG_FORMAT = "%(asctime)s.%(msecs)03d: %(levelname).1s %(filename)s:%(lineno)d] %(message)s"
 
-def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(
-        prog="python -m keras_attention_serving",
-        description="Serves a SavedModel over TensorFlow Serving's gRPC API.",
-        allow_abbrev=False,
-    )
-    add = result.add_argument
-    add("--port", type=int, default=8500, help="TCP port; 0 picks a free one (default: 8500)")
-    add("--grpc_socket_path", help="also listen on this UNIX socket")
-    add("--model_name", default="default", help="what requests call the model (default: default)")
-    add("--model_base_path", help="folder of the version folders")
-    add(
-        "--file_system_poll_wait_seconds",
-        type=float,
-        default=1.0,
-        help="seconds between looks for new versions; 0 for never (default: 1)",
-    )
-    add("--grpc_max_threads", type=int, help="calls at a time (default: 4 per processor)")
-    add(
-        "--enable_model_warmup",
-        type=_boolean,
-        nargs="?",
-        const=True,
-        default=True,
-        help="answer the warm-up requests beside a model before serving it (default: true)",
-    )
-    add("--version", action="store_true", help="print versions and exit")
-    return result
+
+class _Stopped(BaseException):
+    """A signal came before the server was ready."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGTERM or SIGINT. Returns the exit status: 0, or 2 if it cannot start."""
-    flags = parser().parse_args(arguments)
-    if flags.version:
-        print(f"keras_attention_serving: {metadata.version('keras-attention')}")
-        print(f"TensorFlow Library: {c_api.library().TF_Version().decode()}")
-        return 0
-    if not flags.model_base_path:
-        return _refuse("Expected --model_base_path=FOLDER. Received: none")
+    """Serves until SIGTERM or SIGINT. Returns the exit status: 0, or 255 if it cannot start."""
+    parsed = parse(sys.argv[1:] if arguments is None else arguments, FLAGS)
+    text = usage("python -m keras_attention_serving", FLAGS)
+    for line in parsed.errors:
+        print(line, file=sys.stderr)
+    if parsed.errors or "--help" in parsed.unknown[:1]:
+        print(text, end="")
+        return FAILURE
+    options = Options(**parsed.values)
+    if options.version:
+        return _print_versions()
+    if parsed.unknown:
+        print(f"unknown argument: {parsed.unknown[0]}\n{text}", end="", flush=True)
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stopping = threading.Event()
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%Y-%m-%d %H:%M:%S")
+    try:
+        return _serve(options)
+    except errors.ServingError as error:
+        return _refuse(errors.status_text(error))
+    except (errors.StartError, ImportError) as error:
+        return _refuse(f"FAILED_PRECONDITION: {error}")
+
+
+def _serve(options: Options) -> int:
+    ready, stopping = threading.Event(), threading.Event()
 
     def on_signal(number: int, frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
         stopping.set()
+        if not ready.is_set():
+            raise _Stopped  # out of whatever the start is waiting for
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     try:
-        server = Server(
-            {flags.model_name: flags.model_base_path},
-            port=flags.port,
-            socket_path=flags.grpc_socket_path,
-            poll_wait_seconds=flags.file_system_poll_wait_seconds,
-            max_threads=flags.grpc_max_threads,
-            enable_warmup=flags.enable_model_warmup,
-        )
-    except (StartError, ImportError) as error:
-        return _refuse(str(error))
+        if not (options.xla_cpu_compilation_enabled or options.xla_gpu_compilation_enabled):
+            c_api.disable_xla()
+        server = Server.from_options(options)
+        ready.set()
+    except _Stopped:
+        return 0
     with server:
         for name, version in server.available():
-            print(f"Serving {name} version {version} on 0.0.0.0:{server.port}", flush=True)
+            where = f"0.0.0.0:{server.port}" if server.port else options.grpc_socket_path
+            print(f"Serving {name} version {version} on {where}", flush=True)
+        gc.collect()
+        gc.freeze()  # what is there now stays; looking through it again would delay requests
         stopping.wait()
     return 0
 
 
+def _print_versions() -> int:
+    try:
+        library = c_api.library().TF_Version().decode()
+    except ImportError as error:
+        return _refuse(f"FAILED_PRECONDITION: {error}")
+    print(f"TensorFlow ModelServer: {metadata.version('keras-attention')}+keras_attention")
+    print(f"TensorFlow Library: {library}")
+    return 0
+
+
 def _refuse(reason: str) -> int:
-    print(f"Failed to start server. Error: {reason}", file=sys.stderr)
-    return 2
-
-
-def _boolean(text: str) -> bool:
-    choices = {"true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in choices:
-        raise argparse.ArgumentTypeError(f"Expected true or false. Received: {text}")
-    return choices[text.lower()]
+    print(f"Failed to start server. Error: {reason}")
+    return FAILURE
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Python's `import tensorflow` takes seconds and hundreds of megabytes; the library inside the wheel
 is all that a server needs, and its C interface is stable. Functions that return at once keep the
 GIL (`PyDLL`): releasing it for a microsecond only invites other threads to take it. Those that
-compute or wait release it (`CDLL`).
+compute or wait release it (`CDLL`). `TF_SessionRun` is there both ways.
 """
 
 import ctypes
@@ -119,8 +119,7 @@ def library() -> Any:
         return _load()
 
 
-@functools.cache
-def _load() -> Any:
+def _path() -> Path:
     folder = _package("tensorflow")
     if folder is None:
         raise ImportError(
@@ -131,20 +130,55 @@ def _load() -> Any:
     path = folder / pattern.format("tensorflow_cc")
     if not path.exists():
         raise ImportError(f"Expected a TensorFlow wheel with {path.name}. Received: {folder}")
+    return path
+
+
+@functools.cache
+def _load() -> Any:
+    path = _path()
     # Not RTLD_GLOBAL: the library carries a TLS implementation of its own, and Python's `hashlib`
     # and `ssl` would bind to it and crash.
     with _quiet():
         ctypes.CDLL(str(path), mode=ctypes.RTLD_LOCAL)
 
     functions = type("Library", (), {})()
+    functions.path = str(path)
     for loader, table in ((ctypes.PyDLL, _QUICK), (ctypes.CDLL, _SLOW)):
         handle = loader(str(path))
         for name, (result, arguments) in table.items():
-            function = handle[name]
-            function.restype, function.argtypes = result, arguments
-            setattr(functions, name, function)
+            setattr(functions, name, _function(handle, name, result, arguments))
+    quick = ctypes.PyDLL(str(path))
+    functions.TF_SessionRun_quick = _function(quick, "TF_SessionRun", *_SLOW["TF_SessionRun"])
     _register_text_operations(functions)
     return functions
+
+
+def disable_xla() -> None:
+    """From now on, in this process, a function that asks to be compiled by XLA fails.
+
+    So TensorFlow Serving does by default. Not part of the C interface: without it in the library,
+    nothing happens.
+    """
+    library()
+    function = getattr(ctypes.CDLL(str(_path())), "_ZN10tensorflow21DisableXlaCompilationEv", None)
+    if function is not None:
+        function.restype, function.argtypes = None, []
+        function()
+
+
+def _function(handle: ctypes.CDLL, name: str, result: Any, arguments: list[Any]) -> Any:
+    function = handle[name]
+    function.restype, function.argtypes = result, arguments
+    return function
+
+
+_LARGE = 1 << 20
+_copy_quick = _function(ctypes.PyDLL(None), "memmove", c_void_p, [c_void_p, c_void_p, c_size_t])
+
+
+def copy(target: int, source: int, size: int) -> None:
+    """Copies bytes from one address to another; lets go of the GIL only if they are many."""
+    (ctypes.memmove if size > _LARGE else _copy_quick)(target, source, size)
 
 
 @contextmanager

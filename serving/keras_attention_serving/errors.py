@@ -23,6 +23,8 @@ The same classes serve both ends: the server raises them and its transport turns
 status, the client turns a status back into them. The numbers are those of gRPC and of TensorFlow.
 """
 
+import errno
+import re
 from typing import ClassVar
 
 __all__ = [
@@ -45,6 +47,8 @@ __all__ = [
     "Unimplemented",
     "Unknown",
     "from_code",
+    "from_os_error",
+    "status_text",
 ]
 
 
@@ -137,3 +141,27 @@ _BY_CODE = {error.code: error for error in ServingError.__subclasses__()}
 def from_code(code: int, message: str) -> ServingError:
     """The exception for a status; a number outside 1 to 16 gives `Unknown`."""
     return _BY_CODE.get(code, Unknown)(message)
+
+
+def from_os_error(error: OSError, path: str) -> ServingError:
+    """The exception for a file or folder that cannot be used, worded as TensorFlow does."""
+    kind = _BY_ERRNO.get(error.errno or 0, Unknown)
+    return kind(f"{path}; {error.strerror or error}")
+
+
+_BY_ERRNO = {
+    errno.ENOENT: NotFound,
+    errno.EEXIST: AlreadyExists,
+    errno.EPERM: PermissionDenied,
+    errno.EACCES: PermissionDenied,
+    errno.ENOTDIR: FailedPrecondition,
+    errno.EISDIR: FailedPrecondition,
+    errno.EMFILE: ResourceExhausted,
+    errno.ENOSPC: ResourceExhausted,
+}
+
+
+def status_text(error: ServingError) -> str:
+    """Code and message, as TensorFlow writes a status: `"NOT_FOUND: no such file"`."""
+    name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).upper()
+    return f"{name}: {error.message}"

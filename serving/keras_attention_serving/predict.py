@@ -8,38 +8,59 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_attention_serving import errors, tensors, wire
-from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving.model import (
+    CLASSIFY_METHOD,
+    PREDICT_METHOD,
+    REGRESS_METHOD,
+    Model,
+    set_model_spec,
+    signature_name,
+)
 from keras_attention_serving.tensors import Array
 
+_METHODS = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
 
-def predict(model: SavedModel, version: int, request: Any, timeout: float | None = None) -> Any:
+
+def predict(
+    model: Model,
+    version: int,
+    request: Any,
+    timeout: float | None = None,
+    check_method_name: bool = False,
+    tensor_content: bool = False,
+) -> Any:
     """The `PredictResponse` of a model to a `PredictRequest`.
 
-    Shapes are not compared with the signature. Numbers come back in typed fields.
+    Shapes are not compared with the signature.
 
     Args:
         model: the loaded model.
         version: its number, for the response.
         request: a `PredictRequest`; the name and version in it are not looked at.
         timeout: seconds until the run is abandoned.
+        check_method_name: refuse signatures that were made for no method known here.
+        tensor_content: numbers come back as raw bytes instead of in typed fields.
 
     Raises:
         errors.ServingError: the request does not fit the model, or the run failed.
     """
-    key = request.model_spec.signature_name or wire.DEFAULT_SIGNATURE
+    key = signature_name(request.model_spec)
     if key not in model.signatures:
         raise errors.FailedPrecondition(f'Serving signature key "{key}" not found.')
     signature = model.signatures[key]
+    if check_method_name and signature.method_name not in _METHODS:
+        raise errors.InvalidArgument(
+            f"Expected prediction signature method_name to be one of {{{', '.join(_METHODS)}}}. "
+            f"Was: {signature.method_name}"
+        )
     feeds = _feeds(signature, request.inputs)
     outputs = _outputs(signature, request.output_filter)
     arrays = model.run(feeds, [signature.outputs[alias].name for alias in outputs], timeout)
 
     response = wire.PredictResponse()
-    response.model_spec.name = request.model_spec.name
-    response.model_spec.version.value = version
-    response.model_spec.signature_name = key
+    set_model_spec(response.model_spec, request.model_spec, version)
     for alias, array in zip(outputs, arrays, strict=True):
-        response.outputs[alias].CopyFrom(tensors.to_proto(array, typed=True))
+        response.outputs[alias].CopyFrom(tensors.to_proto(array, typed=not tensor_content))
     return response
 
 

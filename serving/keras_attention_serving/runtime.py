@@ -1,9 +1,11 @@
 """A SavedModel on TensorFlow's C runtime, with the loader and session of TensorFlow Serving."""
 
 import ctypes
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from ctypes import c_char_p, c_int64, c_void_p
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,24 @@ import numpy as np
 from keras_attention_serving import c_api, errors, tensors, wire
 from keras_attention_serving.tensors import Array
 
+# A run that took less is quick from then on, until one takes more than the other. Apart, since many
+# threads that wait for each other make every run look slower than it is.
+QUICK_SECONDS, SLOW_SECONDS = 0.0005, 0.005
+SMALL = 1 << 16  # bytes of an input; more may take longer than the last time
+MAX_QUICK = 1000  # sets of outputs to know about: clients choose them
+# Operations that may take as long as they like.
+_WAITING = {"While", "StatelessWhile", "Enter", "RefEnter", "PyFunc", "EagerPyFunc"}
+_VARIABLES = {"VarHandleOp", "VariableV2", "Variable"}
+_HERE: bytes = wire.RunOptions(inter_op_thread_pool=-1).SerializeToString()
+
 
 class SavedModel:
     """A loaded SavedModel, run by the names of its tensors.
 
     Calls of `run` may come from any number of threads; `close` may not overlap with them. As in
     TensorFlow Serving, shapes are not compared with the signature: what the graph takes is right.
+    The exception are strings for graphs with operations that are not TensorFlow's own: those of
+    tensorflow_text crash the process when they are given another rank than they expect.
 
         with SavedModel("saved_models/date_normalizer/1") as model:
             signature = model.signatures["serving_default"]
@@ -46,7 +60,12 @@ class SavedModel:
         config: bytes | None = None,
     ) -> None:
         self._lib = lib = c_api.library()
+        # Looked for before TensorFlow does: the model may be on its way into the folder.
+        index = Path(path) / "variables" / "variables.index"
+        has_values = index.exists()
         self._outputs: dict[str, c_api.Output] = {}
+        self._ranks: dict[str, int] = {}  # that tensors must have
+        self._quick: set[tuple[str, ...]] = set()  # what the last run computed in no time
         self._session: int | None = None
         self._graph: int | None = lib.TF_NewGraph()
         options = lib.TF_NewSessionOptions()
@@ -69,7 +88,15 @@ class SavedModel:
                 )
             buffer = meta_graph.contents
             data = (ctypes.c_char * buffer.length).from_address(buffer.data)
-            self.signatures = _signatures(bytes(data))
+            parsed = wire.MetaGraphDef.FromString(bytes(data))
+            if not has_values and _has_variables(parsed):
+                # TensorFlow would take it, and fail at every call.
+                raise errors.NotFound(f"{index}; No such file, and the graph has variables")
+            self.signatures = _signatures(parsed)
+            operations = _operations(parsed.graph_def)
+            self._is_straight = not any(op in _WAITING or "Queue" in op for op in operations)
+            if any(">" in op for op in operations):
+                self._ranks = _ranks(self.signatures.values())
         except BaseException:
             self.close()
             raise
@@ -98,7 +125,18 @@ class SavedModel:
         """
         if self._session is None:
             raise errors.Unavailable("The model is closed.")
+        if timeout is not None and timeout <= 0:
+            raise errors.DeadlineExceeded("Timed out before the computation began.")
+        for name in self._ranks:
+            if name in feeds and feeds[name].ndim != self._ranks[name]:
+                raise errors.InvalidArgument(
+                    f"Expected a tensor of rank {self._ranks[name]} for {name}. "
+                    f"Received: rank {feeds[name].ndim}"
+                )
         lib = self._lib
+        key = tuple(fetches)
+        quick = key in self._quick and all(array.nbytes < SMALL for array in feeds.values())
+        session_run = lib.TF_SessionRun_quick if quick else lib.TF_SessionRun
         sources = [self._output(name) for name in feeds]
         targets = [self._output(name) for name in fetches]
         fed: list[int] = []
@@ -107,10 +145,12 @@ class SavedModel:
         try:
             for array in feeds.values():
                 fed.append(_to_tensor(lib, array))
-            if timeout is not None:
-                options = _buffer(lib, _run_options(timeout))
+            run_options = _run_options(timeout, quick)
+            if run_options:
+                options = _buffer(lib, run_options)
+            start = time.monotonic()
             with c_api.checked(lib) as status:
-                lib.TF_SessionRun(
+                session_run(
                     self._session,
                     options,
                     (c_api.Output * len(sources))(*sources),
@@ -124,6 +164,11 @@ class SavedModel:
                     None,  # where to put RunMetadata
                     status,
                 )
+            seconds = time.monotonic() - start
+            if seconds > (SLOW_SECONDS if quick else QUICK_SECONDS):
+                self._quick.discard(key)
+            elif self._is_straight and len(self._quick) < MAX_QUICK:
+                self._quick.add(key)
             return [_to_array(lib, tensor) for tensor in fetched]
         finally:
             if options is not None:
@@ -159,8 +204,7 @@ class SavedModel:
         return self._outputs[name]
 
 
-def _signatures(meta_graph: bytes) -> dict[str, Any]:
-    parsed = wire.MetaGraphDef.FromString(meta_graph)
+def _signatures(parsed: Any) -> dict[str, Any]:
     # Copies: a message inside `parsed` would keep its whole graph in memory.
     return {
         name: wire.SignatureDef.FromString(signature.SerializeToString())
@@ -168,9 +212,38 @@ def _signatures(meta_graph: bytes) -> dict[str, Any]:
     }
 
 
-def _run_options(timeout: float) -> bytes:
-    if timeout <= 0:  # to TensorFlow, 0 means no limit
-        raise errors.DeadlineExceeded("Timed out before the computation began.")
+def _has_variables(parsed: Any) -> bool:
+    """Whether a graph has variables that it reads from files."""
+    restores = bool(parsed.saver_def.restore_op_name)
+    return restores and any(node.op in _VARIABLES for node in parsed.graph_def.node)
+
+
+def _operations(graph: Any) -> set[str]:
+    """The kinds of operations in a graph and its functions."""
+    bodies = [graph.node, *(function.node_def for function in graph.library.function)]
+    return {node.op for body in bodies for node in body}
+
+
+def _ranks(signatures: Iterable[Any]) -> dict[str, int]:
+    """The ranks of inputs of strings by tensor name, where signatures state them."""
+    return {
+        info.name: len(info.tensor_shape.dim)
+        for signature in signatures
+        for info in signature.inputs.values()
+        if info.dtype == tensors.DT_STRING and not info.tensor_shape.unknown_rank
+    }
+
+
+def _run_options(timeout: float | None, quick: bool) -> bytes:
+    """Serialized `RunOptions`.
+
+    A run that is over in no time is computed in the thread that asks for it, which keeps the GIL
+    too: handing either to others and back takes longer than the run. No timeout can stop it then.
+    """
+    if quick:
+        return _HERE
+    if timeout is None:
+        return b""
     milliseconds = max(1, int(timeout * 1000))
     data: bytes = wire.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
     return data
@@ -193,7 +266,7 @@ def _to_tensor(lib: Any, array: Array) -> int:
     if tensor is None:
         raise errors.ResourceExhausted(f"No memory for a tensor of {size} bytes.")
     if size:
-        ctypes.memmove(lib.TF_TensorData(tensor), array.ctypes.data, size)
+        c_api.copy(lib.TF_TensorData(tensor), array.ctypes.data, size)
     return tensor
 
 
@@ -226,5 +299,5 @@ def _to_array(lib: Any, tensor: int | None) -> Array:
                 lib.TF_StringGetDataPointer(string), lib.TF_StringGetSize(string)
             )
     elif array.nbytes:
-        ctypes.memmove(array.ctypes.data, data, array.nbytes)
+        c_api.copy(array.ctypes.data, data, array.nbytes)
     return array

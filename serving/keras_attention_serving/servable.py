@@ -1,29 +1,30 @@
-"""One model in a folder: which versions there are, which are loaded, and who is using them.
+"""One model: which versions of it are wanted, which are loaded, and who is using them.
 
-A version of a model is a folder with an integer for a name inside the model's base path. The base
-path is looked at again and again: a new version is loaded, and the old one goes when the new one
-serves. Calls hold a lease on a version; one that is to go is freed when its last lease ends.
+Nothing here starts a thread or looks at a folder. `Servables` says which versions are wanted and
+asks for the next step; a step is made with `load` or, once no call uses a version any more,
+`free`. Calls hold a lease on a version.
+
+    START -> LOADING -> AVAILABLE -> UNLOADING -> END
+                 \\-> END, with the error
+
+What is wanted is loaded before what is not wanted goes, so that a broken version never replaces a
+working one. A version that has ended stays listed.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
-from keras_attention_serving import errors, warmup
-from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving import errors
+from keras_attention_serving.model import LoadedModel
 
 logger = logging.getLogger(__name__)
 
-Loader = Callable[[Path], SavedModel]
-Policy = Callable[[Iterable[int]], set[int]]
-
-MAX_LOAD_RETRIES = 5
-LOAD_RETRY_SECONDS = 60.0
+Loader = Callable[[Path], LoadedModel]
 
 
 class State(IntEnum):
@@ -36,54 +37,54 @@ class State(IntEnum):
     END = 50
 
 
-@dataclass
+@dataclass(eq=False)
 class Version:
     """One version of a model.
 
     Attributes:
         number: the name of its folder.
+        folder: where it lies.
         state: where it stands.
-        error: why it could not be loaded, in state `END`.
+        error: why it could not be loaded, from the first failure on.
     """
 
     number: int
+    folder: Path = field(default_factory=Path)
     state: State = State.START
     error: errors.ServingError | None = None
-    model: SavedModel | None = None
+    model: LoadedModel | None = None
+    epoch: int = 0
+    wanted: bool = True
+    busy: bool = False  # a step with it is under way
     leases: int = 0
     failures: int = 0
     retry_at: float = 0.0  # on the monotonic clock
 
 
-def load(folder: Path, enable_warmup: bool = True) -> SavedModel:
-    """The usual loader: a SavedModel, warmed up with the requests that lie beside it."""
-    model = SavedModel(folder)
-    try:
-        if enable_warmup:
-            warmup.replay(model, folder)
-    except BaseException:
-        model.close()
-        raise
-    return model
+@dataclass(frozen=True)
+class Retries:
+    """How often, and after how many seconds each, to try again to load a version."""
+
+    count: int = 5
+    seconds: float = 60.0
 
 
-def newest(numbers: Iterable[int]) -> set[int]:
-    """The policy that wants the highest version only."""
-    return set(sorted(numbers)[-1:])
+DEFAULT_RETRIES = Retries()
 
 
-def versions_in(base_path: Path) -> dict[int, Path]:
-    """The version folders in a base path: those with nothing but digits for a name.
+class Lease:
+    """The right to use a version inside a `with` block, which yields its number and its model."""
 
-    A model that is still being written is safe under any other name until it is renamed.
+    __slots__ = ("_servable", "_version", "_model")
 
-    Raises `OSError` if the base path cannot be read.
-    """
-    found: dict[int, Path] = {}
-    for path in sorted(base_path.iterdir()):
-        if path.name.isascii() and path.name.isdigit() and path.is_dir():
-            found.setdefault(int(path.name), path)
-    return found
+    def __init__(self, servable: "Servable", version: Version, model: LoadedModel) -> None:
+        self._servable, self._version, self._model = servable, version, model
+
+    def __enter__(self) -> tuple[int, LoadedModel]:
+        return self._version.number, self._model
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._servable._give_back(self._version)
 
 
 def not_found(name: str, number: int | None) -> errors.NotFound:
@@ -97,40 +98,121 @@ class Servable:
 
     Args:
         name: what requests call it.
-        base_path: folder of the version folders.
-        loader: makes a model from a version folder.
-        policy: which of the versions found are wanted.
+        on_change: called, without a lock held, when something may have become possible: a version
+            is loaded, has failed, is free or is no longer used.
+
+    Attributes:
+        asked: how many leases have been asked for.
     """
 
-    def __init__(
-        self, name: str, base_path: Path, loader: Loader = load, policy: Policy = newest
-    ) -> None:
+    def __init__(self, name: str, on_change: Callable[[], None] = lambda: None) -> None:
         self.name = name
-        self.base_path = base_path
-        self._loader = loader
-        self._policy = policy
+        self.asked = 0
+        self._on_change = on_change
         self._versions: dict[int, Version] = {}
-        self._lock = threading.Lock()  # for states and leases; never held while a model loads
-        self._refreshing = threading.Lock()
+        self._wanted: Mapping[int, Path] = {}
+        self._available: dict[int, Version] = {}  # highest first
+        self._epoch = 0
+        self._refusing = False
+        self._lock = threading.Lock()  # never held while a model loads
 
-    def refresh(self) -> None:
-        """Looks at the base path, loads what is wanted and lets go of what is not.
+    def want(self, folders: Mapping[int, Path]) -> None:
+        """From now on these versions are wanted, and no others."""
+        with self._lock:
+            self._wanted = dict(folders)
+            for version in self._versions.values():
+                if version.state is not State.END:
+                    version.wanted = version.number in folders
+                elif version.number not in folders:
+                    version.wanted = False  # if it comes back, it is loaded anew
+            self._add_wanted()
+        self._on_change()
 
-        Nothing goes before something that is wanted serves, so that a broken version never
-        replaces a working one. If the folder is there and empty, everything goes.
+    def begin_epoch(self) -> None:
+        """Forgets for `outcome` what has become of the versions so far."""
+        with self._lock:
+            self._epoch += 1
 
-        Raises `OSError` if the base path cannot be read; nothing is changed then.
-        """
-        with self._refreshing:
-            found = versions_in(self.base_path)
-            wanted = self._policy(found)
-            for number in sorted(wanted, reverse=True):
-                if self._to_load(number):
-                    self._load(number, found[number])
-            serving = {version.number for version in self.versions(State.AVAILABLE)}
-            if serving & wanted or not wanted:
-                for number in sorted(serving - wanted):
-                    self._unload(self._versions[number])
+    def outcome(self) -> Version | None:
+        """The highest version of this epoch that is available or has failed, if there is one."""
+        with self._lock:
+            for _, version in sorted(self._versions.items(), reverse=True):
+                decided = version.state in (State.AVAILABLE, State.END)
+                if decided and version.epoch == self._epoch:
+                    return version
+        return None
+
+    def next_load(self) -> Version | None:
+        """The version to call `load` with now, if there is one; it will not be named twice."""
+        now = time.monotonic()
+        with self._lock:
+            self._add_wanted()
+            for _, version in sorted(self._versions.items(), reverse=True):
+                if version.busy or version.state not in (State.START, State.LOADING):
+                    continue
+                if not version.wanted:
+                    self._enter(version, State.END)
+                elif now >= version.retry_at:
+                    version.busy = True
+                    return version
+        return None
+
+    def next_unload(self) -> Version | None:
+        """The version to call `free` with now, if there is one; it will not be named twice."""
+        with self._lock:
+            while (version := self._superfluous()) is not None:
+                del self._available[version.number]
+                self._enter(version, State.UNLOADING)
+            for version in self._versions.values():
+                if version.state is State.UNLOADING and not version.leases and not version.busy:
+                    version.busy = True
+                    return version
+        return None
+
+    def retry_at(self) -> float | None:
+        """When `next_load` has something again, on the monotonic clock; `None`: don't know."""
+        with self._lock:
+            times = [
+                version.retry_at
+                for version in self._versions.values()
+                if version.state is State.LOADING and not version.busy
+            ]
+        return min(times, default=None)
+
+    def load(self, version: Version, loader: Loader, retries: Retries) -> None:
+        """Loads a version that `next_load` has named."""
+        with self._lock:
+            self._enter(version, State.LOADING)
+        try:
+            model = loader(version.folder)
+        except Exception as error:
+            self._failed(version, error, retries)
+        else:
+            with self._lock:
+                version.model, version.error = model, None
+                self._available[version.number] = version
+                self._available = dict(sorted(self._available.items(), reverse=True))
+                self._enter(version, State.AVAILABLE)
+                version.busy = False
+            logger.info(
+                "Successfully loaded servable version {name: %s version: %d}",
+                self.name,
+                version.number,
+            )
+        self._on_change()
+
+    def free(self, version: Version) -> None:
+        """Frees a version that `next_unload` has named."""
+        model, version.model = version.model, None
+        try:
+            if model is not None:
+                model.close()
+        except errors.ServingError as error:
+            logger.error("%s version %d: %s", self.name, version.number, error)
+        with self._lock:
+            self._enter(version, State.END)
+            version.busy = False
+        self._on_change()
 
     def versions(self, state: State | None = None) -> list[Version]:
         """All versions ever seen, or those in one state, highest first."""
@@ -138,82 +220,78 @@ class Servable:
             ordered = sorted(self._versions.values(), key=lambda v: -v.number)
         return [version for version in ordered if state in (None, version.state)]
 
-    @contextmanager
-    def lease(self, number: int | None = None) -> Iterator[tuple[int, SavedModel]]:
+    def lease(self, number: int | None = None) -> Lease:
         """An available version, by default the highest, and its model: safe to use inside.
 
-        Raises `errors.NotFound` if it is not available.
+            with servable.lease() as (number, model):
+                model.run(...)
+
+        Raises `errors.NotFound` if it is not available, `errors.Unavailable` after `refuse`.
         """
         with self._lock:
-            version, model = self._find(number)
+            self.asked += 1
+            if self._refusing:
+                raise errors.Unavailable("The server is stopping.")
+            if number is None:
+                version = next(iter(self._available.values()), None)
+            else:
+                version = self._available.get(number)
+            if version is None or version.model is None:
+                raise not_found(self.name, number)
             version.leases += 1
-        try:
-            yield version.number, model
-        finally:
-            with self._lock:
-                version.leases -= 1
-                last = version.state is State.UNLOADING and version.leases == 0
-            if last:
-                self._free(version)
+            return Lease(self, version, version.model)
 
-    def close(self) -> None:
-        """Unloads everything; a version in use goes when its last lease ends."""
-        with self._refreshing:
-            for version in self.versions(State.AVAILABLE):
-                self._unload(version)
-
-    def _find(self, number: int | None) -> tuple[Version, SavedModel]:
-        for _, version in sorted(self._versions.items(), reverse=True):
-            if version.state is State.AVAILABLE and number in (None, version.number):
-                if version.model is not None:
-                    return version, version.model
-        raise not_found(self.name, number)
-
-    def _to_load(self, number: int) -> bool:
-        version = self._versions.get(number)
-        if version is None:
-            return True
-        if version.state is not State.END:
-            return False
-        due = version.failures <= MAX_LOAD_RETRIES and time.monotonic() >= version.retry_at
-        return version.error is None or due
-
-    def _load(self, number: int, folder: Path) -> None:
+    def refuse(self) -> None:
+        """No more leases: who asks for one is told to ask another server."""
         with self._lock:
-            version = self._versions.setdefault(number, Version(number))
-            version.error = None
-        self._enter(version, State.LOADING)
-        try:
-            model = self._loader(folder)
-        except Exception as error:
-            expected = isinstance(error, errors.ServingError | ImportError)
-            logger.error("%s: cannot be loaded: %s", folder, error, exc_info=not expected)
+            self._refusing = True
+
+    def _give_back(self, version: Version) -> None:
+        with self._lock:
+            version.leases -= 1
+            last = version.state is State.UNLOADING and version.leases == 0
+        if last:
+            self._on_change()
+
+    def _add_wanted(self) -> None:
+        for number, folder in self._wanted.items():
+            version = self._versions.get(number)
+            if version is None or (version.state is State.END and not version.wanted):
+                self._versions[number] = Version(number, folder, epoch=self._epoch)
+
+    def _superfluous(self) -> Version | None:
+        """The version that goes next, the lowest first; none if nothing else would serve."""
+        wanted = [version for version in self._versions.values() if version.wanted]
+        others = [version for version in self._available.values() if not version.wanted]
+        serving = any(version.state is State.AVAILABLE for version in wanted)
+        if others and (serving or not wanted or len(others) > 1):
+            return min(others, key=lambda version: version.number)
+        return None
+
+    def _failed(self, version: Version, error: Exception, retries: Retries) -> None:
+        expected = isinstance(error, errors.ServingError | ImportError)
+        with self._lock:
             version.error = _for_clients(error)
             version.failures += 1
-            version.retry_at = time.monotonic() + LOAD_RETRY_SECONDS
-            self._enter(version, State.END)
-        else:
-            version.model, version.failures = model, 0
-            self._enter(version, State.AVAILABLE)
-
-    def _unload(self, version: Version) -> None:
-        self._enter(version, State.UNLOADING)
-        with self._lock:
-            unused = version.leases == 0
-        if unused:
-            self._free(version)
-
-    def _free(self, version: Version) -> None:
-        with self._lock:
-            model, version.model = version.model, None
-        if model is not None:  # else another thread was quicker
-            model.close()
-            self._enter(version, State.END)
+            again = version.wanted and version.failures <= retries.count
+            if again:
+                version.retry_at = time.monotonic() + retries.seconds
+            else:
+                self._enter(version, State.END)
+            version.busy = False
+        logger.error(
+            "Servable: {name: %s version: %d} load failure: %s%s",
+            self.name,
+            version.number,
+            error,
+            f" (next attempt in {retries.seconds:g} s)" if again else "",
+            exc_info=not expected,
+        )
 
     def _enter(self, version: Version, state: State) -> None:
-        with self._lock:
+        if version.state is not state:
             version.state = state
-        logger.info("%s version %d: %s", self.name, version.number, state.name)
+            logger.info("%s version %d: %s", self.name, version.number, state.name)
 
 
 def _for_clients(error: Exception) -> errors.ServingError:

@@ -1,101 +1,320 @@
-"""All models of a server, kept up to date while it runs."""
+"""All models of a server, kept as their configuration and their folders say while it runs.
+
+Three kinds of threads: one looks at the folders, one decides what to load and unload, and a few do
+it. A model that takes long to load, or that fails and is tried again, does not hold up the others.
+"""
 
 import logging
 import threading
-from collections.abc import Mapping
-from os import PathLike
-from pathlib import Path
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
-from keras_attention_serving import errors
-from keras_attention_serving.servable import Loader, Servable, State, load
+from keras_attention_serving import errors, folders, model_config
+from keras_attention_serving.flags import processors
+from keras_attention_serving.labels import Labels
+from keras_attention_serving.model_config import ModelConfig
+from keras_attention_serving.servable import (
+    DEFAULT_RETRIES,
+    Loader,
+    Retries,
+    Servable,
+    State,
+    Version,
+)
 
 logger = logging.getLogger(__name__)
 
+QUIET_SECONDS = 0.02  # without a call, nobody is thought to be calling
+DRAIN_SECONDS = 0.25
+
 
 class Servables:
-    """All models of a server, kept up to date by a thread of its own.
+    """All models of a server.
 
     Args:
-        base_paths: folder of the version folders by the name of the model.
         loader: makes a model from a version folder.
+        load_threads: how many versions may be loaded at a time after the start; 0 means 1.
+        unload_threads: how many may be unloaded at a time; 0 means 1.
+        retries: what to do with a version that cannot be loaded.
+        poll_wait_seconds: time between looks at the folders; 0: look once; negative: never.
+        allow_labels_for_unavailable: see `Labels.assign`.
     """
 
     def __init__(
-        self, base_paths: Mapping[str, str | PathLike[str]], loader: Loader = load
+        self,
+        loader: Loader,
+        *,
+        load_threads: int = 0,
+        unload_threads: int = 0,
+        retries: Retries = DEFAULT_RETRIES,
+        poll_wait_seconds: float = 1.0,
+        allow_labels_for_unavailable: bool = False,
     ) -> None:
-        self._servables = {
-            name: Servable(name, Path(path), loader) for name, path in base_paths.items()
-        }
+        self._loader = loader
+        self._load_threads = max(1, load_threads)
+        self._retries = retries
+        self._poll_wait_seconds = poll_wait_seconds
+        self._allow_labels_for_unavailable = allow_labels_for_unavailable
+        self._labels = Labels()
+        self._config: Any = None
+        self._models: Sequence[ModelConfig] = ()
+        self._servables: dict[str, Servable] = {}
+        self._complaints: set[str] = set()
+
+        self._reloading = threading.Lock()
+        self._looking = threading.Lock()  # a look at the folders, with the models it is made for
+        self._changed = threading.Condition()
+        self._changes = 0
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+        self._pools_in_use = threading.Lock()
+        self._pools = {
+            "load": ThreadPoolExecutor(4 * processors(), "load"),  # for the start alone
+            "unload": ThreadPoolExecutor(max(1, unload_threads), "unload"),
+        }
 
-    def start(self, poll_wait_seconds: float = 1.0) -> None:
-        """Loads every model, then looks for new versions every so many seconds (0: never).
+    def start(self, config: Any, patient: bool = True) -> None:
+        """Loads the models of a `ModelServerConfig`, then keeps looking for new versions.
 
-        Raises `errors.StartError` if a model has no version that can be served.
+        Args:
+            config: what to serve.
+            patient: wait for folders and versions that are not there yet, and try again to load
+                what failed. Otherwise all that is an error at once.
+
+        Raises:
+            errors.StartError: if not `patient`: a base path is missing or holds no version.
+            errors.ServingError: the configuration is wrong, or a model cannot be loaded.
         """
-        for servable in self._servables.values():
-            self._start_one(servable)
-        if poll_wait_seconds > 0:
-            self._thread = threading.Thread(
-                target=self._poll, args=(poll_wait_seconds,), name="servables", daemon=True
-            )
-            self._thread.start()
+        retries = self._retries
+        if not patient:
+            folders.check(model_config.models_in(config))
+            self._retries = Retries(0)
+        self._start_thread(self._manage, "manager")
+        new = self._apply(config)
+        if self._poll_wait_seconds > 0:
+            self._start_thread(self._poll, "poll")
+        elif self._poll_wait_seconds == 0:
+            self._look()
+        self._wait_for(new, "servable(s)", None)
+        self._retries = retries
+        with self._pools_in_use:
+            self._pools["load"].shutdown(wait=False)  # what it has begun is finished
+            self._pools["load"] = ThreadPoolExecutor(self._load_threads, "load")
+
+    def reload(self, config: Any, timeout: float | None = None) -> None:
+        """Serves the models of another `ModelServerConfig` from now on.
+
+        Returns when every new model has an available version. Models that are gone from the
+        configuration are unloaded. A configuration without anything in it changes nothing.
+
+        Raises:
+            errors.ServingError: the configuration is wrong, and nothing has changed; or a new
+                model cannot be loaded (`Unknown`).
+            errors.DeadlineExceeded: the new models were not there within `timeout` seconds; the
+                configuration is in effect.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        if not self._reloading.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            raise errors.DeadlineExceeded("Another configuration is still being loaded.")
+        try:
+            new = self._apply(config)
+            if new and self._poll_wait_seconds >= 0:
+                self._look()
+            self._wait_for(new, "model(s)", until)
+            logger.info("Finished adding/updating models")
+        finally:
+            self._reloading.release()
+
+    @property
+    def config(self) -> Any:
+        """The `ModelServerConfig` in effect; `None` before there is one."""
+        return self._config
 
     def get(self, name: str) -> Servable | None:
-        """The model of that name, if there is one."""
+        """The model of that name, if there is or has been one."""
         return self._servables.get(name)
+
+    def version_for_label(self, name: str, label: str) -> int:
+        """The version that a label means; raises `errors.InvalidArgument` if there is none."""
+        return self._labels.version(name, label)
 
     def available(self) -> list[tuple[str, int]]:
         """Name and version of all that is served."""
-        return [
-            (servable.name, version.number)
-            for servable in self._servables.values()
-            for version in servable.versions(State.AVAILABLE)
-        ]
+        return self._in_states(State.AVAILABLE)
+
+    def loaded(self) -> list[tuple[str, int]]:
+        """Name and version of all that is in memory."""
+        return self._in_states(State.AVAILABLE, State.UNLOADING)
+
+    def drain(self) -> None:
+        """Sends calls away that come from now on, so that they are made elsewhere.
+
+        Who closes a connection under load cannot say which of the calls on it have been answered.
+        So, if there are calls, those that may have come before this one are waited for; later ones
+        are refused for a moment, in which their clients can learn of it.
+        """
+        if not self._is_busy():
+            return
+        time.sleep(DRAIN_SECONDS)
+        for servable in list(self._servables.values()):
+            servable.refuse()
+        time.sleep(DRAIN_SECONDS)
 
     def close(self) -> None:
-        """Ends the thread and unloads everything."""
+        """Ends the threads and unloads everything; a version in use goes when it is no longer."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-        for servable in self._servables.values():
-            servable.close()
+        self._notify()
+        for thread in self._threads:
+            thread.join()
+        with self._pools_in_use:
+            self._closed = True
+        for pool in self._pools.values():
+            pool.shutdown(cancel_futures=True)
+        for servable in list(self._servables.values()):
+            servable.want({})  # and frees what is not in use
 
-    def _start_one(self, servable: Servable) -> None:
-        try:
-            servable.refresh()
-        except OSError as error:
-            raise errors.StartError(
-                f"Expected a folder of versions for model {servable.name!r}. "
-                f"Received: base_path={servable.base_path} ({error.strerror})"
-            ) from None
-        if servable.versions(State.AVAILABLE):
-            return
-        failed = servable.versions()
-        if not failed:
-            raise errors.StartError(
-                f"Expected a version of model {servable.name!r}: a folder with a number for a "
-                f"name. Received: base_path={servable.base_path} without one"
+    def _is_busy(self) -> bool:
+        servables = list(self._servables.values())
+        asked = [servable.asked for servable in servables]
+        time.sleep(QUIET_SECONDS)
+        return asked != [servable.asked for servable in servables]
+
+    def _in_states(self, *states: State) -> list[tuple[str, int]]:
+        return [
+            (servable.name, version.number)
+            for servable in list(self._servables.values())
+            for version in servable.versions()
+            if version.state in states
+        ]
+
+    def _apply(self, config: Any) -> list[Servable]:
+        """Puts a configuration into effect; returns the models that are new."""
+        kind = config.WhichOneof("config")
+        if self._config is not None and kind != "model_config_list":
+            raise errors.FailedPrecondition(
+                "Cannot transition to requested config. It is only legal to transition from one "
+                "ModelConfigList to another."
             )
-        reasons = "".join(
-            f"{{{{name: {servable.name} version: {version.number}}} "
-            f"due to error: {version.error}}}, "
-            for version in failed
-        )
-        raise errors.StartError(
-            f"{len(failed)} servable(s) did not become available: {{{reasons}}}"
-        )
+        if kind is None:
+            logger.info("Taking no action for empty config.")
+            return []
+        models = model_config.models_in(config)
+        model_config.check_platforms(self._models, models)
+        self._labels.assign(models, self._is_available, self._allow_labels_for_unavailable)
+        model_config.check_supported(models)
+        logger.info("Adding/updating models.")
+        with self._looking:
+            before = {model.name for model in self._models}
+            self._models, self._config = models, config
+            for name in before.difference(model.name for model in models):
+                self._servables[name].want({})
+            new = []
+            for model in models:
+                logger.info(" (Re-)adding model: %s", model.name)
+                if model.name not in before:
+                    servable = self._servables.setdefault(
+                        model.name, Servable(model.name, self._notify)
+                    )
+                    servable.begin_epoch()
+                    new.append(servable)
+        return new
 
-    def _poll(self, wait_seconds: float) -> None:
-        complaints: dict[str, str] = {}
-        while not self._stop.wait(wait_seconds):
-            for name, servable in self._servables.items():
-                complaint = ""
+    def _is_available(self, name: str, number: int) -> bool:
+        servable = self._servables.get(name)
+        versions = servable.versions(State.AVAILABLE) if servable else []
+        return any(version.number == number for version in versions)
+
+    def _wait_for(self, models: Sequence[Servable], what: str, until: float | None) -> None:
+        with self._changed:
+            decided = self._changed.wait_for(
+                lambda: self._stop.is_set() or all(model.outcome() for model in models),
+                None if until is None else max(0.0, until - time.monotonic()),
+            )
+        if not decided:
+            raise errors.DeadlineExceeded("The new models are still being loaded.")
+        outcomes = [(model.name, model.outcome()) for model in models]
+        failed = [
+            (name, version)
+            for name, version in outcomes
+            if version is not None and version.state is State.END
+        ]
+        if failed:
+            reasons = "".join(f"{{{_described(*item)}}}, " for item in failed)
+            raise errors.Unknown(f"{len(failed)} {what} did not become available: {{{reasons}}}")
+
+    # Looking at the folders.
+
+    def _poll(self) -> None:
+        while True:
+            try:
+                self._look()
+            except Exception:  # the thread must live on
+                logger.exception("The folders of the models cannot be looked at.")
+            if self._stop.wait(self._poll_wait_seconds):
+                return
+
+    def _look(self) -> None:
+        """Compares all folders with what is wanted; if one is missing, nothing changes."""
+        with self._looking:
+            wanted, complaints = folders.look(self._models)
+            for complaint in sorted(complaints - self._complaints):  # each is said once
+                logger.error("%s", complaint)
+            self._complaints = complaints
+            for name, chosen in wanted.items():
+                self._servables[name].want(chosen)
+
+    # Loading and unloading.
+
+    def _manage(self) -> None:
+        while not self._stop.is_set():
+            seen = self._changes
+            servables = list(self._servables.values())
+            for servable in servables:
                 try:
-                    servable.refresh()
-                except Exception as error:  # the thread must live on
-                    complaint = f"{servable.base_path}: {error}"
-                if complaint and complaint != complaints.get(name):
-                    logger.error("%s cannot be refreshed: %s", name, complaint)
-                complaints[name] = complaint
+                    self._act(servable)
+                except Exception:  # the thread must live on
+                    logger.exception("%s cannot be kept up to date.", servable.name)
+            times = [at for servable in servables if (at := servable.retry_at()) is not None]
+            with self._changed:
+                if self._changes == seen:
+                    self._changed.wait(max(0.0, min(times) - time.monotonic()) if times else None)
+
+    def _act(self, servable: Servable) -> None:
+        while (version := servable.next_unload()) is not None:
+            self._submit("unload", servable.free, version)
+        while (version := servable.next_load()) is not None:
+            self._submit("load", servable.load, version, self._loader, self._retries)
+
+    def _submit(self, kind: str, step: Callable[..., None], *args: Any) -> None:
+        with self._pools_in_use:
+            if not self._closed:
+                future: Future[None] = self._pools[kind].submit(step, *args)
+                future.add_done_callback(_log_failure)
+                return
+        step(*args)
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changes += 1
+            self._changed.notify_all()
+        if self._closed:  # there is no manager any more: whoever gives a version back frees it
+            for servable in list(self._servables.values()):
+                self._act(servable)
+
+    def _start_thread(self, target: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+
+def _described(name: str, version: Version) -> str:
+    reason = f" due to error: {errors.status_text(version.error)}" if version.error else ""
+    return f"{{name: {name} version: {version.number}}}{reason}"
+
+
+def _log_failure(future: "Future[None]") -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        logger.error("A model could not be loaded or unloaded.", exc_info=error)

@@ -1,18 +1,38 @@
-"""A server of SavedModels that speaks TensorFlow Serving's gRPC API, for one process."""
+"""A server of SavedModels that speaks TensorFlow Serving's API, for one process."""
 
-import functools
+import dataclasses
+import logging
 import socket
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import grpc
 
-from keras_attention_serving import errors, servable
+from keras_attention_serving import assembly, errors, model_config, options, text_proto, wire
+from keras_attention_serving.config_file import ConfigFile
 from keras_attention_serving.grpc_server import make_server
-from keras_attention_serving.servables import Servables
+from keras_attention_serving.metrics import Metrics
+from keras_attention_serving.options import DEFAULTS, Options
+from keras_attention_serving.prometheus import PrometheusMetrics
+from keras_attention_serving.rest_server import RestServer
 from keras_attention_serving.service import Service
 
+logger = logging.getLogger(__name__)
+
 GRACE_SECONDS = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ports:
+    """Where to listen; `None` is nowhere, port 0 any free one."""
+
+    grpc_port: int | None
+    rest_port: int | None = None
+    host: str = "0.0.0.0"
+    rest_host: str = "::"
+    credentials: grpc.ServerCredentials | None = None
 
 
 class Server:
@@ -22,24 +42,28 @@ class Server:
             client = Client(f"localhost:{server.port}")
 
     The newest version of each model is served; a newer one that appears in the folder replaces it
-    without a gap. The port opens when all models are loaded.
+    without a gap. The ports open when all models are loaded.
 
     Args:
         models: base path, the folder of the version folders, by name of the model.
-        port: TCP port; 0 picks a free one.
+        port: TCP port for gRPC; 0 picks a free one.
+        rest_port: TCP port for REST; 0 picks a free one. None by default.
         host: address to listen on.
-        credentials: `grpc.ssl_server_credentials(...)` for TLS; no encryption by default.
-        socket_path: also listen on this UNIX socket.
-        poll_wait_seconds: how often to look for new versions; 0 for never.
+        credentials: `grpc.ssl_server_credentials(...)` for TLS of gRPC; no encryption by default.
+        socket_path: also listen on this UNIX socket for gRPC.
+        poll_wait_seconds: how often to look for new versions; 0: look once.
         max_threads: how many calls may run at a time; 4 per processor by default.
         enable_warmup: answer the warm-up requests beside a model before it is available.
+        settings: everything else, as the flags of the command. Those that an argument above stands
+            for are not looked at.
 
     Attributes:
-        port: the TCP port.
+        port: the TCP port of gRPC; 0 if there is none.
+        rest_port: the TCP port of REST; 0 if there is none.
 
     Raises:
         errors.StartError (an OSError): a folder is missing or without a version, no version of a
-            model can be loaded, or the port is taken.
+            model can be loaded, a setting is wrong, or a port is taken.
     """
 
     def __init__(
@@ -47,26 +71,161 @@ class Server:
         models: Mapping[str, str | PathLike[str]],
         *,
         port: int = 8500,
+        rest_port: int | None = None,
         host: str = "0.0.0.0",
         credentials: grpc.ServerCredentials | None = None,
         socket_path: str | PathLike[str] | None = None,
         poll_wait_seconds: float = 1.0,
         max_threads: int | None = None,
         enable_warmup: bool = True,
+        settings: Options = DEFAULTS,
     ) -> None:
-        _check_free(host, port)
-        loader = functools.partial(servable.load, enable_warmup=enable_warmup)
-        self._servables = Servables(models, loader)
+        config = wire.ModelServerConfig()
+        config.model_config_list.SetInParent()
+        for name, path in models.items():
+            one = model_config.single(name, str(Path(path).absolute()))
+            config.model_config_list.MergeFrom(one.model_config_list)
+        settings = dataclasses.replace(
+            settings,
+            enable_model_warmup=enable_warmup,
+            grpc_max_threads=max_threads or settings.grpc_max_threads,
+            grpc_socket_path=str(socket_path or ""),
+        )
+        ports = _Ports(port, rest_port, host, host, credentials)
+        if rest_port is not None:
+            _check_free(host, rest_port)
         try:
-            self._servables.start(poll_wait_seconds)
-            self._server = make_server(Service(self._servables), max_threads)
-            self.port = self._listen(f"{host}:{port}", credentials)
-            if socket_path is not None:
-                self._listen(f"unix:{socket_path}", credentials)
+            self._start(config, settings, ports, poll_wait_seconds, patient=False)
+        except errors.ServingError as error:
+            raise errors.StartError(error.message) from None
+
+    @classmethod
+    def from_options(cls, settings: Options) -> "Server":
+        """A server as `tensorflow_model_server` starts it with these flags.
+
+        Waits for models that are not there yet, for as long as it takes. A REST port that cannot be
+        had is logged, and the server runs without.
+
+        Raises:
+            errors.StartError: the gRPC port is taken.
+            errors.ServingError: a setting is wrong, or a model cannot be loaded.
+        """
+        settings.check()
+        for name in options.ignored(settings):
+            logger.warning("--%s is ignored: it has no meaning here.", name)
+        path = settings.model_config_file
+        if path:
+            config = text_proto.read(path, wire.ModelServerConfig)
+        else:
+            logger.info(
+                "Building single TensorFlow model file config:  model_name: %s model_base_path: %s",
+                settings.model_name,
+                settings.model_base_path,
+            )
+            config = model_config.single(settings.model_name, settings.model_base_path)
+        ports = _Ports(
+            0 if settings.free_port else settings.port or None,
+            _rest_port(settings),
+            credentials=assembly.make_credentials(settings),
+        )
+        server = cls.__new__(cls)
+        wait = settings.file_system_poll_wait_seconds
+        server._start(config, settings, ports, wait, patient=True)
+        if path and settings.model_config_file_poll_wait_seconds > 0:
+            server._config_file = ConfigFile(
+                path, server._servables, settings.model_config_file_poll_wait_seconds
+            )
+        return server
+
+    def _start(
+        self, config: Any, settings: Options, ports: _Ports, poll_wait_seconds: float, patient: bool
+    ) -> None:
+        if ports.grpc_port is not None:
+            _check_free(ports.host, ports.grpc_port)
+        # Kept in any case: a reload of the configuration may ask for them too.
+        metrics = PrometheusMetrics()
+        metrics_path = assembly.metrics_path(settings)
+        self._config_file: ConfigFile | None = None
+        self._server: Any = None
+        self._rest: RestServer | None = None
+        batching = assembly.make_batching(settings, metrics)
+        self._servables = assembly.make_servables(settings, poll_wait_seconds, batching, metrics)
+        try:
+            arguments = assembly.channel_arguments(settings)
+            self._servables.start(config, patient)
+            service = Service(
+                self._servables,
+                metrics=metrics,
+                batching=batching,
+                check_method_names=settings.enable_signature_method_name_check,
+                tensor_content=settings.enable_serialization_as_tensor_content,
+            )
+            self._server = make_server(
+                service,
+                settings.grpc_max_threads,
+                metrics=metrics,
+                health=settings.enable_grpc_healthcheck_service,
+                profiler=settings.enable_profiler,
+                channel_arguments=arguments,
+            )
+            self.port = self._listen_grpc(settings, ports)
+            if ports.rest_port is not None:
+                self._rest = self._make_rest(
+                    service, settings, ports, metrics, metrics_path, patient
+                )
+            self.rest_port = self._rest.port if self._rest is not None else 0
         except BaseException:
+            if self._server is not None:
+                self._server.stop(None)  # which gives its ports back
             self._servables.close()
             raise
         self._server.start()
+        if self._rest is not None:
+            self._rest.start()
+        self._say_where(settings, ports)
+
+    def _listen_grpc(self, settings: Options, ports: _Ports) -> int:
+        port = 0
+        if ports.grpc_port is not None:
+            port = self._listen(f"{ports.host}:{ports.grpc_port}", ports.credentials)
+        if settings.grpc_socket_path:
+            self._listen(f"unix:{settings.grpc_socket_path}", ports.credentials)
+        return port
+
+    def _make_rest(
+        self,
+        service: Service,
+        settings: Options,
+        ports: _Ports,
+        metrics: Metrics,
+        metrics_path: str | None,
+        optional: bool,
+    ) -> RestServer | None:
+        try:
+            return RestServer(
+                service,
+                port=ports.rest_port or 0,
+                host=ports.rest_host,
+                num_threads=settings.rest_api_num_threads,
+                timeout_seconds=settings.rest_api_timeout_in_ms / 1000,
+                cors=settings.rest_api_enable_cors_support,
+                metrics_path=metrics_path,
+                metrics=metrics,
+            )
+        except errors.StartError as error:
+            if not optional:
+                raise
+            logger.error("Failed to start HTTP Server at localhost:%d: %s", ports.rest_port, error)
+            return None
+
+    def _say_where(self, settings: Options, ports: _Ports) -> None:
+        if self.port:
+            logger.info("Running gRPC ModelServer at %s:%d ...", ports.host, self.port)
+        if settings.grpc_socket_path:
+            path = settings.grpc_socket_path
+            logger.info("Running gRPC ModelServer at UNIX socket %s ...", path)
+        if self._rest is not None:
+            logger.info("Exporting HTTP/REST API at:%s ...", self._rest.address)
 
     def available(self) -> list[tuple[str, int]]:
         """Name and version of every model that is served."""
@@ -81,7 +240,14 @@ class Server:
 
         A second call does nothing.
         """
-        self._server.stop(grace).wait()
+        if self._config_file is not None:
+            self._config_file.stop()
+        if self._server.wait_for_termination(0):
+            self._servables.drain()
+        stopped = self._server.stop(grace)
+        if self._rest is not None:
+            self._rest.stop(grace)
+        stopped.wait()
         self._servables.close()
 
     def __enter__(self) -> "Server":
@@ -99,10 +265,22 @@ class Server:
         except RuntimeError:
             port = 0
         if not port:
-            raise errors.StartError(
-                f"Expected an address that is free to listen on. Received: address={address}"
-            )
+            expected = "an address that is free to listen on"
+            if credentials is not None:
+                expected += " and credentials that gRPC can use"
+            raise errors.StartError(f"Expected {expected}. Received: address={address}")
         return int(port)
+
+
+def _rest_port(settings: Options) -> int | None:
+    port = settings.rest_api_port
+    if port and port == settings.port and not settings.free_port:
+        logger.error(
+            "server_options.http_port cannot be same as grpc_port. Please use a different port "
+            "for HTTP/REST API. Skipped exporting HTTP/REST API."
+        )
+        return None
+    return port or None
 
 
 def _check_free(host: str, port: int) -> None:

@@ -49,6 +49,7 @@ _TABLE = (
     (29, "int4", "int_val"),
     (30, "uint4", "int_val"),
 )
+DT_FLOAT = 1
 DT_STRING = 7
 
 _NUMPY: dict[int, np.dtype[Any]] = {}

@@ -33,6 +33,7 @@ def message(name: str) -> Any:
 
 
 DataType = POOL.FindEnumTypeByName("tensorflow.DataType")
+ConfigProto = message("tensorflow.ConfigProto")
 MetaGraphDef = message("tensorflow.MetaGraphDef")
 RunOptions = message("tensorflow.RunOptions")
 SignatureDef = message("tensorflow.SignatureDef")
@@ -41,20 +42,33 @@ TensorProto = message("tensorflow.TensorProto")
 ModelSpec = message("tensorflow.serving.ModelSpec")
 PredictRequest = message("tensorflow.serving.PredictRequest")
 PredictResponse = message("tensorflow.serving.PredictResponse")
+ClassificationRequest = message("tensorflow.serving.ClassificationRequest")
+ClassificationResponse = message("tensorflow.serving.ClassificationResponse")
+RegressionRequest = message("tensorflow.serving.RegressionRequest")
+RegressionResponse = message("tensorflow.serving.RegressionResponse")
+MultiInferenceRequest = message("tensorflow.serving.MultiInferenceRequest")
+MultiInferenceResponse = message("tensorflow.serving.MultiInferenceResponse")
 GetModelMetadataRequest = message("tensorflow.serving.GetModelMetadataRequest")
 GetModelMetadataResponse = message("tensorflow.serving.GetModelMetadataResponse")
 SignatureDefMap = message("tensorflow.serving.SignatureDefMap")  # inside an Any in the response
 GetModelStatusRequest = message("tensorflow.serving.GetModelStatusRequest")
 GetModelStatusResponse = message("tensorflow.serving.GetModelStatusResponse")
 ModelVersionStatus = message("tensorflow.serving.ModelVersionStatus")
+ModelServerConfig = message("tensorflow.serving.ModelServerConfig")
+ReloadConfigRequest = message("tensorflow.serving.ReloadConfigRequest")
+ReloadConfigResponse = message("tensorflow.serving.ReloadConfigResponse")
 PredictionLog = message("tensorflow.serving.PredictionLog")  # a warm-up record
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
 
 PREDICT = f"/{PREDICTION_SERVICE}/Predict"
+CLASSIFY = f"/{PREDICTION_SERVICE}/Classify"
+REGRESS = f"/{PREDICTION_SERVICE}/Regress"
+MULTI_INFERENCE = f"/{PREDICTION_SERVICE}/MultiInference"
 GET_MODEL_METADATA = f"/{PREDICTION_SERVICE}/GetModelMetadata"
 GET_MODEL_STATUS = f"/{MODEL_SERVICE}/GetModelStatus"
+HANDLE_RELOAD_CONFIG = f"/{MODEL_SERVICE}/HandleReloadConfigRequest"
 
 DEFAULT_SIGNATURE = "serving_default"
 MAX_MESSAGE_BYTES = 2**31 - 1

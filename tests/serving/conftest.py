@@ -6,13 +6,16 @@ Made with TensorFlow alone: the server knows nothing of the library that exporte
 import datetime
 import shutil
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text as tf_text
 import trustme
+from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from keras_attention_serving import tensors
+from keras_attention_serving.options import Options
 from keras_attention_serving.runtime import SavedModel
 from keras_attention_serving.server import Server
 
@@ -150,3 +153,116 @@ def certificates(tmp_path_factory):
         issued.private_key_pem.write_to_path(str(folder / f"{name}.key"))
         issued.cert_chain_pems[0].write_to_path(str(folder / f"{name}.pem"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def example_base_path(tmp_path_factory):
+    """A model of `tf.Example`s, `x` and optionally `scale`: signatures as TF1 exported them.
+
+    Version 7. The scores of an example are `x * scale * [2, 3, 5]`.
+    """
+    v1 = tf.compat.v1
+    folder = tmp_path_factory.mktemp("models") / "examples"
+    with tf.Graph().as_default(), v1.Session() as session:
+        serialized = v1.placeholder(tf.string, [None], "serialized")
+        other = v1.placeholder(tf.string, [None], "other")
+        features = {
+            "x": tf.io.FixedLenFeature([], tf.float32),
+            "scale": tf.io.FixedLenFeature([], tf.float32, 1.0),
+        }
+        parsed = tf.io.parse_example(serialized, features)
+        x = parsed["x"] * parsed["scale"]
+        scores = x[:, None] * [2.0, 3.0, 5.0]
+        classes = tf.tile([["two", "three", "five"]], [tf.size(x), 1])
+        outputs = {
+            "classify": {"classes": classes, "scores": scores},
+            "only_scores": {"scores": scores},
+            "only_classes": {"classes": classes},
+            "two_scores": {"classes": classes, "scores": scores[:, :2]},
+            "flat_scores": {"scores": x},
+            "integer_scores": {"scores": tf.cast(scores, tf.int64)},
+            "numeric_classes": {"classes": scores},
+            "one_row": {"scores": scores[:1]},
+            "odd_outputs": {"logits": scores},
+            "three_outputs": {"classes": classes, "scores": scores, "x": x},
+            "regress": {"outputs": x * 7},
+            "regress_column": {"outputs": x[:, None] * 11},
+            "regress_wide": {"outputs": scores},
+            "regress_integer": {"outputs": tf.cast(x, tf.int32)},
+            "regress_one": {"outputs": x[:1]},
+            "regress_odd": {"y": x},
+            "regress_two": {"outputs": x, "more": x},
+            "regress_other": {"outputs": tf.strings.length(other) / 1},
+            "two_inputs": {"outputs": x},
+            "odd_input": {"outputs": x},
+        }
+        inputs = {
+            "regress_other": {"inputs": other},
+            "two_inputs": {"inputs": serialized, "other": other},
+            "odd_input": {"x": serialized},
+        }
+        signatures = {}
+        for name, tensors_ in outputs.items():
+            regresses = name.startswith(("regress", "two_inputs", "odd_input"))
+            signatures[name] = v1.saved_model.build_signature_def(
+                *(
+                    {alias: v1.saved_model.build_tensor_info(t) for alias, t in part.items()}
+                    for part in (inputs.get(name, {"inputs": serialized}), tensors_)
+                ),
+                f"tensorflow/serving/{'regress' if regresses else 'classify'}",
+            )
+        signatures["serving_default"] = signatures["classify"]
+        unnamed = type(signatures["classify"])()
+        unnamed.CopyFrom(signatures["classify"])
+        unnamed.method_name = "unheard_of"
+        signatures["unheard_of"] = unnamed
+        builder = v1.saved_model.Builder(str(folder / "7"))
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        builder.save()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def example_server(example_base_path):
+    with Server({"examples": example_base_path}, port=0, host="127.0.0.1") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def example_stub(example_server):
+    """The official stub, connected to a server of `example_base_path`."""
+    with grpc.insecure_channel(f"127.0.0.1:{example_server.port}") as channel:
+        yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def strict_stub(example_base_path):
+    """The same with `--enable_signature_method_name_check`."""
+    settings = Options(enable_signature_method_name_check=True)
+    with Server(
+        {"examples": example_base_path}, port=0, host="127.0.0.1", settings=settings
+    ) as server:
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def fill_examples():
+    """Puts examples, and a context, into the `input` of an official request message."""
+
+    def example(features):
+        result = tf.train.Example()
+        for name, value in features.items():
+            result.features.feature[name].float_list.value.append(value)
+        return result
+
+    def fill(request, *examples, context=None):
+        target = request.input.example_list
+        if context is not None:
+            target = request.input.example_list_with_context
+            target.context.CopyFrom(example(context))
+        target.SetInParent()
+        target.examples.extend(example(features) for features in examples)
+        return request
+
+    return fill

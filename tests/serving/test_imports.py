@@ -13,6 +13,12 @@ OURS = "keras_attention_serving"
 ARROWS = {
     "wire": set(),
     "errors": set(),
+    "flags": set(),
+    "options": {"errors", "flags"},
+    "text_proto": {"errors", "wire"},
+    "metrics": set(),
+    "prometheus": {"metrics", "wire"},
+    "monitoring_config": {"text_proto", "wire"},
     "tensors": {"wire"},
     "tfrecord": {"errors"},
     "calls": {"tensors", "wire"},
@@ -21,17 +27,78 @@ ARROWS = {
     "async_client": {"calls", "channel", "tensors", "wire"},
     "c_api": {"errors"},
     "runtime": {"c_api", "errors", "tensors", "wire"},
-    "predict": {"errors", "runtime", "tensors", "wire"},
-    "warmup": {"errors", "predict", "runtime", "tfrecord", "wire"},
-    "servable": {"errors", "runtime", "warmup"},
-    "servables": {"errors", "servable"},
-    "service": {"errors", "predict", "runtime", "servable", "servables", "wire"},
-    "grpc_server": {"errors", "service", "wire"},
-    "server": {"errors", "grpc_server", "servable", "servables", "service"},
-    "__main__": {"c_api", "errors", "server"},
+    "cancellation": set(),
+    "model": {"errors", "tensors", "wire"},
+    "examples": {"errors", "tensors"},
+    "batching_parameters": {"errors", "text_proto", "wire"},
+    "batch_tensors": {"errors", "tensors"},
+    "batch_queue": {"batching_parameters", "errors", "tensors"},
+    "batching": {
+        *("batch_queue", "batch_tensors", "batching_parameters", "cancellation", "errors"),
+        *("metrics", "model", "tensors"),
+    },
+    "predict": {"errors", "model", "tensors", "wire"},
+    "classify": {"errors", "examples", "model", "tensors", "wire"},
+    "regress": {"errors", "examples", "model", "tensors", "wire"},
+    "multi_inference": {"classify", "errors", "examples", "model", "regress", "wire"},
+    "warmup": {
+        *("classify", "errors", "metrics", "model", "multi_inference", "predict", "regress"),
+        *("tfrecord", "wire"),
+    },
+    "session_config": {"options", "text_proto", "wire"},
+    "tls_config": {"errors", "text_proto", "wire"},
+    "tflite": {"errors", "tensors", "wire"},
+    "loading": {"metrics", "model", "runtime", "tflite", "warmup"},
+    "version_policy": set(),
+    "model_config": {"errors", "version_policy", "wire"},
+    "labels": {"errors", "model_config"},
+    "servable": {"errors", "model"},
+    "folders": {"errors", "model_config", "version_policy"},
+    "servables": {"errors", "flags", "folders", "labels", "model_config", "servable"},
+    "config_file": {"errors", "servables", "text_proto", "wire"},
+    "service": {
+        *("batching", "cancellation", "classify", "errors", "metrics", "model"),
+        *("multi_inference", "predict", "regress", "servable", "servables", "tensors", "wire"),
+    },
+    "json_text": {"errors"},
+    "json_values": {"errors", "json_text", "tensors", "wire"},
+    "json_decode": {"errors", "json_text", "json_values"},
+    "json_encode": {"errors", "json_text", "json_values", "tensors"},
+    "rest": {
+        *("cancellation", "errors", "json_decode", "json_encode", "json_text", "metrics"),
+        *("service", "wire"),
+    },
+    "rest_server": {"cancellation", "errors", "json_encode", "metrics", "rest", "service"},
+    "standard_services": {"wire"},
+    "profiler": {"c_api", "errors"},
+    "grpc_server": {
+        *("cancellation", "errors", "metrics", "profiler", "service", "standard_services"),
+        "wire",
+    },
+    "assembly": {
+        *("batching", "batching_parameters", "errors", "loading", "metrics", "monitoring_config"),
+        *("options", "servable", "servables", "session_config", "tls_config"),
+    },
+    "server": {
+        *("assembly", "config_file", "errors", "grpc_server", "metrics", "model_config"),
+        *("options", "prometheus", "rest_server", "service", "text_proto", "wire"),
+    },
+    "__main__": {"c_api", "errors", "flags", "options", "server"},
     "__init__": {"async_client", "calls", "channel", "client", "errors"},
 }
-TRANSPORT = {"channel", "client", "async_client", "grpc_server", "server"}
+TRANSPORT = {
+    *("channel", "client", "async_client", "standard_services", "profiler", "grpc_server"),
+    *("server", "tls_config", "assembly"),
+}
+
+# Packages that one module alone needs.
+PACKAGES = {
+    "prometheus": {"prometheus_client"},
+    "json_text": {"orjson", "rapidjson"},
+    "rest_server": {"uvicorn"},
+    "standard_services": {"grpc_health", "grpc_reflection"},
+    "tflite": {"ai_edge_litert"},
+}
 
 
 def imports(module):
@@ -60,6 +127,7 @@ def test_arrows(module):
 @pytest.mark.parametrize("module", ARROWS)
 def test_what_is_not_ours(module):
     allowed = {"numpy", "ml_dtypes", "google"} | ({"grpc"} if module in TRANSPORT else set())
+    allowed |= PACKAGES.get(module, set())
     roots = {name.split(".")[0] for name in imports(module)} - {OURS}
     assert roots <= allowed | set(sys.stdlib_module_names)
 

@@ -257,3 +257,12 @@ importlib.util.find_spec = lambda name: None if name == "tensorflow" else find_s
         "ImportError: Expected TensorFlow's wheel, whose C library runs the models: "
         "`pip install tensorflow`. Received: no package named tensorflow"
     )
+
+
+def test_ranks_matter_to_operations_of_others(saved_model):
+    """tensorflow_text's would crash the process."""
+    signature = saved_model.signatures["tokenize"]
+    text = np.empty((), object)
+    text[()] = b"one two"
+    with pytest.raises(errors.InvalidArgument, match=r"Expected a tensor of rank 1 for .*rank 0"):
+        saved_model.run({signature.inputs["text"].name: text}, [signature.outputs["upper"].name])

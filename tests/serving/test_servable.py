@@ -1,4 +1,4 @@
-"""The versions of one model: what is loaded, what goes, and when."""
+"""The versions of one model: what is loaded, what goes, and when; step by step, without threads."""
 
 import shutil
 import threading
@@ -6,8 +6,13 @@ import threading
 import numpy as np
 import pytest
 
-from keras_attention_serving import errors, servable
-from keras_attention_serving.servable import Servable, State
+from keras_attention_serving import errors
+from keras_attention_serving.loading import SavedModelLoader
+from keras_attention_serving.servable import Retries, Servable, State
+from keras_attention_serving.version_policy import All, Latest, versions_in
+
+NO_RETRY = Retries(0)
+load = SavedModelLoader()
 
 
 def scale(model):
@@ -21,152 +26,210 @@ def states(model):
     return [(version.number, version.state.name) for version in model.versions()]
 
 
+def settle(model, loader=load, retries=NO_RETRY):
+    """Makes every step that can be made now."""
+    while True:
+        if (version := model.next_unload()) is not None:
+            model.free(version)
+        elif (version := model.next_load()) is not None:
+            model.load(version, loader, retries)
+        else:
+            return
+
+
+def refresh(model, base_path, policy=None, **keywords):
+    """Wants what the folder holds, and settles."""
+    found = versions_in(base_path)
+    model.want({number: found[number] for number in (policy or Latest()).choose(found)})
+    settle(model, **keywords)
+
+
 @pytest.fixture
-def model(publish, tmp_path):
-    """A servable whose folder holds version 3, of scale 2, loaded."""
-    publish(tmp_path / "models", 3, 2)
-    model = Servable("model", tmp_path / "models")
-    model.refresh()
+def folder(publish, tmp_path):
+    """A base path with version 3, of scale 2."""
+    return publish(tmp_path / "models", 3, 2)
+
+
+@pytest.fixture
+def model(folder):
+    """Version 3 loaded."""
+    model = Servable("model")
+    refresh(model, folder)
     yield model
-    model.close()
+    model.want({})
+    settle(model)
 
 
-def test_the_newest_version_is_served(publish, tmp_path):
-    for version, factor in ((3, 2), (11, 5)):
-        publish(tmp_path / "models", version, factor)
-    model = Servable("model", tmp_path / "models")
-    model.refresh()
+def test_the_newest_version_is_served(publish, folder):
+    publish(folder, 11, 5)
+    model = Servable("model")
+    refresh(model, folder)
     assert states(model) == [(11, "AVAILABLE")]
     with model.lease() as (number, loaded):
         assert (number, scale(loaded)) == (11, 5)
-    model.close()
+    model.want({})
+    settle(model)
     assert states(model) == [(11, "END")]
 
 
-def test_names_of_version_folders(tmp_path):
-    for name in ("7", "0011", "11", "-2", "1.5", "tmp-13", "13.tmp", "\u0663", ".hidden"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "17").touch()
-    assert servable.versions_in(tmp_path) == {7: tmp_path / "7", 11: tmp_path / "0011"}
-
-
-def test_a_new_version_replaces_the_old_one(model, publish):
-    publish(model.base_path, 5, 5)
-    model.refresh()
+def test_a_new_version_replaces_the_old_one(model, folder, publish):
+    publish(folder, 5, 5)
+    refresh(model, folder)
     assert states(model) == [(5, "AVAILABLE"), (3, "END")]
     with model.lease() as (number, loaded):
         assert (number, scale(loaded)) == (5, 5)
     with pytest.raises(errors.NotFound, match=r"request: Specific\(model, 3\)$"):
-        with model.lease(3):
-            pass
+        model.lease(3)
 
 
-def test_the_new_version_serves_before_the_old_one_goes(model, publish):
+def test_the_new_version_serves_before_the_old_one_goes(model, folder, publish):
     seen = []
-    publish(model.base_path, 5, 5)
+    publish(folder, 5, 5)
 
-    def load(folder):
+    def watched(path):
         seen.append(states(model))
-        return servable.load(folder)
+        return load(path)
 
-    model._loader = load
-    model.refresh()
+    refresh(model, folder, loader=watched)
     assert seen == [[(5, "LOADING"), (3, "AVAILABLE")]]
 
 
-def test_a_broken_version_never_replaces_a_working_one(model):
-    (model.base_path / "5").mkdir()
-    model.refresh()
+def test_states_on_the_way(folder):
+    model = Servable("model")
+    model.want(versions_in(folder))
+    assert states(model) == [(3, "START")]
+    settle(model)
+    assert states(model) == [(3, "AVAILABLE")]
+    model.want({})
+    version = model.next_unload()
+    assert states(model) == [(3, "UNLOADING")]
+    model.free(version)
+    assert states(model) == [(3, "END")]
+
+
+def test_a_broken_version_never_replaces_a_working_one(model, folder):
+    (folder / "5").mkdir()
+    refresh(model, folder)
     assert states(model) == [(5, "END"), (3, "AVAILABLE")]
     broken = model.versions()[0]
     assert isinstance(broken.error, errors.NotFound)
     assert "Could not find SavedModel" in broken.error.message
-    shutil.rmtree(model.base_path / "3")
-    model.refresh()
+    refresh(model, folder)
+    assert states(model) == [(5, "END"), (3, "AVAILABLE")]
     with model.lease() as (number, loaded):
         assert (number, scale(loaded)) == (3, 2)
 
 
-def test_a_failed_load_is_tried_again_later(model, exports, monkeypatch):
-    (model.base_path / "5").mkdir()
-    model.refresh()
-    shutil.copytree(exports[5], model.base_path / "5", dirs_exist_ok=True)
-    model.refresh()
-    assert states(model) == [(5, "END"), (3, "AVAILABLE")]
+def test_a_failed_load_is_tried_again_later(model, folder, exports):
+    (folder / "5").mkdir()
+    later = Retries(1, 3600)
+    refresh(model, folder, retries=later)
+    assert states(model) == [(5, "LOADING"), (3, "AVAILABLE")]
+    assert "Could not find SavedModel" in model.versions()[0].error.message
+    assert model.retry_at() is not None
+    shutil.copytree(exports[5], folder / "5", dirs_exist_ok=True)
+    refresh(model, folder, retries=later)
+    assert states(model) == [(5, "LOADING"), (3, "AVAILABLE")]
     model.versions()[0].retry_at = 0
-    model.refresh()
+    settle(model, retries=later)
     assert states(model) == [(5, "AVAILABLE"), (3, "END")]
     assert model.versions()[0].error is None
 
 
-def test_a_version_that_keeps_failing_is_given_up(model):
-    (model.base_path / "5").mkdir()
+def test_a_version_that_keeps_failing_is_given_up(folder):
     attempts = []
 
-    def load(folder):
-        attempts.append(folder)
+    def failing(path):
+        attempts.append(path)
         raise RuntimeError("inner text")
 
-    model._loader = load
-    for _ in range(10):
-        model.refresh()
-        model.versions()[0].retry_at = 0
+    model = Servable("model")
+    refresh(model, folder, loader=failing, retries=Retries(5, 0))
     assert len(attempts) == 6  # the first and five more
+    assert states(model) == [(3, "END")]
     assert str(model.versions()[0].error) == "The model cannot be loaded."
+    with pytest.raises(errors.NotFound):
+        model.lease()
 
 
-def test_calls_on_a_version_that_goes_may_finish(model, publish):
+def test_a_failing_version_that_disappears_is_not_tried_again(model, folder):
+    (folder / "5").mkdir()
+    refresh(model, folder, retries=Retries(5, 3600))
+    (folder / "5").rmdir()
+    refresh(model, folder, retries=Retries(5, 3600))
+    assert states(model) == [(5, "END"), (3, "AVAILABLE")]
+    assert model.retry_at() is None
+
+
+def test_a_failed_version_that_comes_back_is_loaded_anew(model, folder, publish):
+    (folder / "5").mkdir()
+    refresh(model, folder)
+    (folder / "5").rmdir()
+    refresh(model, folder)
+    publish(folder, 5, 5)
+    refresh(model, folder)
+    assert states(model) == [(5, "AVAILABLE"), (3, "END")]
+
+
+def test_calls_on_a_version_that_goes_may_finish(model, folder, publish):
     with model.lease() as (number, loaded):
-        publish(model.base_path, 5, 5)
-        model.refresh()
+        publish(folder, 5, 5)
+        refresh(model, folder)
         assert states(model) == [(5, "AVAILABLE"), (3, "UNLOADING")]
         assert (number, scale(loaded)) == (3, 2)
         with model.lease() as (newer, _):
             assert newer == 5
-        model.refresh()
+        settle(model)
         assert states(model) == [(5, "AVAILABLE"), (3, "UNLOADING")]
+    settle(model)
     assert states(model) == [(5, "AVAILABLE"), (3, "END")]
     with pytest.raises(errors.Unavailable, match="closed"):
         scale(loaded)
 
 
-def test_an_older_version_comes_back(model, publish):
-    publish(model.base_path, 5, 5)
-    model.refresh()
-    shutil.rmtree(model.base_path / "5")
-    model.refresh()
+def test_an_older_version_comes_back(model, folder, publish):
+    publish(folder, 5, 5)
+    refresh(model, folder)
+    shutil.rmtree(folder / "5")
+    refresh(model, folder)
     assert states(model) == [(5, "END"), (3, "AVAILABLE")]
 
 
-def test_a_folder_that_is_gone_changes_nothing(model):
-    model.base_path.rename(model.base_path.with_name("elsewhere"))
-    with pytest.raises(FileNotFoundError):
-        model.refresh()
-    assert states(model) == [(3, "AVAILABLE")]
-
-
-def test_an_empty_folder_unloads_everything(model):
-    shutil.rmtree(model.base_path / "3")
-    model.refresh()
+def test_an_empty_folder_unloads_everything(model, folder):
+    shutil.rmtree(folder / "3")
+    refresh(model, folder)
     assert states(model) == [(3, "END")]
     with pytest.raises(errors.NotFound, match=r"^Servable not found for request: Latest\(model\)$"):
-        with model.lease():
-            pass
+        model.lease()
 
 
-def test_a_policy_may_want_more_versions(publish, tmp_path):
-    for version, factor in ((3, 2), (5, 5)):
-        publish(tmp_path / "models", version, factor)
-    model = Servable("model", tmp_path / "models", policy=set)
-    model.refresh()
+def test_of_several_versions_that_are_not_wanted_one_serves_until_there_is_a_better_one(
+    publish, folder
+):
+    publish(folder, 5, 5)
+    model = Servable("model")
+    refresh(model, folder, All())
     assert states(model) == [(5, "AVAILABLE"), (3, "AVAILABLE")]
     for number, factor in ((None, 5), (3, 2), (5, 5)):
         with model.lease(number) as (_, loaded):
             assert scale(loaded) == factor
-    model.close()
+    (folder / "7").mkdir()
+    refresh(model, folder)
+    assert states(model) == [(7, "END"), (5, "AVAILABLE"), (3, "END")]
+    model.want({})
+    settle(model)
 
 
-def test_leases_while_versions_change(model, publish):
+def test_outcome_of_an_epoch(model, folder, publish):
+    assert model.outcome().number == 3
+    model.begin_epoch()
+    assert model.outcome() is None
+    publish(folder, 5, 5)
+    refresh(model, folder)
+    assert model.outcome().number == 5
+
+
+def test_leases_while_versions_change(model, folder, publish):
     """Calls without a pause while version after version is published: none fails."""
     failures, stop = [], threading.Event()
 
@@ -183,11 +246,12 @@ def test_leases_while_versions_change(model, publish):
     for thread in threads:
         thread.start()
     for version in range(4, 9):
-        publish(model.base_path, version, 2 if version % 2 else 5)
-        model.refresh()
+        publish(folder, version, 2 if version % 2 else 5)
+        refresh(model, folder)
     stop.set()
     for thread in threads:
         thread.join()
+    settle(model)
     assert failures == []
     assert states(model) == [(8, "AVAILABLE")] + [(n, "END") for n in (7, 6, 5, 4, 3)]
 

@@ -11,7 +11,6 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_service_pb2_grpc,
@@ -21,6 +20,7 @@ from tensorflow_serving.apis import (
 
 from keras_attention_serving import errors, grpc_server
 from keras_attention_serving.server import Server
+from keras_attention_serving.service import Service
 
 DEADLINE = 30
 
@@ -250,8 +250,9 @@ def test_deadline(stub):
     assert time.monotonic() - start < 30
 
 
-def test_a_method_that_is_not_there(stub):
-    code, _ = failure(stub.Classify, classification_pb2.ClassificationRequest())
+def test_a_method_that_is_not_there(channel):
+    method = channel.unary_unary("/tensorflow.serving.PredictionService/Guess")
+    code, _ = failure(method, b"")
     assert code == "UNIMPLEMENTED"
 
 
@@ -352,17 +353,15 @@ def test_messages_over_four_megabytes(address):
     assert (y == 2).all()
 
 
-class Broken:
+class Broken(Service):
     """A service with a bug, behind the real transport."""
 
-    def predict(self, request, timeout=None):
+    def predict(self, request, timeout=None, cancellation=None):
         raise KeyError("secret of the implementation")
-
-    get_model_metadata = get_model_status = predict
 
 
 def test_a_bug_shows_nothing_of_the_inside(caplog):
-    server = grpc_server.make_server(Broken())
+    server = grpc_server.make_server(Broken(None))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -475,6 +474,6 @@ def test_folders_that_cannot_be_served(tmp_path):
     with pytest.raises(
         errors.StartError,
         match=r"1 servable\(s\) did not become available: "
-        r"\{\{\{name: model version: 7\} due to error: Could not find SavedModel",
+        r"\{\{\{name: model version: 7\} due to error: NOT_FOUND: Could not find SavedModel",
     ):
         start()

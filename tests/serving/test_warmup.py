@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from keras_attention_serving import errors, warmup
-from keras_attention_serving.servable import load
+from keras_attention_serving.loading import SavedModelLoader
+from keras_attention_serving.metrics import Metrics
 
 
 def predict_log(signature="serving_default", **inputs):
@@ -41,14 +42,68 @@ def write(folder, records):
 
 
 def test_requests_are_answered(saved_model, folder, caplog):
-    write(folder, [GOOD, predict_log("tokenize", text=["a b"]), GOOD])
+    path = write(folder, [GOOD, predict_log("tokenize", text=["a b"]), GOOD])
     with caplog.at_level(logging.INFO):
         assert warmup.replay(saved_model, folder) == 3
-    assert "3 warm-up requests answered" in caplog.text
+    assert (
+        f"Finished reading warmup data for model at {path}. Number of warmup records read: 3."
+    ) in caplog.text
 
 
-def test_none_is_fine(saved_model, folder):
-    assert warmup.replay(saved_model, folder) == 0
+def test_none_is_fine(saved_model, folder, caplog):
+    with caplog.at_level(logging.INFO):
+        assert warmup.replay(saved_model, folder) == 0
+    assert f"No warmup data file found at {folder}/assets.extra/" in caplog.text
+
+
+class Counted:
+    """A model that counts its runs."""
+
+    def __init__(self, model):
+        self.signatures, self.runs, self._model = model.signatures, 0, model
+
+    def run(self, *arguments):
+        self.runs += 1
+        return self._model.run(*arguments)
+
+
+def test_requests_may_be_repeated(saved_model, folder):
+    write(folder, [GOOD, GOOD])
+    model = Counted(saved_model)
+    assert warmup.replay(model, folder, iterations=3) == 2
+    assert model.runs == 6
+
+
+def test_as_many_as_are_allowed(saved_model, folder):
+    write(folder, [GOOD] * 1000)
+    model = Counted(saved_model)
+    assert warmup.replay(model, folder) == 1000
+    assert model.runs == 1000
+
+
+class Told(Metrics):
+    def __init__(self):
+        self.calls = []
+
+    def warmup(self, path, code, seconds, records):
+        self.calls.append(("warmup", path, code, records))
+
+    def load(self, path, ok, seconds):
+        self.calls.append(("load", path, ok))
+
+
+def test_metrics(folder):
+    metrics = Told()
+    load = SavedModelLoader(metrics=metrics)
+    load(folder).close()
+    write(folder, [GOOD, GOOD, predict_log("nothing")])
+    with pytest.raises(errors.FailedPrecondition):
+        load(folder)
+    with pytest.raises(errors.NotFound):
+        load(folder / "nowhere")
+    loaded = ("load", str(folder), True)
+    failed = ("load", str(folder / "nowhere"), False)
+    assert metrics.calls == [loaded, loaded, ("warmup", str(folder), 9, 2), failed]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +116,11 @@ def test_none_is_fine(saved_model, folder):
         ),
         ([b"\xff"], errors.InvalidArgument, "Failed to parse warmup record from "),
         (
+            [prediction_log_pb2.PredictionLog(predict_streamed_log={}).SerializeToString()],
+            errors.Unimplemented,
+            "Unsupported log_type for warmup: predict_streamed_log",
+        ),
+        (
             [prediction_log_pb2.PredictionLog(session_run_log={}).SerializeToString()],
             errors.Unimplemented,
             "Unsupported log_type for warmup: session_run_log",
@@ -71,13 +131,13 @@ def test_none_is_fine(saved_model, folder):
             r"Number of warmup records exceeds the maximum \(1000\) at .*",
         ),
     ],
-    ids=["failing request", "not a log", "session run", "too many"],
+    ids=["failing request", "not a log", "streamed", "session run", "too many"],
 )
 def test_one_bad_record_keeps_a_model_from_loading(folder, records, error, message):
     write(folder, records)
     with pytest.raises(error, match=message):
-        load(folder)
-    load(folder, enable_warmup=False).close()
+        SavedModelLoader()(folder)
+    SavedModelLoader(enable_warmup=False)(folder).close()
 
 
 def test_damaged_file(saved_model, folder):
@@ -88,9 +148,3 @@ def test_damaged_file(saved_model, folder):
         match=r"^corrupted record at 0\. Please verify your warmup data is in TFRecord format\.$",
     ):
         warmup.replay(saved_model, folder)
-
-
-def test_methods_that_are_not_served_are_skipped(saved_model, folder, caplog):
-    write(folder, [prediction_log_pb2.PredictionLog(classify_log={}).SerializeToString(), GOOD])
-    assert warmup.replay(saved_model, folder) == 2
-    assert "a classify_log is skipped" in caplog.text

@@ -1,0 +1,327 @@
+"""Requests that arrive together are run together; `batch_queue` says which, and when.
+
+There are no threads of our own. The caller of the first request in a batch runs it and hands the
+results to the other callers, who sleep meanwhile; so a request that is alone is never passed from
+thread to thread.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from queue import Empty
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from keras_attention_serving import batch_tensors, batching_parameters, errors
+from keras_attention_serving.batch_queue import FOREVER, Batch, Feeds, Queue, Request, Run
+from keras_attention_serving.batching_parameters import Parameters
+from keras_attention_serving.cancellation import Cancellation
+from keras_attention_serving.metrics import NO_METRICS, Metrics
+from keras_attention_serving.model import Model
+from keras_attention_serving.tensors import Array
+
+
+class Scheduler:
+    """Says which batch runs next, over the queues of all models.
+
+    Args:
+        num_batch_threads: how many batches may run at a time.
+        thread_pool_name: a name for the metrics.
+        metrics: is told how long requests waited.
+    """
+
+    def __init__(
+        self, num_batch_threads: int, thread_pool_name: str = "", metrics: Metrics = NO_METRICS
+    ) -> None:
+        self._free = num_batch_threads
+        self._name = thread_pool_name
+        self._metrics = metrics
+        self._lock = threading.Lock()  # for everything in the queues and their requests
+        self._waiting: dict[Queue, None] = {}  # queues that hold batches
+
+    def submit(self, queue: Queue, request: Request, feeds: Feeds, size: int) -> None:
+        """Puts a request of so many rows into a queue; raises `errors.Unavailable`."""
+        self._metrics.batching_input(size)
+        with self._lock:
+            queue.add(request, feeds, size, request.queued_at)
+            self._waiting[queue] = None
+
+    def wait(self, request: Request) -> None:
+        """Returns when a request is done, running batches that it leads. Raises its error."""
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                if request.unfinished and now >= request.deadline:
+                    self._expire(request)
+                self._dispatch(now)
+                if request.error is not None or not request.unfinished:
+                    break
+                wake_at = self._wake_at(request, now)
+            try:
+                batch = request.inbox.get(timeout=None if wake_at == FOREVER else wake_at - now)
+            except Empty:
+                continue
+            if batch is not None:
+                self._run(batch)
+        while not request.inbox.empty():  # a batch that was given to it all the same
+            batch = request.inbox.get()
+            if batch is not None:
+                self._run(batch)
+        if request.error is not None:
+            raise _copy(request.error)
+
+    def cancel(self, request: Request) -> None:
+        """The caller of a request has left; what waits of it gives up its place."""
+        with self._lock:
+            if request.unfinished:
+                self._fail(request, errors.Cancelled("The client has left."))
+
+    def waiting(self, queues: Sequence[Queue]) -> int:
+        """How many tasks wait in some queues."""
+        with self._lock:
+            return sum(queue.waiting() for queue in queues)
+
+    # All that follows, but `_run`, is called under the lock.
+
+    def _dispatch(self, now: float) -> None:
+        """Gives batches that are due to their leaders, the oldest first."""
+        while self._free:
+            due = [queue for queue in self._waiting if queue.due_at() <= now]
+            if not due:
+                return
+            queue = min(due, key=lambda queue: queue.batches[0].opened_at)
+            late = [task.request for task in queue.batches[0].tasks if task.request.deadline <= now]
+            for request in late:
+                self._expire(request)
+            if late:
+                continue  # the batch may be gone, or due later
+            batch = queue.take()
+            self._free -= 1
+            batch.leader.inbox.put(batch)
+            self._look_again(queue)
+
+    def _wake_at(self, request: Request, now: float) -> float:
+        """When a caller has to look at its request again, unless it is told to."""
+        wake_at = request.deadline
+        for task in request.tasks:
+            batches = task.batch.queue.batches
+            if batches and batches[0] is task.batch and task.batch.leader is request:
+                due_at = task.batch.queue.due_at()
+                if due_at > now:  # else it waits for another batch to end
+                    wake_at = min(wake_at, due_at)
+        return wake_at
+
+    def _look_again(self, queue: Queue) -> None:
+        """The first batch of a queue may be due at another time, or have another leader."""
+        if queue.batches:
+            queue.batches[0].leader.inbox.put(None)
+        else:
+            self._waiting.pop(queue, None)
+
+    def _expire(self, request: Request) -> None:
+        runs = any(task.batch.running for task in request.tasks)
+        self._fail(
+            request,
+            errors.DeadlineExceeded("Timed out waiting for notification")
+            if runs
+            else errors.ResourceExhausted("Run() timeout exceeded while waiting in batching queue"),
+        )
+
+    def _fail(self, request: Request, error: BaseException) -> None:
+        if request.error is not None:
+            return
+        request.error = error
+        for task in request.tasks:
+            if not task.batch.running:
+                task.batch.queue.withdraw(task)
+                self._look_again(task.batch.queue)
+        request.inbox.put(None)
+
+    def _run(self, batch: Batch) -> None:
+        """Runs a batch and tells its callers."""
+        start = time.monotonic()
+        for task in batch.tasks:
+            self._metrics.batching_queued(self._name, start - task.request.queued_at)
+        deadline = max(task.request.deadline for task in batch.tasks)
+        error: BaseException | None = None
+        padded_size = batch.queue.parameters.rounded(batch.size)
+        self._metrics.batching_run(batch.queue.model, batch.size, padded_size)
+        try:
+            _compute(batch, None if deadline == FOREVER else deadline - start)
+        except BaseException as caught:  # whatever it is, nobody may wait for ever
+            error = caught
+        with self._lock:
+            now = time.monotonic()
+            self._free += 1
+            batch.queue.ended(batch, now, now - start)
+            for task in batch.tasks:
+                request = task.request
+                request.unfinished -= 1
+                if error is not None:
+                    self._fail(request, error)
+                elif not request.unfinished:
+                    request.inbox.put(None)
+            batch.tasks = []  # tasks know their batch: a circle would keep their arrays
+            self._look_again(batch.queue)
+            self._dispatch(now)
+
+
+class Batcher:
+    """Runs the requests to one version of a model in batches.
+
+    Args:
+        signatures: `SignatureDef` messages; a run that is not of exactly the inputs and outputs of
+            one of them is not batched, as in TensorFlow Serving.
+        parameters: sizes and times.
+        scheduler: shared by all models.
+        model: a name for the metrics.
+    """
+
+    def __init__(
+        self,
+        signatures: Mapping[str, Any],
+        parameters: Parameters,
+        scheduler: Scheduler,
+        model: str = "",
+    ) -> None:
+        self.parameters = parameters
+        self._scheduler = scheduler
+        self.queues: dict[tuple[frozenset[str], frozenset[str]], Queue] = {}
+        for signature in signatures.values():
+            fetches = sorted({info.name for info in signature.outputs.values()})
+            feeds = frozenset(info.name for info in signature.inputs.values())
+            if feeds:
+                self.queues[feeds, frozenset(fetches)] = Queue(fetches, parameters, model)
+
+    def run(
+        self,
+        run: Run,
+        feeds: Feeds,
+        fetches: Sequence[str],
+        timeout: float | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> list[Array]:
+        """`run(feeds, fetches, timeout)`, together with the requests of other callers.
+
+        Args:
+            run: computes a batch.
+            feeds: arrays `(rows, ...)` by the name of their tensor.
+            fetches: names of the tensors to compute.
+            timeout: seconds until the caller stops waiting.
+            cancellation: set when the caller has left.
+
+        Raises:
+            errors.ServingError: what `run` raised for the batch, or no place was left.
+        """
+        queue = self.queues.get((frozenset(feeds), frozenset(fetches)))
+        if queue is None:
+            return run(feeds, fetches, timeout)
+        size = batch_tensors.rows(feeds)
+        if size > self.parameters.max_batch_size:
+            raise errors.InvalidArgument(
+                f"Task size {size} is larger than maximum input batch size "
+                f"{self.parameters.max_batch_size}"
+            )
+        request = Request(run, time.monotonic(), timeout)
+        self._scheduler.submit(queue, request, feeds, size)
+        if cancellation is not None:
+            cancellation.watch(lambda: self._scheduler.cancel(request))
+        try:
+            self._scheduler.wait(request)
+            parts = [task.outputs for task in request.tasks]
+        finally:
+            request.tasks = []  # which know their request
+        outputs = parts[0] if len(parts) == 1 else [*map(np.concatenate, zip(*parts, strict=True))]
+        by_name = dict(zip(queue.fetches, outputs, strict=True))
+        return [by_name[name] for name in fetches]
+
+
+class Batching:
+    """The batchers of all models of a server.
+
+    Args:
+        parameters: sizes and times; the number of batches that run at a time is for all models.
+        per_model: sizes and times are those that lie beside each model, see `prepare`; a model
+            without is not batched.
+        metrics: is told of queues and batches.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters | None = None,
+        per_model: bool = False,
+        metrics: Metrics = NO_METRICS,
+    ) -> None:
+        self._parameters = parameters or Parameters()
+        self._per_model = per_model
+        self._metrics = metrics
+        self._scheduler = Scheduler(
+            self._parameters.num_batch_threads, self._parameters.thread_pool_name, metrics
+        )
+        self._lock = threading.Lock()
+        self._own: WeakKeyDictionary[Any, Parameters] = WeakKeyDictionary()
+        self._batchers: dict[str, WeakKeyDictionary[Any, Batcher]] = {}
+
+    def prepare(self, model: Any, folder: Path) -> None:
+        """Reads the parameters in the version folder of a model; raises `errors.ServingError`."""
+        if self._per_model:
+            parameters = batching_parameters.for_version(folder)
+            if parameters is not None:
+                with self._lock:
+                    self._own[model] = parameters
+
+    def run(
+        self,
+        name: str,
+        model: Model,
+        feeds: Feeds,
+        fetches: Sequence[str],
+        timeout: float | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> list[Array]:
+        """`model.run(feeds, fetches, timeout)` in batches; see `Batcher.run`."""
+        parameters = self._own.get(model) if self._per_model else self._parameters
+        if parameters is None:
+            return model.run(feeds, fetches, timeout)
+        batchers = self._batchers.get(name)
+        batcher = batchers.get(model) if batchers is not None else None
+        if batcher is None:
+            batcher = self._make_batcher(name, model, parameters)
+        return batcher.run(model.run, feeds, fetches, timeout, cancellation)
+
+    def _make_batcher(self, name: str, model: Model, parameters: Parameters) -> Batcher:
+        with self._lock:
+            if name not in self._batchers:
+                self._batchers[name] = WeakKeyDictionary()
+                self._metrics.watch_queue(name, lambda: self._depth(name))
+            batchers = self._batchers[name]
+            if model not in batchers:
+                batchers[model] = Batcher(model.signatures, parameters, self._scheduler, name)
+            return batchers[model]
+
+    def _depth(self, name: str) -> int:
+        batchers = list(self._batchers[name].values())
+        return self._scheduler.waiting([q for b in batchers for q in b.queues.values()])
+
+
+def _compute(batch: Batch, timeout: float | None) -> None:
+    """The outputs of every task of a batch."""
+    parameters = batch.queue.parameters
+    padding = parameters.rounded(batch.size) - batch.size
+    feeds = batch_tensors.merge(
+        [task.feeds for task in batch.tasks], padding, parameters.pad_variable_length_inputs
+    )
+    outputs = batch.leader.run(feeds, batch.queue.fetches, timeout)
+    parts = batch_tensors.split(outputs, [task.size for task in batch.tasks], padding)
+    for task, part in zip(batch.tasks, parts, strict=True):
+        task.outputs = part
+
+
+def _copy(error: BaseException) -> BaseException:
+    """An error for one more thread to raise: each writes its own traceback into it."""
+    if isinstance(error, errors.ServingError):
+        return errors.from_code(error.code, error.message)
+    return error

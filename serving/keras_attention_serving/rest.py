@@ -1,0 +1,273 @@
+"""TensorFlow Serving's REST API over the service, without a socket: a request in, an answer out.
+
+    POST /v1/models/NAME[/versions/N|/labels/L]:(classify|regress|predict)
+    GET  /v1/models/NAME[/versions/N|/labels/L][/metadata]
+
+Names and labels are URL-encoded. Anything else under /v1/ is a malformed request, a query behind
+the path included; what is not under /v1/ does not exist.
+"""
+
+import logging
+import re
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from google.protobuf import json_format
+
+from keras_attention_serving import errors, json_decode, json_encode, json_text, wire
+from keras_attention_serving.cancellation import Cancellation
+from keras_attention_serving.metrics import NO_METRICS, Metrics
+from keras_attention_serving.service import Service
+
+logger = logging.getLogger(__name__)
+
+MAX_UNZIPPED_BYTES = 100 << 20
+
+_MODEL = r"(?:/(?P<name>[^/:]+))"
+_VERSION = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
+_PREDICTION = re.compile(
+    rf"/v1/models{_MODEL}{_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE
+)
+_STATUS = re.compile(rf"/v1/models{_MODEL}?{_VERSION}(?:/(?P<part>metadata))?", re.IGNORECASE)
+_API = re.compile("/v1/.*", re.IGNORECASE | re.DOTALL)
+_ORIGIN = re.compile("https?://.+", re.IGNORECASE)
+
+_CORS = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-methods": "POST, GET",
+    "access-control-allow-headers": "Content-Type",
+}
+_HTTP_STATUS = {
+    **{errors.Cancelled.code: 499, errors.Unknown.code: 500, errors.InvalidArgument.code: 400},
+    **{errors.DeadlineExceeded.code: 504, errors.NotFound.code: 404},
+    **{errors.AlreadyExists.code: 409, errors.PermissionDenied.code: 403},
+    **{errors.Unauthenticated.code: 401, errors.ResourceExhausted.code: 429},
+    **{errors.FailedPrecondition.code: 400, errors.Aborted.code: 409, errors.OutOfRange.code: 400},
+    **{errors.Unimplemented.code: 501, errors.Internal.code: 500, errors.Unavailable.code: 503},
+    **{errors.DataLoss.code: 500},
+}
+# As libevent, TensorFlow Serving's HTTP server, says it.
+_NOT_FOUND = b"""<HTML><HEAD>
+<TITLE>404 Not Found</TITLE>
+</HEAD><BODY>
+<H1>Not Found</H1>
+</BODY></HTML>
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back to the client: an HTTP status, a body, and headers besides its type."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Who asks, and how long they wait."""
+
+    arrived: float
+    timeout: float | None
+    cancellation: Cancellation | None
+
+    def left(self) -> float | None:
+        """The seconds that are left; raises `errors.ServingError` if it is too late."""
+        if self.cancellation is not None and self.cancellation.cancelled:
+            raise errors.Cancelled("The client has left.")
+        if self.timeout is None:
+            return None
+        left = self.timeout - (time.monotonic() - self.arrived)
+        if left <= 0:
+            raise errors.DeadlineExceeded("Timed out before the computation began.")
+        return left
+
+
+class RestApi:
+    """Answers requests. `answer` may be called from any number of threads.
+
+    Args:
+        service: what answers.
+        timeout_seconds: how long a prediction may take; None for no limit.
+        cors: allow pages of other sites to ask, and answer their browsers' preflight requests.
+        metrics: takes note of the requests.
+        metrics_path: where the page of the metrics is; None for nowhere.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        timeout_seconds: float | None = 30.0,
+        cors: bool = False,
+        metrics: Metrics = NO_METRICS,
+        metrics_path: str | None = None,
+    ) -> None:
+        self._service = service
+        self._timeout = timeout_seconds
+        self._cors = cors
+        self._metrics = metrics
+        self._metrics_path = metrics_path
+
+    def answer(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        arrived: float | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Answer:
+        """The answer to a request; raises nothing.
+
+        Args:
+            method: `"GET"`, `"POST"` or another.
+            target: path and query, still URL-encoded.
+            body: as it came, before any decoding.
+            headers: those of the request, names in lower case.
+            arrived: when the request came, on the monotonic clock; now by default.
+            cancellation: knows whether the client is still there.
+        """
+        headers = headers or {}
+        call = _Call(time.monotonic() if arrived is None else arrived, self._timeout, cancellation)
+        if not (_API.fullmatch(target) or target.partition("?")[0] == self._metrics_path):
+            return Answer(404, _NOT_FOUND, "text/html", {"connection": "close"})
+        if self._cors and method == "OPTIONS":
+            return _preflight(headers.get("origin", ""))
+        try:
+            if target.partition("?")[0] == self._metrics_path:
+                return self._page(target)
+            answer = Answer(200, self._api(method, target, body, headers, call))
+        except errors.ServingError as error:
+            answer = Answer(_HTTP_STATUS[error.code], json_encode.error(error.message))
+        except RecursionError:  # a tensor of a thousand axes
+            answer = Answer(400, json_encode.error(json_text.TOO_DEEP))
+        except Exception:
+            logger.exception("A request failed in a way that should not be.")
+            answer = Answer(500, json_encode.error("Internal error; see the log of the server."))
+        return Answer(answer.status, answer.body, headers=_CORS) if self._cors else answer
+
+    def _page(self, target: str) -> Answer:
+        if target != self._metrics_path:
+            text = f"Unexpected path: {target}. Should be {self._metrics_path}"
+            return Answer(400, text.encode(), "text/plain")
+        return Answer(200, self._metrics.page(), "text/plain")
+
+    def _api(
+        self, method: str, target: str, body: bytes, headers: Mapping[str, str], call: "_Call"
+    ) -> bytes:
+        if method == "POST" and (match := _PREDICTION.fullmatch(target)):
+            if match["method"] in ("classify", "regress", "predict"):  # only the path may shout
+                return self._counted(match, _unzipped(body, headers), call)
+        elif method == "GET" and (match := _STATUS.fullmatch(target)):
+            return self._status(match)
+        raise errors.InvalidArgument(f"Malformed request: {method} {target}")
+
+    def _counted(self, match: re.Match[str], body: bytes, call: "_Call") -> bytes:
+        code = errors.Internal.code
+        try:
+            result = self._predict(match, body, call)
+            code = 0
+            return result
+        except errors.ServingError as error:
+            code = error.code
+            raise
+        finally:
+            seconds = time.monotonic() - call.arrived
+            self._metrics.request(_decoded(match["name"]), match["method"], "REST", code, seconds)
+
+    def _predict(self, match: re.Match[str], body: bytes, call: "_Call") -> bytes:
+        if match["method"] == "predict":
+            request = wire.PredictRequest()
+            _fill_spec(request.model_spec, match)
+            call.left()  # what nobody waits for any more is not read
+            rows = json_decode.fill_predict(
+                request, body, lambda: self._service.signature_inputs(request.model_spec)
+            )
+            response = self._service.predict(request, call.left(), call.cancellation)
+            return json_encode.predictions(response.outputs, rows)
+        if match["method"] == "classify":
+            request, service = wire.ClassificationRequest(), self._service.classify
+            encode = json_encode.classifications
+        else:
+            request, service = wire.RegressionRequest(), self._service.regress
+            encode = json_encode.regressions
+        _fill_spec(request.model_spec, match)
+        call.left()
+        json_decode.fill_examples(request, body)
+        return encode(service(request, call.left(), call.cancellation).result)
+
+    def _status(self, match: re.Match[str]) -> bytes:
+        if match["name"] is None:
+            raise errors.InvalidArgument("Missing model name in request.")
+        if match["part"] == "metadata":
+            request = wire.GetModelMetadataRequest(metadata_field=["signature_def"])
+            _fill_spec(request.model_spec, match)
+            return _metadata(self._service.get_model_metadata(request))
+        request = wire.GetModelStatusRequest()
+        _fill_spec(request.model_spec, match)
+        return (_printed(self._service.get_model_status(request)) + "\n").encode()
+
+
+def _preflight(origin: str) -> Answer:
+    if not _ORIGIN.fullmatch(origin):
+        message = json_encode.error("Origin header is missing in CORS preflight")
+        return Answer(400, message, headers=_CORS)
+    return Answer(200, b"", headers=_CORS)
+
+
+def _fill_spec(spec: Any, match: re.Match[str]) -> None:
+    spec.name = _decoded(match["name"])
+    if match["version"] is not None:
+        # Not int() first: it refuses thousands of digits in words of its own.
+        digits = match["version"].lstrip("0") or "0"
+        if len(digits) > 19 or int(digits) >= 2**63:
+            raise errors.InvalidArgument(
+                f"Failed to convert version: {match['version']} to numeric."
+            )
+        spec.version.value = int(digits)
+    elif match["label"] is not None:
+        spec.version_label = _decoded(match["label"])
+
+
+def _decoded(text: str) -> str:
+    return unquote_to_bytes(text).decode("utf-8", "replace")
+
+
+def _unzipped(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """The body of a request; empty, as there, if it is compressed and too much or broken."""
+    if "gzip" not in headers.get("content-encoding", ""):
+        return body
+    unzip = zlib.decompressobj(wbits=31)  # the gzip format
+    try:
+        data = unzip.decompress(body, MAX_UNZIPPED_BYTES + 1)
+    except zlib.error:
+        return b""
+    return data if unzip.eof and len(data) <= MAX_UNZIPPED_BYTES else b""
+
+
+def _printed(message: Any) -> str:
+    text: str = json_format.MessageToJson(
+        message,
+        indent=1,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+        ensure_ascii=False,
+        descriptor_pool=wire.POOL,
+    )
+    return text
+
+
+def _metadata(response: Any) -> bytes:
+    signatures = wire.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    return (
+        f'{{\n"model_spec":{_printed(response.model_spec)}\n,\n'
+        f'"metadata": {{"signature_def": {_printed(signatures)}\n}}\n}}\n'
+    ).encode()

@@ -1,0 +1,202 @@
+"""Models in the TensorFlow Lite format, with the face of a SavedModel.
+
+A version folder may hold `model.tflite`. Its one signature is called `serving_default`. It is the
+SignatureDef among the metadata of the file, if there is one; otherwise inputs and outputs are
+called by the names of their tensors, such as `serving_default_x:0`. So TensorFlow Serving reads it.
+
+Runs on the package `ai-edge-litert`, which is wanted for such models alone.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from queue import LifoQueue
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from keras_attention_serving import errors, tensors, wire
+from keras_attention_serving.tensors import Array
+
+logger = logging.getLogger(__name__)
+
+FILE = "model.tflite"
+_METADATA = "signature_defs_metadata"
+_PREDICT_METHOD = "tensorflow/serving/predict"
+
+
+class TfLiteModel:
+    """A loaded TensorFlow Lite model, run by the names of its tensors.
+
+    Calls of `run` may come from any number of threads; each takes an interpreter of its own.
+
+    Args:
+        path: the file.
+        interpreters: how many calls may run at a time; interpreters are made when they are needed.
+
+    Attributes:
+        signatures: `SignatureDef` messages by name: one.
+
+    Raises:
+        ImportError: the package `ai-edge-litert` is not installed.
+        errors.ServingError: the file cannot be read or is no such model.
+    """
+
+    def __init__(self, path: Path, interpreters: int = 1) -> None:
+        try:
+            self._content: bytes | None = path.read_bytes()
+        except OSError as error:
+            raise errors.from_os_error(error, str(path)) from None
+        # What is free: interpreters, and None for each that may still be made.
+        self._free: LifoQueue[Any] = LifoQueue()
+        first = _interpreter(self._content)
+        names = _names(first, "input"), _names(first, "output")
+        self._inputs, self._outputs = ({info["name"]: info for info in part} for part in names)
+        signature = _metadata_signature(self._content)
+        if signature is None:
+            signature = _plain_signature(*names)
+        self.signatures: dict[str, Any] = {wire.DEFAULT_SIGNATURE: signature}
+        for item in (*(None,) * (interpreters - 1), first):
+            self._free.put(item)
+
+    def run(
+        self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None = None
+    ) -> list[Array]:
+        """Computes outputs; see `SavedModel.run`. A run that has begun goes on to its end.
+
+        Raises:
+            errors.InvalidArgument: a tensor does not exist, or has another dtype.
+            errors.Internal: what TensorFlow Lite says of the run.
+        """
+        if timeout is not None and timeout <= 0:
+            raise errors.DeadlineExceeded("Timed out before the computation began.")
+        inputs = [_find(self._inputs, name, "input") for name in feeds]
+        outputs = [_find(self._outputs, name, "output") for name in fetches]
+        for info, array in zip(inputs, feeds.values(), strict=True):
+            _check_dtype(info, array)
+        content = self._content
+        if content is None:
+            raise errors.Unavailable("The model is closed.")
+        interpreter, sound = self._free.get(), False
+        try:
+            if interpreter is None:
+                interpreter = _interpreter(content)
+            arrays = _run(interpreter, inputs, list(feeds.values()), outputs)
+            sound = True
+            return arrays
+        finally:
+            # One that has failed may be left without memory for its tensors, and is not used again.
+            self._free.put(interpreter if sound else None)
+
+    def close(self) -> None:
+        """Frees the interpreters; may not overlap with `run`."""
+        self._content = None
+        while not self._free.empty():
+            self._free.get()
+
+
+def _interpreter(content: bytes) -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter  # takes a while: only if it is needed
+    except ImportError:
+        raise ImportError(
+            "Expected the package ai-edge-litert, which runs models in the TensorFlow Lite "
+            "format: `pip install ai-edge-litert`. Received: no such package"
+        ) from None
+    try:
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise errors.InvalidArgument(f"Cannot build Interpreter from buffer: {error}") from None
+    return interpreter
+
+
+def _run(
+    interpreter: Any,
+    inputs: Sequence[Mapping[str, Any]],
+    arrays: Sequence[Array],
+    outputs: Sequence[Mapping[str, Any]],
+) -> list[Array]:
+    try:
+        shapes = {info["index"]: tuple(info["shape"]) for info in interpreter.get_input_details()}
+        resized = False
+        for info, array in zip(inputs, arrays, strict=True):
+            if shapes[info["index"]] != array.shape:
+                interpreter.resize_tensor_input(info["index"], array.shape)
+                resized = True
+        if resized:
+            interpreter.allocate_tensors()
+        for info, array in zip(inputs, arrays, strict=True):
+            interpreter.set_tensor(info["index"], array)
+        interpreter.invoke()
+        return [_as_array(interpreter.get_tensor(info["index"])) for info in outputs]
+    except (RuntimeError, ValueError) as error:
+        raise errors.Internal(f"Failed to run interpreter: {error}") from None
+
+
+def _as_array(value: Any) -> Array:
+    array = np.asarray(value)
+    return array.astype(object) if array.dtype.kind in "SU" else array
+
+
+def _names(interpreter: Any, side: str) -> list[Any]:
+    infos: list[Any] = getattr(interpreter, f"get_{side}_details")()
+    return sorted(infos, key=lambda info: str(info["name"]))
+
+
+def _find(infos: Mapping[str, Any], name: str, side: str) -> Any:
+    """A tensor by its name; a signature may say `x:0` where the file says `x`, or vice versa."""
+    for known in (name, name.partition(":")[0], f"{name}:0"):
+        if known in infos:
+            return infos[known]
+    raise errors.InvalidArgument(f"Missing {side} TFLite tensor: {name}")
+
+
+def _number(info: Mapping[str, Any]) -> int:
+    dtype = np.dtype(info["dtype"])
+    return tensors.DT_STRING if dtype.kind in "SUO" else tensors.data_type(dtype)
+
+
+def _check_dtype(info: Mapping[str, Any], array: Array) -> None:
+    expected, sent = _number(info), tensors.data_type(array.dtype)
+    if expected != sent:
+        names = [wire.DataType.values_by_number[number].name for number in (expected, sent)]
+        raise errors.InvalidArgument(
+            f"Expects {info['name']} to be {names[0]} but {names[1]} is provided"
+        )
+
+
+def _plain_signature(inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
+    signature = wire.SignatureDef(method_name=_PREDICT_METHOD)
+    for infos, target in ((inputs, signature.inputs), (outputs, signature.outputs)):
+        for info in infos:
+            entry = target[info["name"]]
+            entry.name, entry.dtype = info["name"], _number(info)
+            entry.tensor_shape.SetInParent()
+            for size in info["shape"]:
+                entry.tensor_shape.dim.add(size=int(size))
+    return signature
+
+
+def _metadata_signature(content: bytes) -> Any | None:
+    """The SignatureDef that lies among the metadata of a file.
+
+    Raises `errors.InvalidArgument` if there are several, or it is none.
+    """
+    from ai_edge_litert.schema_py_generated import Model  # the format of the file
+
+    model = Model.GetRootAsModel(content, 0)
+    for i in range(model.MetadataLength()):
+        entry = model.Metadata(i)
+        if entry.Name() != _METADATA.encode():
+            continue
+        data = model.Buffers(entry.Buffer()).DataAsNumpy()
+        try:
+            found = wire.SignatureDefMap.FromString(bytes(data)).signature_def
+        except (DecodeError, TypeError):
+            raise errors.InvalidArgument("Invalid SignatureDefs found in TfLite model") from None
+        if len(found) != 1:
+            raise errors.InvalidArgument("Multiple SignatureDefs found in TfLite model")
+        return wire.SignatureDef.FromString(next(iter(found.values())).SerializeToString())
+    return None

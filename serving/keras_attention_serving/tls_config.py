@@ -1,0 +1,51 @@
+"""TLS of the gRPC server, out of a text file of `SSLConfig` with PEM texts inside.
+
+server_key: "-----BEGIN PRIVATE KEY-----\\n..."
+server_cert: "-----BEGIN CERTIFICATE-----\\n..."
+custom_ca: "..."        # who signs the clients' certificates
+client_verify: true     # refuse clients without one
+"""
+
+import grpc
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+
+from keras_attention_serving import errors, text_proto, wire
+
+# The official Python package leaves this message out.
+_FILE = FileDescriptorProto(
+    name="tensorflow_serving/config/ssl_config.proto",
+    package="tensorflow.serving",
+    syntax="proto3",
+)
+_MESSAGE = _FILE.message_type.add(name="SSLConfig")
+for _number, _name in enumerate(("server_key", "server_cert", "custom_ca", "client_verify"), 1):
+    _MESSAGE.field.add(
+        name=_name,
+        number=_number,
+        label=FieldDescriptorProto.LABEL_OPTIONAL,
+        type=FieldDescriptorProto.TYPE_BOOL if _number == 4 else FieldDescriptorProto.TYPE_STRING,
+    )
+wire.POOL.Add(_FILE)
+SSLConfig = wire.message("tensorflow.serving.SSLConfig")
+
+
+def credentials(path: str) -> grpc.ServerCredentials:
+    """The credentials that a file describes.
+
+    Raises `errors.ServingError` if it cannot be read, holds something else, or asks for the
+    certificates of clients without saying who signs them.
+    """
+    config = text_proto.read(path, SSLConfig)
+    if not (config.server_key and config.server_cert):
+        raise errors.InvalidArgument(
+            f"Expected server_key and server_cert. Received: '{path}' without them"
+        )
+    if config.client_verify and not config.custom_ca:
+        raise errors.InvalidArgument(
+            f"Expected custom_ca, which client_verify needs. Received: '{path}' without it"
+        )
+    return grpc.ssl_server_credentials(
+        [(config.server_key.encode(), config.server_cert.encode())],
+        root_certificates=config.custom_ca.encode() or None,
+        require_client_auth=config.client_verify,
+    )

@@ -1,0 +1,188 @@
+"""A folder of models as the world leaves it: damaged, incomplete, gone, forbidden, changing."""
+
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from keras_attention_serving import Client, errors
+from keras_attention_serving.options import Options
+from keras_attention_serving.server import Server
+
+ONE = {"x": np.ones(1, np.float32)}
+WAIT = 30
+
+
+@pytest.fixture
+def folder(publish, tmp_path):
+    return publish(tmp_path / "models", 3, 2)
+
+
+@pytest.fixture
+def client(folder):
+    settings = Options(max_num_load_retries=0)
+    with (
+        Server(
+            *({"model": folder},),
+            port=0,
+            host="127.0.0.1",
+            poll_wait_seconds=0.05,
+            settings=settings,
+        ) as server,
+        Client(f"127.0.0.1:{server.port}", timeout=WAIT) as client,
+    ):
+        yield client
+
+
+def status(client, version):
+    """The status of a version when it is decided: available or at its end."""
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        for entry in client.status("model"):
+            if entry.version == version and entry.state in ("AVAILABLE", "END"):
+                return entry
+        time.sleep(0.01)
+    raise TimeoutError(f"version {version}: {client.status('model')}")
+
+
+def test_damage(client, folder, exports):
+    """Whatever is wrong with a new version, the old one serves on."""
+
+    def cut(path):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    def scramble(path):
+        data = bytearray(path.read_bytes())
+        for i in range(0, len(data), 7):
+            data[i] ^= 0x55
+        path.write_bytes(bytes(data))
+
+    def empty(path):
+        path.write_bytes(b"")
+
+    damages = [
+        (damage, name)
+        for damage in (os.remove, cut, scramble, empty)
+        for name in (
+            "saved_model.pb",
+            "variables/variables.index",
+            "variables/variables.data-00000-of-00001",
+        )
+    ]
+    for version, (damage, name) in enumerate(damages, 5):
+        aside = folder.with_name("aside")
+        shutil.copytree(exports[5], aside)
+        damage(aside / name)
+        aside.rename(folder / str(version))
+        entry = status(client, version)
+        assert entry.state == "END", (damage, name)
+        assert entry.error_code != 0
+        assert entry.error_message
+        assert client.predict("model", ONE)["y"] == 2
+        shutil.rmtree(folder / str(version))
+    shutil.copytree(exports[5], folder.with_name("aside"))
+    folder.with_name("aside").rename(folder / "97")
+    assert status(client, 97).state == "AVAILABLE"
+    assert client.predict("model", ONE)["y"] == 5
+
+
+def test_a_version_that_is_copied_slowly(folder, exports):
+    """It cannot be loaded while it is half there, and is tried again until it can."""
+    settings = Options(load_retry_interval_micros=50_000, max_num_load_retries=1000)
+    with (
+        Server(
+            *({"model": folder},),
+            port=0,
+            host="127.0.0.1",
+            poll_wait_seconds=0.05,
+            settings=settings,
+        ) as server,
+        Client(f"127.0.0.1:{server.port}", timeout=WAIT) as client,
+    ):
+        files = [path for path in exports[5].rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: path.name != "saved_model.pb"):
+            target = folder / "5" / path.relative_to(exports[5])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+            time.sleep(0.1)
+            assert client.predict("model", ONE)["y"] in (2, 5)
+        assert status(client, 5).state == "AVAILABLE"
+        assert client.predict("model", ONE)["y"] == 5
+
+
+def test_a_version_that_is_deleted_while_it_serves(folder, exports):
+    """Without another look at the folder, nothing changes: the model is in memory."""
+    with (
+        Server({"model": folder}, port=0, host="127.0.0.1", poll_wait_seconds=0) as server,
+        Client(f"127.0.0.1:{server.port}", timeout=WAIT) as client,
+    ):
+        shutil.rmtree(folder)
+        for _ in range(5):
+            assert client.predict("model", ONE)["y"] == 2
+
+
+@pytest.mark.parametrize("what", ["version", "base path"])
+def test_the_wrong_permissions(client, folder, exports, what):
+    if os.geteuid() == 0:  # to whom nothing is forbidden: a path that cannot be followed
+        shutil.copytree(exports[5], folder.with_name("aside"))
+        if what == "version":
+            model = folder.with_name("aside") / "saved_model.pb"
+            model.unlink()
+            model.symlink_to(model)
+            folder.with_name("aside").rename(folder / "5")
+            assert status(client, 5).state == "END"
+        else:
+            folder.rename(folder.with_name("elsewhere"))
+            folder.symlink_to(folder)
+            time.sleep(0.3)
+    else:
+        path = folder if what == "base path" else folder / "5"
+        shutil.copytree(exports[5], folder / "5")
+        path.chmod(0)
+        time.sleep(0.3)
+        path.chmod(0o755)
+    assert client.predict("model", ONE)["y"] == 2
+    with pytest.raises(errors.NotFound):
+        client.predict("model", ONE, version=7)
+
+
+def test_names_that_are_no_versions(client, folder):
+    (folder / "99999999999999999999999999").mkdir()
+    (folder / "not a version").mkdir()
+    (folder / "7").write_text("a file")
+    time.sleep(0.3)
+    assert [entry.version for entry in client.status("model")] == [3]
+    assert client.predict("model", ONE)["y"] == 2
+
+
+def resident_bytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_reloads_leave_nothing_behind(client, folder, publish):
+    """Version after version, with calls all the time: neither memory nor files nor threads grow."""
+
+    def reload(versions):
+        for version in versions:
+            publish(folder, version, 2 + 3 * (version % 2))
+            assert status(client, version).state == "AVAILABLE"
+            assert client.predict("model", ONE)["y"] == 2 + 3 * (version % 2)
+            shutil.rmtree(folder / str(version - 1), ignore_errors=True)
+
+    def files():
+        return len(os.listdir("/proc/self/fd"))
+
+    def threads():
+        return len(os.listdir("/proc/self/task"))
+
+    reload(range(5, 25))
+    before = resident_bytes(), files(), threads()
+    reload(range(25, 85))
+    after = resident_bytes(), files(), threads()
+    assert after[0] - before[0] < 60 * 200_000
+    assert after[1] <= before[1] + 3
+    assert after[2] <= before[2] + 3
+    assert [entry.state for entry in client.status("model")].count("AVAILABLE") == 1
