@@ -77,6 +77,7 @@ def debug(value: object) -> str:
 
 
 def _lenient(data: bytes) -> Any:
+    data, _, _ = data.partition(b"\0")  # where the text ends, to RapidJSON
     mark = len(_BOM) if data.startswith(_BOM) else 0
     text = data[mark:].decode("utf-8", "surrogateescape")
     # One character for each stray byte, so that offsets stay what they are.

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tensorflow.core.framework import tensor_pb2
@@ -648,6 +648,7 @@ def test_both_ways_of_reading_agree(value, dtype, key):
 
 
 @given(st.binary(max_size=64))
+@example(b"0\x00\x80")
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_a_document_or_an_error(data):
     for body in (data, b'{"inputs": ' + data, b'{"inputs": ["' + data + b'"]}'):
