@@ -86,3 +86,18 @@ def test_a_longer_search_goes_on_where_a_shorter_is_cut_off(max_length):
     long, short = model.decode(source, max_length=11), model.decode(source, max_length=max_length)
     np.testing.assert_array_equal(array(short.ids), array(long.ids)[:, :max_length])
     np.testing.assert_array_equal(array(short.lengths), np.minimum(array(long.lengths), max_length))
+
+
+def test_the_state_that_asks_is_the_hidden_state_of_the_top_layer():
+    """Of the four states of two layers of LSTMs, the weights of a step depend on one."""
+    model = VARIANTS[3].model()
+    memory, state = model.encode(batch()["source"])
+    assert len(state) == 4
+    token = ops.convert_to_tensor([5, 6, 7])
+    usual = array(model.step(token, state, memory)[2])
+    asks = []
+    for i in range(4):
+        other = [x + 1.0 if i == j else x for j, x in enumerate(state)]
+        weights = array(model.step(token, other, memory)[2])
+        asks.append(np.abs(weights - usual).max() > 1e-3)
+    assert asks == [False, False, True, False]
