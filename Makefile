@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# As many processes as processors.
+PYTEST = $(BIN)/python -m pytest -q -n auto
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help demo test check test-backends test-torch clean
@@ -16,8 +18,9 @@ help:
 demo: $(VENV)/demo
 	PYTHONPATH=examples $(BIN)/python -m date_normalizer
 
-test: check test-backends
-	$(BIN)/python -m pytest
+test: check
+	$(PYTEST)
+	$(MAKE) test-backends
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .
@@ -27,11 +30,11 @@ check: $(VENV)/dev
 PORTABLE = tests/ops tests/layers tests/decoding tests/models tests/conformance tests/test_losses.py tests/test_metrics.py
 
 test-backends: $(VENV)/dev
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PORTABLE)
+	KERAS_BACKEND=jax $(PYTEST) $(PORTABLE)
 
 test-torch: $(VENV)/dev
 	$(BIN)/pip install -q -e ".[torch]"
-	KERAS_BACKEND=torch $(BIN)/python -m pytest $(PORTABLE)
+	KERAS_BACKEND=torch $(PYTEST) $(PORTABLE)
 
 # One stamp for each set of extras; installed anew when the dependencies change.
 $(VENV)/demo: setup.cfg | $(VENV)/ready

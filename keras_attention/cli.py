@@ -188,7 +188,9 @@ def export(run, to, version, warmup):
 @click.option("--port", default=8500, show_default=True, help="0 picks a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 def serve(models, port, host):
-    """Serves MODELS, folders like saved_models/NAME, over gRPC until Ctrl-C."""
+    """Serves MODELS, folders like saved_models/NAME, over gRPC until Ctrl-C or SIGTERM."""
+    import signal
+
     from keras_attention_serving.server import Server
 
     by_name = {path.resolve().name: path for path in models}
@@ -197,6 +199,7 @@ def serve(models, port, host):
             "Expected folders of different names, which are the names of the models. "
             f"Received: {' '.join(map(str, models))}"
         )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
     with Server(by_name, port=port, host=host) as server:
         for name, version in server.available():
             click.echo(f"Serving {name} version {version} on {host}:{server.port}")

@@ -1,5 +1,6 @@
 """The command: bad input is one line and exit status 2; the whole path from text to picture."""
 
+import functools
 import os
 import re
 import signal
@@ -121,7 +122,13 @@ def start(*arguments):
     command = [sys.executable, "-m", "keras_attention.cli", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": ".:serving", "TF_CPP_MIN_LOG_LEVEL": "3"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env={**environment, "COLUMNS": "160"}, **pipes)
+    return subprocess.Popen(
+        command,
+        env={**environment, "COLUMNS": "160"},
+        # A shell's background job ignores SIGINT, and so would what it starts.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        **pipes,
+    )
 
 
 def finish(process, timeout=120):
@@ -185,7 +192,7 @@ def test_from_text_to_picture(files, tmp_path, capfd):
         error = capfd.readouterr().err
         assert "keras-attention: " in error and "other" in error
     finally:
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGTERM)
         out, _ = finish(server)
     assert "Stopping" in out
     assert server.returncode == 0

@@ -1,5 +1,6 @@
 """SavedModels on the C runtime: dtypes, strings, errors, threads, memory."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -229,7 +230,10 @@ print([name for name in ("tensorflow", "keras", "keras_attention") if name in sy
 
 
 def run_python(program):
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    # As a user's process, who asks for no remarks of TensorFlow and no silence either.
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
 def test_imports_no_tensorflow_and_says_nothing(exports):
