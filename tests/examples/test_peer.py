@@ -1,7 +1,6 @@
 import pytest
 
-pytest.importorskip("dateparser")
-from date_normalizer import peer  # noqa: E402
+from date_normalizer import peer
 
 
 @pytest.mark.parametrize(
