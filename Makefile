@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 # As many processes as processors.
-PYTEST = $(BIN)/python -m pytest -q -n auto
+PYTEST = $(BIN)/python -m pytest -q -n auto --dist worksteal
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help demo test check test-backends test-torch clean
