@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# As many processes as processors.
-PYTEST = $(BIN)/python -m pytest -q -n auto --dist worksteal
+# As many processes as processors; the same generated examples in every run.
+PYTEST = $(BIN)/python -m pytest -q -n auto --dist worksteal --hypothesis-profile=ci
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help demo test check test-backends test-torch clean

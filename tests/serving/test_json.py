@@ -569,8 +569,12 @@ def test_any_double_is_the_same_number_again(value):
     )
 
 
-ARRAYS = st.sampled_from(DTYPES).flatmap(
-    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0))
+LARGEST = np.finfo(np.float32).max
+# Nine digits of the largest float32 are above it: see test_largest_float_is_not_read_back.
+ARRAYS = (
+    st.sampled_from(DTYPES)
+    .flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0)))
+    .filter(lambda array: array.dtype != np.float32 or not np.any(np.abs(array) == LARGEST))
 )
 STRINGS = hnp.arrays(
     object,
@@ -591,6 +595,16 @@ def test_any_array_there_and_back(array):
         assert inputs["x"].size == 0
     else:
         np.testing.assert_array_equal(inputs["x"], expected, strict=True)
+
+
+@pytest.mark.parametrize("value", [LARGEST, -LARGEST])
+def test_largest_float_is_not_read_back(value):
+    """As in TensorFlow Serving, which writes nine digits and takes nothing beyond the range."""
+    body = written(rows=False, x=np.array([value])).replace('"outputs":', '"inputs":')
+    with pytest.raises(errors.InvalidArgument, match="without loss of precision"):
+        read(body, x="float32")
+    inputs, _ = read(body.replace("47e+38", "46e+38"), x="float32")
+    assert inputs["x"] == [value]
 
 
 @given(STRINGS, st.booleans())
