@@ -8,43 +8,65 @@ is alone never waits, and many clients fill batches. While a batch runs, the nex
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from queue import SimpleQueue
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
 
 from keras_attention_serving import errors
 from keras_attention_serving.batching_parameters import Parameters
+from keras_attention_serving.model import Model
 from keras_attention_serving.tensors import Array
 
 Feeds = Mapping[str, Array]
-Run = Callable[[Feeds, Sequence[str], float | None], list[Array]]
 
 FOREVER = float("inf")
 PATIENCE = 0.5  # how long clients may take to come back, as a part of the time of the last batch
+
+
+class Inbox(Protocol):
+    """Where a caller waits for word of its request."""
+
+    def put(self, batch: "Batch | None") -> None:
+        """Leaves a batch to run, or None: look at your request again. From any thread."""
 
 
 class Request:
     """What one caller waits for: one task, or several if it is spread over batches.
 
     Attributes:
-        run: computes the batches that this request leads.
+        model: computes the batches that this request leads.
         queued_at: when it came, in seconds.
         deadline: when its caller stops waiting.
         tasks: its parts, in order.
         unfinished: how many of them have no result yet.
         error: why it has failed.
-        inbox: what its caller is told: a batch to run, or None to look at the attributes again.
+        inbox: where its caller is told.
     """
 
-    __slots__ = ("deadline", "error", "inbox", "queued_at", "run", "tasks", "unfinished")
+    __slots__ = ("deadline", "error", "inbox", "model", "queued_at", "tasks", "unfinished")
 
-    def __init__(self, run: Run, now: float, timeout: float | None) -> None:
-        self.run = run
+    def __init__(self, model: Model, inbox: Inbox, now: float, timeout: float | None) -> None:
+        self.model = model
+        self.inbox = inbox
         self.queued_at = now
         self.deadline = FOREVER if timeout is None else now + timeout
         self.tasks: list[Task] = []
         self.unfinished = 0
         self.error: BaseException | None = None
-        self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
+
+    def outputs(self, fetches: Sequence[str]) -> list[Array]:
+        """The arrays that were asked for, once all tasks are done."""
+        parts = [task.outputs for task in self.tasks]
+        whole = parts[0] if len(parts) == 1 else [*map(np.concatenate, zip(*parts, strict=True))]
+        by_name = dict(zip(self.tasks[0].batch.queue.fetches, whole, strict=True))
+        return [by_name[name] for name in fetches]
+
+    def __enter__(self) -> "Request":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.tasks = []  # which know their request: a circle would keep their arrays
 
 
 class Task:
@@ -75,6 +97,12 @@ class Batch:
     @property
     def leader(self) -> Request:
         return self.tasks[0].request
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it takes less time to run than handing it to another thread."""
+        size = sum(array.nbytes for task in self.tasks for array in task.feeds.values())
+        return self.leader.model.is_quick(size, self.queue.fetches)
 
     def add(self, request: Request, feeds: Feeds, size: int) -> None:
         task = Task(request, feeds, size, self)

@@ -2,26 +2,30 @@
 
 There are no threads of our own. The caller of the first request in a batch runs it and hands the
 results to the other callers, who sleep meanwhile; so a request that is alone is never passed from
-thread to thread.
+thread to thread. A caller that is a task of an event loop runs what is over in no time there and
+has the rest run elsewhere.
 """
 
+import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from queue import Empty
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
 from keras_attention_serving import batch_tensors, batching_parameters, errors
-from keras_attention_serving.batch_queue import FOREVER, Batch, Feeds, Queue, Request, Run
+from keras_attention_serving.batch_inboxes import LoopInbox, ThreadInbox
+from keras_attention_serving.batch_queue import FOREVER, Batch, Feeds, Inbox, Queue, Request
 from keras_attention_serving.batching_parameters import Parameters
 from keras_attention_serving.cancellation import Cancellation
+from keras_attention_serving.loop_tasks import to_the_end
 from keras_attention_serving.metrics import NO_METRICS, Metrics
 from keras_attention_serving.model import Model
 from keras_attention_serving.tensors import Array
+
+# Has a function called with arguments in another thread.
+Elsewhere = Callable[..., "asyncio.Future[Any]"]
 
 
 class Scheduler:
@@ -49,29 +53,45 @@ class Scheduler:
             queue.add(request, feeds, size, request.queued_at)
             self._waiting[queue] = None
 
-    def wait(self, request: Request) -> None:
+    def wait(self, request: Request, inbox: ThreadInbox) -> None:
         """Returns when a request is done, running batches that it leads. Raises its error."""
-        while True:
-            with self._lock:
-                now = time.monotonic()
-                if request.unfinished and now >= request.deadline:
-                    self._expire(request)
-                self._dispatch(now)
-                if request.error is not None or not request.unfinished:
-                    break
-                wake_at = self._wake_at(request, now)
-            try:
-                batch = request.inbox.get(timeout=None if wake_at == FOREVER else wake_at - now)
-            except Empty:
-                continue
+        while (seconds := self._look(request)) is not None:
+            batch = inbox.get(None if seconds == FOREVER else seconds)
             if batch is not None:
                 self._run(batch)
-        while not request.inbox.empty():  # a batch that was given to it all the same
-            batch = request.inbox.get()
-            if batch is not None:
-                self._run(batch)
+        for batch in inbox.rest():  # given to it all the same
+            self._run(batch)
         if request.error is not None:
             raise _copy(request.error)
+
+    async def wait_on_loop(self, request: Request, inbox: LoopInbox, elsewhere: Elsewhere) -> None:
+        """`wait` for a task of an event loop, which may be cancelled."""
+        try:
+            while (seconds := self._look(request)) is not None:
+                batch = await inbox.get(None if seconds == FOREVER else seconds)
+                if batch is None:
+                    continue
+                if batch.is_quick:
+                    self._run(batch)
+                else:
+                    await to_the_end(elsewhere(self._run, batch))
+        finally:
+            self.cancel(request)
+            for batch in inbox.rest():  # given to it all the same; others wait for it
+                await to_the_end(elsewhere(self._run, batch))
+        if request.error is not None:
+            raise _copy(request.error)
+
+    def run_quick(self) -> None:
+        """Runs batches that are due and over in no time, here and now."""
+        while True:
+            with self._lock:
+                queue = self._due(time.monotonic())
+                if queue is None or not queue.batches[0].is_quick:
+                    return
+                batch = self._take(queue)
+                self._look_again(queue)
+            self._run(batch)
 
     def cancel(self, request: Request) -> None:
         """The caller of a request has left; what waits of it gives up its place."""
@@ -84,24 +104,43 @@ class Scheduler:
         with self._lock:
             return sum(queue.waiting() for queue in queues)
 
+    def _look(self, request: Request) -> float | None:
+        """Does what is due. Seconds until the next look is due, or None: the request is done."""
+        with self._lock:
+            now = time.monotonic()
+            if request.unfinished and now >= request.deadline:
+                self._expire(request)
+            self._dispatch(now)
+            if request.error is not None or not request.unfinished:
+                return None
+            return self._wake_at(request, now) - now
+
     # All that follows, but `_run`, is called under the lock.
 
     def _dispatch(self, now: float) -> None:
         """Gives batches that are due to their leaders, the oldest first."""
+        while (queue := self._due(now)) is not None:
+            batch = self._take(queue)
+            batch.leader.inbox.put(batch)
+            self._look_again(queue)
+
+    def _due(self, now: float) -> Queue | None:
+        """The queue whose first batch is to be run now, if there is one."""
         while self._free:
             due = [queue for queue in self._waiting if queue.due_at() <= now]
             if not due:
-                return
+                break
             queue = min(due, key=lambda queue: queue.batches[0].opened_at)
             late = [task.request for task in queue.batches[0].tasks if task.request.deadline <= now]
+            if not late:
+                return queue
             for request in late:
-                self._expire(request)
-            if late:
-                continue  # the batch may be gone, or due later
-            batch = queue.take()
-            self._free -= 1
-            batch.leader.inbox.put(batch)
-            self._look_again(queue)
+                self._expire(request)  # the batch may be gone, or due later
+        return None
+
+    def _take(self, queue: Queue) -> Batch:
+        self._free -= 1
+        return queue.take()
 
     def _wake_at(self, request: Request, now: float) -> float:
         """When a caller has to look at its request again, unless it is told to."""
@@ -198,16 +237,16 @@ class Batcher:
 
     def run(
         self,
-        run: Run,
+        model: Model,
         feeds: Feeds,
         fetches: Sequence[str],
         timeout: float | None = None,
         cancellation: Cancellation | None = None,
     ) -> list[Array]:
-        """`run(feeds, fetches, timeout)`, together with the requests of other callers.
+        """`model.run(feeds, fetches, timeout)`, together with the requests of other callers.
 
         Args:
-            run: computes a batch.
+            model: computes a batch.
             feeds: arrays `(rows, ...)` by the name of their tensor.
             fetches: names of the tensors to compute.
             timeout: seconds until the caller stops waiting.
@@ -216,27 +255,62 @@ class Batcher:
         Raises:
             errors.ServingError: what `run` raised for the batch, or no place was left.
         """
+        inbox = ThreadInbox()
+        request = self._submit(model, feeds, fetches, timeout, inbox)
+        if request is None:
+            return model.run(feeds, fetches, timeout)
+        if cancellation is not None:
+            cancellation.watch(lambda: self._scheduler.cancel(request))
+        with request:
+            self._scheduler.wait(request, inbox)
+            return request.outputs(fetches)
+
+    def submit(
+        self, model: Model, feeds: Feeds, fetches: Sequence[str], timeout: float | None
+    ) -> "Pending | None":
+        """`run` for a task of an event loop; None if this run is not batched."""
+        inbox = LoopInbox()
+        request = self._submit(model, feeds, fetches, timeout, inbox)
+        return None if request is None else Pending(self._scheduler, request, inbox, fetches)
+
+    def _submit(
+        self,
+        model: Model,
+        feeds: Feeds,
+        fetches: Sequence[str],
+        timeout: float | None,
+        inbox: Inbox,
+    ) -> Request | None:
         queue = self.queues.get((frozenset(feeds), frozenset(fetches)))
         if queue is None:
-            return run(feeds, fetches, timeout)
+            return None
         size = batch_tensors.rows(feeds)
         if size > self.parameters.max_batch_size:
             raise errors.InvalidArgument(
                 f"Task size {size} is larger than maximum input batch size "
                 f"{self.parameters.max_batch_size}"
             )
-        request = Request(run, time.monotonic(), timeout)
+        request = Request(model, inbox, time.monotonic(), timeout)
         self._scheduler.submit(queue, request, feeds, size)
-        if cancellation is not None:
-            cancellation.watch(lambda: self._scheduler.cancel(request))
-        try:
-            self._scheduler.wait(request)
-            parts = [task.outputs for task in request.tasks]
-        finally:
-            request.tasks = []  # which know their request
-        outputs = parts[0] if len(parts) == 1 else [*map(np.concatenate, zip(*parts, strict=True))]
-        by_name = dict(zip(queue.fetches, outputs, strict=True))
-        return [by_name[name] for name in fetches]
+        return request
+
+
+class Pending:
+    """A request in a queue, asked by a task of an event loop."""
+
+    def __init__(
+        self, scheduler: Scheduler, request: Request, inbox: LoopInbox, fetches: Sequence[str]
+    ) -> None:
+        self._scheduler = scheduler
+        self._request = request
+        self._inbox = inbox
+        self._fetches = fetches
+
+    async def outputs(self, elsewhere: Elsewhere) -> list[Array]:
+        """What the run has computed. Gives up its place in the queue if the task is cancelled."""
+        with self._request as request:
+            await self._scheduler.wait_on_loop(request, self._inbox, elsewhere)
+            return request.outputs(self._fetches)
 
 
 class Batching:
@@ -283,14 +357,34 @@ class Batching:
         cancellation: Cancellation | None = None,
     ) -> list[Array]:
         """`model.run(feeds, fetches, timeout)` in batches; see `Batcher.run`."""
+        batcher = self._batcher(name, model)
+        if batcher is None:
+            return model.run(feeds, fetches, timeout)
+        return batcher.run(model, feeds, fetches, timeout, cancellation)
+
+    def submit(
+        self,
+        name: str,
+        model: Model,
+        feeds: Feeds,
+        fetches: Sequence[str],
+        timeout: float | None,
+    ) -> Pending | None:
+        """`run` for a task of an event loop; None if this run is not batched."""
+        batcher = self._batcher(name, model)
+        return None if batcher is None else batcher.submit(model, feeds, fetches, timeout)
+
+    def run_quick(self) -> None:
+        """Runs batches that are due and over in no time, here and now."""
+        self._scheduler.run_quick()
+
+    def _batcher(self, name: str, model: Model) -> Batcher | None:
         parameters = self._own.get(model) if self._per_model else self._parameters
         if parameters is None:
-            return model.run(feeds, fetches, timeout)
+            return None
         batchers = self._batchers.get(name)
         batcher = batchers.get(model) if batchers is not None else None
-        if batcher is None:
-            batcher = self._make_batcher(name, model, parameters)
-        return batcher.run(model.run, feeds, fetches, timeout, cancellation)
+        return batcher or self._make_batcher(name, model, parameters)
 
     def _make_batcher(self, name: str, model: Model, parameters: Parameters) -> Batcher:
         with self._lock:
@@ -314,7 +408,7 @@ def _compute(batch: Batch, timeout: float | None) -> None:
     feeds = batch_tensors.merge(
         [task.feeds for task in batch.tasks], padding, parameters.pad_variable_length_inputs
     )
-    outputs = batch.leader.run(feeds, batch.queue.fetches, timeout)
+    outputs = batch.leader.model.run(feeds, batch.queue.fetches, timeout)
     parts = batch_tensors.split(outputs, [task.size for task in batch.tasks], padding)
     for task, part in zip(batch.tasks, parts, strict=True):
         task.outputs = part

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_attention_serving import errors, examples, tensors, wire
+from keras_attention_serving.inference import Inference
 from keras_attention_serving.model import (
     CLASSIFY_METHOD,
     Model,
@@ -23,31 +24,32 @@ def classify(
     model: Model,
     version: int,
     request: Any,
-    timeout: float | None = None,
     check_method_name: bool = False,
-) -> Any:
-    """The `ClassificationResponse` of a model to a `ClassificationRequest`.
+) -> Inference:
+    """What a `ClassificationRequest` asks of a model; its response is a `ClassificationResponse`.
 
     Args:
         model: the loaded model.
         version: its number, for the response.
         request: a `ClassificationRequest`; the name and version in it are not looked at.
-        timeout: seconds until the run is abandoned.
         check_method_name: refuse signatures that were not made for Classify.
 
     Raises:
-        errors.ServingError: the request does not fit the model, or the run failed.
+        errors.ServingError: the request does not fit the model.
     """
     signature = find_signature(model, request.model_spec)
     check_signature(signature, check_method_name)
     serialized = examples.serialized(request.input)
     fetches = outputs(signature)
-    arrays = model.run({signature.inputs["inputs"].name: serialized}, fetches, timeout)
-    response = wire.ClassificationResponse()
-    set_model_spec(response.model_spec, request.model_spec, version)
-    results = dict(zip(fetches, arrays, strict=True))
-    fill(response.result, signature, len(serialized), results)
-    return response
+
+    def respond(arrays: list[Array]) -> Any:
+        response = wire.ClassificationResponse()
+        set_model_spec(response.model_spec, request.model_spec, version)
+        results = dict(zip(fetches, arrays, strict=True))
+        fill(response.result, signature, len(serialized), results)
+        return response
+
+    return Inference({signature.inputs["inputs"].name: serialized}, fetches, respond)
 
 
 def check_signature(signature: Any, check_method_name: bool) -> None:

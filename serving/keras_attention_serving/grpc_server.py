@@ -1,129 +1,157 @@
-"""The service over gRPC: paths to methods, exceptions to statuses."""
+"""The service over gRPC: an event loop in a thread, and threads for what would hold it up."""
 
+import asyncio
+import concurrent.futures
 import logging
 import os
-import time
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
+import grpc.aio
 
-from keras_attention_serving import errors, standard_services, wire
-from keras_attention_serving.cancellation import Cancellation
+from keras_attention_serving import standard_services, wire
+from keras_attention_serving.grpc_methods import InferenceMethod, plain_method
+from keras_attention_serving.loop_tasks import Together
 from keras_attention_serving.metrics import NO_METRICS, Metrics
 from keras_attention_serving.profiler import Profiler
 from keras_attention_serving.service import Service
 
 logger = logging.getLogger(__name__)
 
-MAX_ERROR_CHARACTERS = 1024
-MAX_BATCHED_CALLS = 256  # calls that may wait for each other, when there is batching
-MAX_QUEUED_CALLS = 1024  # calls that may wait for a thread; more are refused at once
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
-_COUNTED = {wire.PREDICT: "Predict", wire.CLASSIFY: "Classify", wire.REGRESS: "Regress"}
-_A_YEAR = 3e7
+MAX_CALLS = 1024  # that may be under way; more are refused at once
 
-Method = Callable[[Any, float | None, Cancellation | None], Any]
+_T = TypeVar("_T")
 
 
-def make_server(
-    service: Service,
-    max_threads: int | None = None,
-    *,
-    metrics: Metrics = NO_METRICS,
-    health: bool = False,
-    profiler: bool = False,
-    channel_arguments: Sequence[tuple[str, int | str]] = (),
-) -> grpc.Server:
-    """A gRPC server for a service, without a port yet.
+class GrpcServer:
+    """Serves the RPCs of a service from `start` to `stop`.
 
-    A thread per call under way measured faster than an event loop. Calls that wait for a batch
-    have threads of their own on top.
+    Calls are read and answered in one thread. So is a run of a model that is over in no time, and
+    the preparation of every run; all other runs have threads of their own, where they do not hold
+    the interpreter's lock. A thread per call, as in `grpc.server`, hands every call from thread to
+    thread several times, which takes longer than a small model.
 
     Args:
         service: answers the calls.
-        max_threads: calls that run at a time; four per processor by default.
+        max_threads: how many runs, or batches, may be under way; four per processor by default.
         metrics: is told of every answer.
         health: offer `grpc.health.v1`.
         profiler: offer TensorFlow's profiler service.
         channel_arguments: options of the gRPC server, which replace ours.
     """
-    threads = max_threads or 4 * (os.cpu_count() or 1)
-    if service.batches:
-        threads += MAX_BATCHED_CALLS
-    # Without so_reuseport=0, two servers could share a port, and its calls, unnoticed.
-    options = {**dict(wire.CHANNEL_SIZE_OPTIONS), "grpc.so_reuseport": 0, **dict(channel_arguments)}
-    server = grpc.server(
-        ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
-        options=list(options.items()),
-        maximum_concurrent_rpcs=threads + MAX_QUEUED_CALLS,
-    )
-    methods: dict[str, tuple[Method, Any]] = {
-        wire.PREDICT: (service.predict, wire.PredictRequest),
-        wire.CLASSIFY: (service.classify, wire.ClassificationRequest),
-        wire.REGRESS: (service.regress, wire.RegressionRequest),
-        wire.MULTI_INFERENCE: (service.multi_inference, wire.MultiInferenceRequest),
-        wire.GET_MODEL_METADATA: (service.get_model_metadata, wire.GetModelMetadataRequest),
-        wire.GET_MODEL_STATUS: (service.get_model_status, wire.GetModelStatusRequest),
-        wire.HANDLE_RELOAD_CONFIG: (service.handle_reload_config, wire.ReloadConfigRequest),
-    }
-    for path, (method, request) in methods.items():
-        _, name, rpc = path.split("/")
-        answer = _answer(method, request, metrics, _COUNTED.get(path))
-        handlers = {rpc: grpc.unary_unary_rpc_method_handler(answer)}
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
-    services = [wire.PREDICTION_SERVICE, wire.MODEL_SERVICE]
-    if health:
-        standard_services.add_health(server)
-        services.append(standard_services.HEALTH_SERVICE)
-    standard_services.add_reflection(server, services)
-    if profiler:
-        server.add_generic_rpc_handlers((Profiler(),))
-    return server
 
+    def __init__(
+        self,
+        service: Service,
+        max_threads: int | None = None,
+        *,
+        metrics: Metrics = NO_METRICS,
+        health: bool = False,
+        profiler: bool = False,
+        channel_arguments: Sequence[tuple[str, int | str]] = (),
+    ) -> None:
+        threads = max_threads or 4 * (os.cpu_count() or 1)
+        self._service = service
+        self._metrics = metrics
+        self._runs = ThreadPoolExecutor(threads, "grpc-runs")
+        # Apart from the runs, so that the state of a model can be asked however many there are.
+        self._others = ThreadPoolExecutor(8, "grpc")
+        self._stopping = threading.Lock()
+        self._stopped = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="grpc", daemon=True)
+        self._thread.start()
+        # Without so_reuseport=0, two servers could share a port, and its calls, unnoticed.
+        options = {
+            **dict(wire.CHANNEL_SIZE_OPTIONS),
+            "grpc.so_reuseport": 0,
+            **dict(channel_arguments),
+        }
+        self._server = self._do(self._make(options, health, profiler))
 
-def _answer(
-    method: Method, request_class: Any, metrics: Metrics, api: str | None
-) -> Callable[[bytes, grpc.ServicerContext], bytes | None]:
-    """From bytes to bytes: the only place where an exception becomes a status."""
+    def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
+        """Takes an address (`"host:port"`, `"unix:path"`); returns the port.
 
-    def answer(data: bytes, context: grpc.ServicerContext) -> bytes | None:
-        start = time.monotonic()
-        cancellation = Cancellation()
-        if not context.add_callback(cancellation.cancel):
-            cancellation.cancel()  # it has ended before it began
-        code, text, request = 0, "", None
-        try:
-            request = request_class.FromString(data)
-            result: bytes = method(
-                request, _seconds_left(context), cancellation
-            ).SerializeToString()
-            return result
-        except errors.ServingError as error:
-            code, text = error.code, _shortened(error.message)
-        except DecodeError:
-            code, text = errors.Internal.code, "The request cannot be parsed."
-        except Exception:
-            logger.exception("A call failed in a way that should not be.")
-            code, text = errors.Internal.code, "Internal error; see the log of the server."
-        finally:
-            if api is not None and request is not None:
-                name = request.model_spec.name
-                metrics.request(name, api, "GRPC", code, time.monotonic() - start)
-        context.abort(_CODES[code], text)
-        return None  # abort raises
+        Raises `RuntimeError` if it cannot be had.
+        """
 
-    return answer
+        async def add() -> int:
+            if credentials is None:
+                return int(self._server.add_insecure_port(address))
+            return int(self._server.add_secure_port(address, credentials))
 
+        return self._do(add())
 
-def _seconds_left(context: grpc.ServicerContext) -> float | None:
-    left: float | None = context.time_remaining()
-    return None if left is None or left > _A_YEAR else left
+    def start(self) -> None:
+        """Begins to answer."""
+        self._do(self._server.start())
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits for the end of `stop`, or for so many seconds; whether the server still runs."""
+        return not self._stopped.wait(timeout)
 
-def _shortened(text: str) -> str:
-    if len(text) <= MAX_ERROR_CHARACTERS:
-        return text
-    return text[:MAX_ERROR_CHARACTERS] + "...TRUNCATED"
+    def stop(self, grace: float | None = None) -> None:
+        """Takes no more calls, and lets those under way finish for `grace` seconds.
+
+        A second call does nothing.
+        """
+        with self._stopping:
+            if self._stopped.is_set():
+                return
+            self._do(self._server.stop(grace))
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            for pool in (self._runs, self._others):
+                pool.shutdown(wait=False, cancel_futures=True)
+            self._stopped.set()
+
+    async def _make(self, options: dict[str, int | str], health: bool, profiler: bool) -> Any:
+        server = grpc.aio.server(
+            self._others, options=list(options.items()), maximum_concurrent_rpcs=MAX_CALLS
+        )
+        services = [wire.PREDICTION_SERVICE, wire.MODEL_SERVICE]
+        for path, method in self._methods().items():
+            _, name, rpc = path.split("/")
+            handlers = {rpc: grpc.unary_unary_rpc_method_handler(method)}
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+        if health:
+            await standard_services.add_health(server)
+            services.append(standard_services.HEALTH_SERVICE)
+        standard_services.add_reflection(server, services)
+        if profiler:
+            server.add_generic_rpc_handlers((Profiler(),))
+        return server
+
+    def _methods(self) -> dict[str, Callable[..., Any]]:
+        service = self._service
+        together = Together(service.run_quick)
+        found: dict[str, Callable[..., Any]] = {}
+        for path, api, request in (
+            (wire.PREDICT, "Predict", wire.PredictRequest),
+            (wire.CLASSIFY, "Classify", wire.ClassificationRequest),
+            (wire.REGRESS, "Regress", wire.RegressionRequest),
+            (wire.MULTI_INFERENCE, "MultiInference", wire.MultiInferenceRequest),
+        ):
+            method = InferenceMethod(
+                service, api, request, together, self._elsewhere, self._metrics
+            )
+            found[path] = method.answer
+        for path, plain, request in (
+            (wire.GET_MODEL_METADATA, service.get_model_metadata, wire.GetModelMetadataRequest),
+            (wire.GET_MODEL_STATUS, service.get_model_status, wire.GetModelStatusRequest),
+            (wire.HANDLE_RELOAD_CONFIG, service.handle_reload_config, wire.ReloadConfigRequest),
+        ):
+            found[path] = plain_method(plain, request)
+        return found
+
+    def _elsewhere(self, function: Callable[..., _T], *arguments: Any) -> "asyncio.Future[_T]":
+        return self._loop.run_in_executor(self._runs, function, *arguments)
+
+    def _do(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Has the loop do something and waits for it."""
+        future: concurrent.futures.Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return future.result()

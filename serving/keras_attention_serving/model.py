@@ -23,6 +23,14 @@ class Model(Protocol):
     ) -> list[Array]:
         """Tensors of the graph; see `SavedModel.run`."""
 
+    def is_quick(self, size: int, fetches: Sequence[str]) -> bool:
+        """Whether a run takes less time than handing it to another thread, as far as known.
+
+        Args:
+            size: bytes of all inputs.
+            fetches: names of the tensors to compute.
+        """
+
 
 class LoadedModel(Model, Protocol):
     """A model with memory of its own."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from keras_attention_serving import classify, errors, examples, regress, wire
+from keras_attention_serving.inference import Inference
 from keras_attention_serving.model import (
     CLASSIFY_METHOD,
     REGRESS_METHOD,
@@ -10,6 +11,7 @@ from keras_attention_serving.model import (
     set_model_spec,
     signature_name,
 )
+from keras_attention_serving.tensors import Array
 
 _METHODS: dict[str, tuple[Any, str]] = {
     CLASSIFY_METHOD: (classify, "classification_result"),
@@ -21,27 +23,29 @@ def multi_inference(
     model: Model,
     version: int,
     request: Any,
-    timeout: float | None = None,
     check_method_name: bool = False,
-) -> Any:
-    """The `MultiInferenceResponse` to a `MultiInferenceRequest`; arguments as in `classify`."""
+) -> Inference:
+    """What a `MultiInferenceRequest` asks, for a `MultiInferenceResponse`; see `classify`."""
     signatures = _signatures(model, request, check_method_name)
-    fetches: set[str] = set()
+    names: set[str] = set()
     for task, signature in zip(request.tasks, signatures, strict=True):
         method, _ = _METHODS[task.method_name]
-        fetches.update(method.outputs(signature))
+        names.update(method.outputs(signature))
+    fetches = sorted(names)
     serialized = examples.serialized(request.input)
-    feeds = {signatures[0].inputs["inputs"].name: serialized}
-    arrays = dict(zip(sorted(fetches), model.run(feeds, sorted(fetches), timeout), strict=True))
 
-    response = wire.MultiInferenceResponse()
-    for task, signature in zip(request.tasks, signatures, strict=True):
-        method, field = _METHODS[task.method_name]
-        result = response.results.add()
-        set_model_spec(result.model_spec, task.model_spec, version)
-        getattr(result, field).SetInParent()
-        method.fill(getattr(result, field), signature, len(serialized), arrays)
-    return response
+    def respond(arrays: list[Array]) -> Any:
+        found = dict(zip(fetches, arrays, strict=True))
+        response = wire.MultiInferenceResponse()
+        for task, signature in zip(request.tasks, signatures, strict=True):
+            method, field = _METHODS[task.method_name]
+            result = response.results.add()
+            set_model_spec(result.model_spec, task.model_spec, version)
+            getattr(result, field).SetInParent()
+            method.fill(getattr(result, field), signature, len(serialized), found)
+        return response
+
+    return Inference({signatures[0].inputs["inputs"].name: serialized}, fetches, respond)
 
 
 def _signatures(model: Model, request: Any, check_method_name: bool) -> list[Any]:

@@ -1,4 +1,4 @@
-"""One prediction: what a request must hold, the run, and the response.
+"""One prediction: what a request must hold, and the response.
 
 Knows a loaded model and messages; nothing of versions, transport or other methods. The texts of
 the errors are TensorFlow Serving's.
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_attention_serving import errors, tensors, wire
+from keras_attention_serving.inference import Inference
 from keras_attention_serving.model import (
     CLASSIFY_METHOD,
     PREDICT_METHOD,
@@ -25,11 +26,10 @@ def predict(
     model: Model,
     version: int,
     request: Any,
-    timeout: float | None = None,
     check_method_name: bool = False,
     tensor_content: bool = False,
-) -> Any:
-    """The `PredictResponse` of a model to a `PredictRequest`.
+) -> Inference:
+    """What a `PredictRequest` asks of a model; its response is a `PredictResponse`.
 
     Shapes are not compared with the signature.
 
@@ -37,12 +37,11 @@ def predict(
         model: the loaded model.
         version: its number, for the response.
         request: a `PredictRequest`; the name and version in it are not looked at.
-        timeout: seconds until the run is abandoned.
         check_method_name: refuse signatures that were made for no method known here.
         tensor_content: numbers come back as raw bytes instead of in typed fields.
 
     Raises:
-        errors.ServingError: the request does not fit the model, or the run failed.
+        errors.ServingError: the request does not fit the model.
     """
     key = signature_name(request.model_spec)
     if key not in model.signatures:
@@ -55,13 +54,15 @@ def predict(
         )
     feeds = _feeds(signature, request.inputs)
     outputs = _outputs(signature, request.output_filter)
-    arrays = model.run(feeds, [signature.outputs[alias].name for alias in outputs], timeout)
 
-    response = wire.PredictResponse()
-    set_model_spec(response.model_spec, request.model_spec, version)
-    for alias, array in zip(outputs, arrays, strict=True):
-        response.outputs[alias].CopyFrom(tensors.to_proto(array, typed=not tensor_content))
-    return response
+    def respond(arrays: list[Array]) -> Any:
+        response = wire.PredictResponse()
+        set_model_spec(response.model_spec, request.model_spec, version)
+        for alias, array in zip(outputs, arrays, strict=True):
+            response.outputs[alias].CopyFrom(tensors.to_proto(array, typed=not tensor_content))
+        return response
+
+    return Inference(feeds, [signature.outputs[alias].name for alias in outputs], respond)
 
 
 def _feeds(signature: Any, inputs: Any) -> dict[str, Array]:

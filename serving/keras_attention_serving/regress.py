@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_attention_serving import errors, examples, tensors, wire
+from keras_attention_serving.inference import Inference
 from keras_attention_serving.model import (
     REGRESS_METHOD,
     Model,
@@ -23,20 +24,22 @@ def regress(
     model: Model,
     version: int,
     request: Any,
-    timeout: float | None = None,
     check_method_name: bool = False,
-) -> Any:
-    """The `RegressionResponse` of a model to a `RegressionRequest`; arguments as in `classify`."""
+) -> Inference:
+    """What a `RegressionRequest` asks of a model, for a `RegressionResponse`; see `classify`."""
     signature = find_signature(model, request.model_spec)
     check_signature(signature, check_method_name)
     serialized = examples.serialized(request.input)
     fetches = outputs(signature)
-    arrays = model.run({signature.inputs["inputs"].name: serialized}, fetches, timeout)
-    response = wire.RegressionResponse()
-    set_model_spec(response.model_spec, request.model_spec, version)
-    results = dict(zip(fetches, arrays, strict=True))
-    fill(response.result, signature, len(serialized), results)
-    return response
+
+    def respond(arrays: list[Array]) -> Any:
+        response = wire.RegressionResponse()
+        set_model_spec(response.model_spec, request.model_spec, version)
+        results = dict(zip(fetches, arrays, strict=True))
+        fill(response.result, signature, len(serialized), results)
+        return response
+
+    return Inference({signature.inputs["inputs"].name: serialized}, fetches, respond)
 
 
 def check_signature(signature: Any, check_method_name: bool) -> None:

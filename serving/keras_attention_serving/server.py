@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import socket
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import grpc
 
 from keras_attention_serving import assembly, errors, model_config, options, text_proto, wire
 from keras_attention_serving.config_file import ConfigFile
-from keras_attention_serving.grpc_server import make_server
+from keras_attention_serving.grpc_server import GrpcServer
 from keras_attention_serving.metrics import Metrics
 from keras_attention_serving.options import DEFAULTS, Options
 from keras_attention_serving.prometheus import PrometheusMetrics
@@ -146,7 +147,7 @@ class Server:
         metrics = PrometheusMetrics()
         metrics_path = assembly.metrics_path(settings)
         self._config_file: ConfigFile | None = None
-        self._server: Any = None
+        transport: GrpcServer | None = None
         self._rest: RestServer | None = None
         batching = assembly.make_batching(settings, metrics)
         self._servables = assembly.make_servables(settings, poll_wait_seconds, batching, metrics)
@@ -160,7 +161,7 @@ class Server:
                 check_method_names=settings.enable_signature_method_name_check,
                 tensor_content=settings.enable_serialization_as_tensor_content,
             )
-            self._server = make_server(
+            self._grpc = transport = GrpcServer(
                 service,
                 settings.grpc_max_threads,
                 metrics=metrics,
@@ -175,11 +176,11 @@ class Server:
                 )
             self.rest_port = self._rest.port if self._rest is not None else 0
         except BaseException:
-            if self._server is not None:
-                self._server.stop(None)  # which gives its ports back
+            if transport is not None:
+                transport.stop()  # which gives its ports back
             self._servables.close()
             raise
-        self._server.start()
+        self._grpc.start()
         if self._rest is not None:
             self._rest.start()
         self._say_where(settings, ports)
@@ -233,7 +234,7 @@ class Server:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits for `stop`, or for so many seconds; returns whether the server still runs."""
-        return bool(self._server.wait_for_termination(timeout))
+        return self._grpc.wait(timeout)
 
     def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Takes no more calls, lets those under way finish for `grace` seconds, frees the models.
@@ -242,12 +243,12 @@ class Server:
         """
         if self._config_file is not None:
             self._config_file.stop()
-        if self._server.wait_for_termination(0):
+        if self._grpc.wait(0):
             self._servables.drain()
-        stopped = self._server.stop(grace)
-        if self._rest is not None:
-            self._rest.stop(grace)
-        stopped.wait()
+        with ThreadPoolExecutor(2) as pool:  # both at once, so that the grace is not doubled
+            for transport in (self._grpc, self._rest):
+                if transport is not None:
+                    pool.submit(transport.stop, grace)
         self._servables.close()
 
     def __enter__(self) -> "Server":
@@ -258,10 +259,7 @@ class Server:
 
     def _listen(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
         try:
-            if credentials is None:
-                port = self._server.add_insecure_port(address)
-            else:
-                port = self._server.add_secure_port(address, credentials)
+            port = self._grpc.listen(address, credentials)
         except RuntimeError:
             port = 0
         if not port:

@@ -2,13 +2,14 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_attention_serving import errors, wire
-from keras_attention_serving.batching import Batching
+from keras_attention_serving.batching import Batching, Elsewhere, Pending
 from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.classify import classify
+from keras_attention_serving.inference import Inference
+from keras_attention_serving.loop_tasks import to_the_end
 from keras_attention_serving.metrics import NO_METRICS, Metrics
 from keras_attention_serving.model import Model, signature_name
 from keras_attention_serving.multi_inference import multi_inference
@@ -17,6 +18,9 @@ from keras_attention_serving.regress import regress
 from keras_attention_serving.servable import Lease, Version, not_found
 from keras_attention_serving.servables import Servables
 from keras_attention_serving.tensors import Array
+
+LARGE = 1 << 18  # bytes of outputs that take long to write
+_ASK = {"Classify": classify, "Regress": regress, "MultiInference": multi_inference}
 
 
 class Service:
@@ -48,21 +52,14 @@ class Service:
         self._check_method_names = check_method_names
         self._predict = functools.partial(predict, tensor_content=tensor_content)
 
-    @property
-    def batches(self) -> bool:
-        """Whether calls wait for each other, so that many of them should be let in."""
-        return self._batching is not None
-
     def predict(
         self,
         request: Any,
         timeout: float | None = None,
         cancellation: Cancellation | None = None,
     ) -> Any:
-        _check_model_spec(request)
-        return self._infer(
-            self._predict, "Predict", request.model_spec, request, timeout, cancellation
-        )
+        with self.open("Predict", request) as call:
+            return call.answer(timeout, cancellation)
 
     def classify(
         self,
@@ -70,12 +67,8 @@ class Service:
         timeout: float | None = None,
         cancellation: Cancellation | None = None,
     ) -> Any:
-        _check_model_spec(request)
-        response = self._infer(
-            classify, "Classify", request.model_spec, request, timeout, cancellation
-        )
-        self._metrics.examples(request.model_spec.name, len(response.result.classifications))
-        return response
+        with self.open("Classify", request) as call:
+            return call.answer(timeout, cancellation)
 
     def regress(
         self,
@@ -83,12 +76,8 @@ class Service:
         timeout: float | None = None,
         cancellation: Cancellation | None = None,
     ) -> Any:
-        _check_model_spec(request)
-        response = self._infer(
-            regress, "Regress", request.model_spec, request, timeout, cancellation
-        )
-        self._metrics.examples(request.model_spec.name, len(response.result.regressions))
-        return response
+        with self.open("Regress", request) as call:
+            return call.answer(timeout, cancellation)
 
     def multi_inference(
         self,
@@ -96,14 +85,36 @@ class Service:
         timeout: float | None = None,
         cancellation: Cancellation | None = None,
     ) -> Any:
-        # The version is that of the first task, as in TensorFlow Serving.
-        spec = request.tasks[0].model_spec if request.tasks else wire.ModelSpec()
-        response = self._infer(
-            multi_inference, "MultiInference", spec, request, timeout, cancellation
-        )
-        kind = request.input.WhichOneof("kind")
-        self._metrics.examples(spec.name, len(getattr(request.input, kind).examples))
-        return response
+        with self.open("MultiInference", request) as call:
+            return call.answer(timeout, cancellation)
+
+    def open(self, api: str, request: Any) -> "Call":
+        """What a request asks, ready to be run; for a `with` block, in which its version stays.
+
+        Args:
+            api: `"Predict"`, `"Classify"`, `"Regress"` or `"MultiInference"`.
+            request: the request message of that method.
+        """
+        if api == "MultiInference":
+            # The version is that of the first task, as in TensorFlow Serving.
+            spec = request.tasks[0].model_spec if request.tasks else wire.ModelSpec()
+        else:
+            _check_model_spec(request)
+            spec = request.model_spec
+        lease = self._lease(spec)
+        version, model = lease.__enter__()
+        try:
+            ask = self._predict if api == "Predict" else _ASK[api]
+            inference = ask(model, version, request, self._check_method_names)
+        except BaseException:
+            lease.__exit__()
+            raise
+        return Call(self._metrics, self._batching, api, spec, lease, model, inference)
+
+    def run_quick(self) -> None:
+        """Runs what waits in queues, is due and takes next to no time."""
+        if self._batching is not None:
+            self._batching.run_quick()
 
     def signature_inputs(self, spec: Any) -> dict[str, Any]:
         """The inputs of the signature that a `ModelSpec` names, as `TensorInfo`s by name.
@@ -179,19 +190,6 @@ class Service:
             response.metric.add(name=name, int64_value_increase=self._metrics.total(name) - count)
         return response
 
-    def _infer(
-        self,
-        method: Callable[[Model, int, Any, float | None, bool], Any],
-        api: str,
-        spec: Any,
-        request: Any,
-        timeout: float | None,
-        cancellation: Cancellation | None,
-    ) -> Any:
-        with self._lease(spec) as (version, model):
-            session = _Session(self._metrics, self._batching, api, spec, model, cancellation)
-            return method(session, version, request, timeout, self._check_method_names)
-
     def _lease(self, spec: Any) -> Lease:
         """The version that a `ModelSpec` asks for."""
         if not spec.name:
@@ -208,10 +206,11 @@ class Service:
         return servable.lease(number)
 
 
-class _Session:
-    """A model as one call sees it: its runs are batched, measured, and not begun in vain."""
+class Call:
+    """One inference: its run is batched, measured, and not begun in vain.
 
-    __slots__ = ("_api", "_batching", "_cancellation", "_metrics", "_model", "_spec", "signatures")
+    The right to use a version lasts until the `with` block ends.
+    """
 
     def __init__(
         self,
@@ -219,33 +218,87 @@ class _Session:
         batching: Batching | None,
         api: str,
         spec: Any,
+        lease: Lease,
         model: Model,
-        cancellation: Cancellation | None,
+        inference: Inference,
     ) -> None:
         self._metrics = metrics
         self._batching = batching
         self._api = api
         self._spec = spec
+        self._lease = lease
         self._model = model
-        self._cancellation = cancellation
-        self.signatures: Mapping[str, Any] = model.signatures
+        self._inference = inference
+        self._pending: Pending | None = None
+        self._entered = 0.0
 
-    def run(
-        self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None = None
-    ) -> list[Array]:
-        if self._cancellation is not None and self._cancellation.cancelled:
+    def __enter__(self) -> "Call":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._lease.__exit__()
+
+    def answer(self, timeout: float | None, cancellation: Cancellation | None = None) -> Any:
+        """The response; waits for it."""
+        if cancellation is not None and cancellation.cancelled:
             raise errors.Cancelled("The client has left.")
         start = time.monotonic()
-        name = self._spec.name
+        feeds, fetches, _ = self._inference
         if self._batching is None:
             outputs = self._model.run(feeds, fetches, timeout)
         else:
             outputs = self._batching.run(
-                name, self._model, feeds, fetches, timeout, self._cancellation
+                self._spec.name, self._model, feeds, fetches, timeout, cancellation
             )
+        return self._respond(outputs, start)
+
+    def enter(self, timeout: float | None) -> bool:
+        """For a task of an event loop: enters the queue, if there is one.
+
+        Returns:
+            Whether `answer` would take next to no time; otherwise `wait` is to be awaited.
+        """
+        self._entered = time.monotonic()
+        feeds, fetches, _ = self._inference
+        if self._batching is not None:
+            self._pending = self._batching.submit(
+                self._spec.name, self._model, feeds, fetches, timeout
+            )
+        if self._pending is not None:
+            return False
+        size = sum(array.nbytes for array in feeds.values())
+        return self._model.is_quick(size, fetches)
+
+    async def wait(self, timeout: float | None, elsewhere: Elsewhere) -> Any:
+        """The response, after `enter`.
+
+        Args:
+            timeout: seconds until the run is abandoned.
+            elsewhere: has what takes long run in another thread.
+        """
+        if self._pending is not None:
+            outputs = await self._pending.outputs(elsewhere)
+            if sum(array.nbytes for array in outputs) < LARGE:
+                return self._respond(outputs, self._entered)
+            return await elsewhere(self._respond, outputs, self._entered)
+        cancellation = Cancellation()
+        return await to_the_end(elsewhere(self._answer_later, timeout, cancellation), cancellation)
+
+    def _answer_later(self, timeout: float | None, cancellation: Cancellation) -> Any:
+        if timeout is not None:
+            timeout -= time.monotonic() - self._entered  # it may have waited for a thread
+        return self.answer(timeout, cancellation)
+
+    def _respond(self, outputs: list[Array], start: float) -> Any:
         seconds = time.monotonic() - start
+        feeds, _, respond = self._inference
+        name = self._spec.name
         self._metrics.runtime(name, self._api, seconds, signature_name(self._spec))
-        return outputs
+        response = respond(outputs)
+        if self._api != "Predict":
+            (examples,) = feeds.values()
+            self._metrics.examples(name, len(examples))
+        return response
 
 
 def _check_model_spec(request: Any) -> None:

@@ -6,7 +6,7 @@ names. Reflection answers from the pool of the protocol.
 
 from collections.abc import Iterable
 
-import grpc
+import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
@@ -17,15 +17,15 @@ HEALTHY = ("", "ModelService", "PredictionService")
 HEALTH_SERVICE = health.SERVICE_NAME
 
 
-def add_health(server: grpc.Server) -> None:
+async def add_health(server: grpc.aio.Server) -> None:
     """Adds `grpc.health.v1.Health`: everything is well as long as the server answers."""
-    servicer = health.HealthServicer()
+    servicer = health.aio.HealthServicer()
     for name in HEALTHY:
-        servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
 
 
-def add_reflection(server: grpc.Server, services: Iterable[str]) -> None:
+def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
     """Adds `grpc.reflection.v1alpha.ServerReflection` over services by name, itself included."""
     for module in (health_pb2, reflection_pb2):
         wire.POOL.AddSerializedFile(module.DESCRIPTOR.serialized_pb)

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from keras_attention_serving import errors, tfrecord, wire
 from keras_attention_serving.classify import classify
+from keras_attention_serving.inference import Inference
 from keras_attention_serving.metrics import NO_METRICS, Metrics
 from keras_attention_serving.model import Model
 from keras_attention_serving.multi_inference import multi_inference
@@ -26,8 +27,8 @@ logger = logging.getLogger(__name__)
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
 
-# By kind of record: what answers its request.
-_METHODS: dict[str, Callable[[Model, int, Any], Any]] = {
+# By kind of record: what its request asks of a model.
+_METHODS: dict[str, Callable[[Model, int, Any], Inference]] = {
     "predict_log": predict,
     "classify_log": classify,
     "regress_log": regress,
@@ -94,4 +95,4 @@ def _answer(model: Model, record: bytes, path: Path, iterations: int) -> None:
     if kind not in _METHODS:
         raise errors.Unimplemented(f"Unsupported log_type for warmup: {kind}")
     for _ in range(iterations):
-        _METHODS[kind](model, 0, getattr(log, kind).request)
+        _METHODS[kind](model, 0, getattr(log, kind).request).answer(model)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_attention_serving import errors
+from keras_attention_serving.batch_inboxes import ThreadInbox
 from keras_attention_serving.batch_queue import Queue, Request
 from keras_attention_serving.batching_parameters import Parameters
 
@@ -13,7 +14,7 @@ def make(**values):
 
 
 def add(queue, size, now=0.0, timeout=None):
-    request = Request(None, now, timeout)
+    request = Request(None, ThreadInbox(), now, timeout)
     queue.add(request, {"x:0": np.zeros((size, 2))}, size, now)
     return request
 

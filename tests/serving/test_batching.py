@@ -1,5 +1,7 @@
 """Batches over a function: who is run with whom, and what each caller gets."""
 
+import asyncio
+import functools
 import gc
 import random
 import threading
@@ -47,6 +49,9 @@ class Doubler:
             raise KeyError("a bug")
         return [{"a:0": x, "b:0": 2 * x}[name] for name in fetches]
 
+    def is_quick(self, size, fetches):
+        return False
+
 
 class Setting:
     """A batcher over a `Doubler`, and callers in threads."""
@@ -59,7 +64,7 @@ class Setting:
 
     def ask(self, *rows, timeout=None, cancellation=None, fetches=("b:0", "a:0")):
         feeds = {"x:0": np.array(rows, np.float32)}
-        double, same = self.batcher.run(self.model.run, feeds, fetches, timeout, cancellation)
+        double, same = self.batcher.run(self.model, feeds, fetches, timeout, cancellation)
         return double.tolist(), same.tolist()
 
     def waiting(self):
@@ -222,7 +227,7 @@ def test_a_part_that_fails_fails_its_request():
 def test_outputs_of_no_signature_are_run_alone():
     setting = Setting(max_batch_size=2)
     feeds = {"x:0": np.array([1, 2, 3], np.float32)}
-    (double,) = setting.batcher.run(setting.model.run, feeds, ["b:0"])
+    (double,) = setting.batcher.run(setting.model, feeds, ["b:0"])
     assert double.tolist() == [2, 4, 6]
 
 
@@ -392,3 +397,167 @@ def test_bad_parameters_of_a_model(tmp_path):
     (tmp_path / "batching_params.pbtxt").write_text("nonsense")
     with pytest.raises(errors.InvalidArgument, match="Invalid protobuf file"):
         Batching(per_model=True).prepare(Doubler(), tmp_path)
+
+
+# Tasks of an event loop.
+
+
+class Loop:
+    """A batcher over a `Doubler`, asked by tasks of one loop; runs go to threads unless quick."""
+
+    def __init__(self, threads=1, quick=False, **values):
+        self.model = Doubler()
+        self.model.is_quick = lambda size, fetches: quick and size < 100
+        self.scheduler = Scheduler(threads)
+        self.batcher = Batcher(self.model.signatures, Parameters(**values), self.scheduler)
+        self.pool = ThreadPoolExecutor(4)
+
+    def begin(self, *rows, timeout=None):
+        feeds = {"x:0": np.array(rows, np.float32)}
+        pending = self.batcher.submit(self.model, feeds, ["b:0", "a:0"], timeout)
+        return asyncio.ensure_future(pending.outputs(self.elsewhere))
+
+    def elsewhere(self, function, *arguments):
+        return asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
+
+    async def running(self, count=1):
+        while len(self.model.calls) < count:
+            await asyncio.sleep(0.001)
+
+
+def doubled(outputs):
+    return outputs[0].tolist()
+
+
+def on_a_loop(test):
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 30))
+
+    return run
+
+
+@on_a_loop
+async def test_tasks_that_wait_are_run_together():
+    setting = Loop(batch_timeout_micros=LONG)
+    setting.model.gate.clear()
+    first = setting.begin(1)
+    await setting.running()
+    others = [setting.begin(2, 3), setting.begin(5)]
+    await asyncio.sleep(0)
+    setting.model.gate.set()
+    assert doubled(await first) == [2]
+    assert [doubled(await other) for other in others] == [[4, 6], [10]]
+    assert [call.x.tolist() for call in setting.model.calls] == [[1], [2, 3, 5]]
+    assert threading.get_ident() not in {call.thread for call in setting.model.calls}
+
+
+@on_a_loop
+async def test_what_is_quick_is_run_in_place():
+    setting = Loop(quick=True, batch_timeout_micros=LONG)
+    first = setting.begin(2)
+    setting.scheduler.run_quick()
+    assert [call.x.tolist() for call in setting.model.calls] == [[2]]
+    assert doubled(await first) == [4]
+    assert {call.thread for call in setting.model.calls} == {threading.get_ident()}
+    # A batch is no longer quick when it is large; then its leader has it run elsewhere.
+    large = setting.begin(*[2] * 50)
+    setting.scheduler.run_quick()
+    assert len(setting.model.calls) == 1
+    assert len(doubled(await large)) == 50
+    assert setting.model.calls[-1].thread != threading.get_ident()
+
+
+@on_a_loop
+async def test_a_cancelled_task_gives_up_its_place():
+    setting = Loop(batch_timeout_micros=LONG)
+    setting.model.gate.clear()
+    first = setting.begin(1)
+    await setting.running()
+    leaves, stays = setting.begin(2), setting.begin(3)
+    await asyncio.sleep(0)
+    leaves.cancel()
+    await asyncio.wait([leaves])
+    assert leaves.cancelled()
+    setting.model.gate.set()
+    assert [doubled(await task) for task in (first, stays)] == [[2], [6]]
+    assert [call.x.tolist() for call in setting.model.calls] == [[1], [3]]
+
+
+@on_a_loop
+async def test_a_cancelled_leader_sees_its_batch_through():
+    setting = Loop(batch_timeout_micros=LONG)
+    setting.model.gate.clear()
+    first = setting.begin(1)
+    await setting.running()
+    leader, follower = setting.begin(2), setting.begin(3)
+    await asyncio.sleep(0)
+    setting.model.gate.set()
+    await first
+    setting.model.gate.clear()
+    await setting.running(2)
+    leader.cancel()
+    await asyncio.sleep(0.01)
+    assert not leader.done()  # what it runs is still in use
+    setting.model.gate.set()
+    assert doubled(await follower) == [6]
+    await asyncio.wait([leader])
+    assert leader.cancelled()
+
+
+@on_a_loop
+async def test_a_leader_cancelled_before_it_saw_its_batch():
+    setting = Loop(batch_timeout_micros=LONG)
+    leader, follower = setting.begin(2), setting.begin(3)
+    setting.scheduler._dispatch(time.monotonic())  # the batch lies in the leader's inbox
+    await asyncio.sleep(0)
+    leader.cancel()
+    assert doubled(await follower) == [6]
+    await asyncio.wait([leader])
+    assert leader.cancelled()
+
+
+@on_a_loop
+async def test_a_task_waits_as_long_as_it_may():
+    setting = Loop(batch_timeout_micros=LONG)
+    setting.model.gate.clear()
+    first = setting.begin(1)
+    await setting.running()
+    with pytest.raises(errors.ResourceExhausted, match="in batching queue"):
+        await setting.begin(2, timeout=0.01)
+    setting.model.gate.set()
+    assert doubled(await first) == [2]
+
+
+@on_a_loop
+async def test_an_error_reaches_every_task_of_a_batch():
+    setting = Loop(batch_timeout_micros=LONG)
+    setting.model.gate.clear()
+    first = setting.begin(1)
+    await setting.running()
+    tasks = [setting.begin(13), setting.begin(2)]
+    await asyncio.sleep(0)
+    setting.model.gate.set()
+    await first
+    for task in tasks:
+        with pytest.raises(errors.OutOfRange, match="bad luck"):
+            await task
+
+
+@on_a_loop
+async def test_threads_and_tasks_share_a_batch():
+    setting = Loop(batch_timeout_micros=LONG)
+    setting.model.gate.clear()
+    first = setting.begin(1)
+    await setting.running()
+    feeds = {"x:0": np.array([2], np.float32)}
+    queues = list(setting.batcher.queues.values())
+    other = setting.elsewhere(setting.batcher.run, setting.model, feeds, ["b:0"])
+    while not setting.scheduler.waiting(queues):
+        await asyncio.sleep(0.001)
+    task = setting.begin(3)
+    setting.model.gate.set()
+    await first
+    assert doubled(await other) == [4]
+    assert doubled(await task) == [6]
+    assert [call.x.tolist() for call in setting.model.calls] == [[1], [2, 3]]

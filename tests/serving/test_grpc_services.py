@@ -291,8 +291,8 @@ SCRIPT = """
     from keras_attention_serving import grpc_server, service, servables
     import grpc
     from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-    server = grpc_server.make_server(service.Service(None), health=True, profiler=True)
-    port = server.add_insecure_port("127.0.0.1:0")
+    server = grpc_server.GrpcServer(service.Service(None), health=True, profiler=True)
+    port = server.listen("127.0.0.1:0")
     server.start()
     {then}
     with grpc.insecure_channel(f"127.0.0.1:{{port}}") as channel:
@@ -302,7 +302,7 @@ SCRIPT = """
         )
         (answer,) = stub.ServerReflectionInfo(iter([request]), timeout=30)
         print(len(answer.file_descriptor_response.file_descriptor_proto))
-    server.stop(None).wait()
+    server.stop()
     print("tensorflow" in sys.modules)
 """
 TENSORFLOW = "from tensorflow_serving.apis import predict_pb2"

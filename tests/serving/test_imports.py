@@ -32,18 +32,23 @@ ARROWS = {
     "examples": {"errors", "tensors"},
     "batching_parameters": {"errors", "text_proto", "wire"},
     "batch_tensors": {"errors", "tensors"},
-    "batch_queue": {"batching_parameters", "errors", "tensors"},
+    "loop_tasks": {"cancellation"},
+    "batch_queue": {"batching_parameters", "errors", "model", "tensors"},
+    "batch_inboxes": {"batch_queue"},
     "batching": {
-        *("batch_queue", "batch_tensors", "batching_parameters", "cancellation", "errors"),
-        *("metrics", "model", "tensors"),
+        *("batch_inboxes", "batch_queue", "batch_tensors", "batching_parameters", "cancellation"),
+        *("errors", "loop_tasks", "metrics", "model", "tensors"),
     },
-    "predict": {"errors", "model", "tensors", "wire"},
-    "classify": {"errors", "examples", "model", "tensors", "wire"},
-    "regress": {"errors", "examples", "model", "tensors", "wire"},
-    "multi_inference": {"classify", "errors", "examples", "model", "regress", "wire"},
+    "inference": {"model", "tensors"},
+    "predict": {"errors", "inference", "model", "tensors", "wire"},
+    "classify": {"errors", "examples", "inference", "model", "tensors", "wire"},
+    "regress": {"errors", "examples", "inference", "model", "tensors", "wire"},
+    "multi_inference": {
+        *("classify", "errors", "examples", "inference", "model", "regress", "tensors", "wire"),
+    },
     "warmup": {
-        *("classify", "errors", "metrics", "model", "multi_inference", "predict", "regress"),
-        *("tfrecord", "wire"),
+        *("classify", "errors", "inference", "metrics", "model", "multi_inference", "predict"),
+        *("regress", "tfrecord", "wire"),
     },
     "session_config": {"options", "text_proto", "wire"},
     "tls_config": {"errors", "text_proto", "wire"},
@@ -57,8 +62,9 @@ ARROWS = {
     "servables": {"errors", "flags", "folders", "labels", "model_config", "servable"},
     "config_file": {"errors", "servables", "text_proto", "wire"},
     "service": {
-        *("batching", "cancellation", "classify", "errors", "metrics", "model"),
-        *("multi_inference", "predict", "regress", "servable", "servables", "tensors", "wire"),
+        *("batching", "cancellation", "classify", "errors", "inference", "loop_tasks", "metrics"),
+        *("model", "multi_inference", "predict", "regress", "servable", "servables", "tensors"),
+        "wire",
     },
     "json_text": {"errors"},
     "json_values": {"errors", "json_text", "tensors", "wire"},
@@ -71,8 +77,11 @@ ARROWS = {
     "rest_server": {"cancellation", "errors", "json_encode", "metrics", "rest", "service"},
     "standard_services": {"wire"},
     "profiler": {"c_api", "errors"},
+    "grpc_methods": {
+        *("batching", "cancellation", "errors", "loop_tasks", "metrics", "service"),
+    },
     "grpc_server": {
-        *("cancellation", "errors", "metrics", "profiler", "service", "standard_services"),
+        *("grpc_methods", "loop_tasks", "metrics", "profiler", "service", "standard_services"),
         "wire",
     },
     "assembly": {
@@ -88,7 +97,7 @@ ARROWS = {
 }
 TRANSPORT = {
     *("channel", "client", "async_client", "standard_services", "profiler", "grpc_server"),
-    *("server", "tls_config", "assembly"),
+    *("server", "tls_config", "assembly", "grpc_methods"),
 }
 
 # Packages that one module alone needs.

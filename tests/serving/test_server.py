@@ -356,13 +356,13 @@ def test_messages_over_four_megabytes(address):
 class Broken(Service):
     """A service with a bug, behind the real transport."""
 
-    def predict(self, request, timeout=None, cancellation=None):
+    def open(self, api, request):
         raise KeyError("secret of the implementation")
 
 
 def test_a_bug_shows_nothing_of_the_inside(caplog):
-    server = grpc_server.make_server(Broken(None))
-    port = server.add_insecure_port("127.0.0.1:0")
+    server = grpc_server.GrpcServer(Broken(None))
+    port = server.listen("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -370,7 +370,7 @@ def test_a_bug_shows_nothing_of_the_inside(caplog):
             "INTERNAL",
             "Internal error; see the log of the server.",
         )
-    server.stop(None).wait()
+    server.stop()
     assert "secret of the implementation" in caplog.text
 
 

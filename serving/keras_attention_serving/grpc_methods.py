@@ -1,0 +1,163 @@
+"""RPC methods from bytes to bytes: the only place where an exception becomes a status."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from keras_attention_serving import errors
+from keras_attention_serving.batching import Elsewhere
+from keras_attention_serving.cancellation import Cancellation
+from keras_attention_serving.loop_tasks import Together, to_the_end
+from keras_attention_serving.metrics import Metrics
+from keras_attention_serving.service import Call, Service
+
+logger = logging.getLogger(__name__)
+
+MAX_ERROR_CHARACTERS = 1024
+LARGE = 1 << 18  # bytes of a request that takes long to read
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_COUNTED = {"Predict", "Classify", "Regress"}
+_A_YEAR = 3e7
+
+
+class InferenceMethod:
+    """A method that runs a model, for `grpc.aio`.
+
+    Args:
+        service: opens the calls.
+        api: name of the method, see `Service.open`.
+        request_class: its request message.
+        together: where calls meet.
+        elsewhere: has what takes long run in another thread.
+        metrics: is told of every answer.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        api: str,
+        request_class: Any,
+        together: Together,
+        elsewhere: Elsewhere,
+        metrics: Metrics,
+    ) -> None:
+        self._service = service
+        self._api = api
+        self._request_class = request_class
+        self._together = together
+        self._elsewhere = elsewhere
+        self._metrics = metrics
+
+    async def answer(self, data: bytes, context: Any) -> bytes:
+        start = time.monotonic()
+        exchange = _Exchange(self._service, self._api, self._request_class, data, context)
+        code, text = errors.Cancelled.code, ""
+        try:
+            answer = await self._answer(exchange)
+            code = 0
+            return answer
+        except Exception as error:
+            code, text = _status(error)
+        finally:
+            if self._api in _COUNTED and exchange.request is not None:
+                name, seconds = exchange.request.model_spec.name, time.monotonic() - start
+                self._metrics.request(name, self._api, "GRPC", code, seconds)
+        await context.abort(_CODES[code], text)
+        raise AssertionError("Expected abort to raise.")
+
+    async def _answer(self, exchange: "_Exchange") -> bytes:
+        if exchange.size > LARGE:
+            cancellation = Cancellation()
+            whole = self._elsewhere(exchange.whole, cancellation)
+            return await to_the_end(whole, cancellation)
+        begun = await self._together.do(exchange.begin)
+        if isinstance(begun, bytes):
+            return begun
+        with begun as call:
+            response = await call.wait(exchange.timeout, self._elsewhere)
+        answer: bytes = response.SerializeToString()
+        return answer
+
+
+class _Exchange:
+    """One request and its answer.
+
+    Attributes:
+        size: bytes of the request.
+        timeout: seconds that were left for it when it came; None for no limit.
+        request: the message, once it has been read.
+    """
+
+    __slots__ = ("_api", "_data", "_request_class", "_service", "request", "size", "timeout")
+
+    def __init__(
+        self, service: Service, api: str, request_class: Any, data: bytes, context: Any
+    ) -> None:
+        self._service = service
+        self._api = api
+        self._request_class = request_class
+        self._data = data
+        self.size = len(data)
+        self.timeout = _seconds_left(context)
+        self.request: Any = None
+
+    def begin(self) -> bytes | Call:
+        """The answer, if it is there in next to no time, else the call to wait for."""
+        self.request = self._request_class.FromString(self._data)
+        call = self._service.open(self._api, self.request)
+        try:
+            if not call.enter(self.timeout):
+                return call
+            answer: bytes = call.answer(self.timeout).SerializeToString()
+        except BaseException:
+            call.__exit__()
+            raise
+        call.__exit__()
+        return answer
+
+    def whole(self, cancellation: Cancellation) -> bytes:
+        """The answer, in a thread that may wait for it."""
+        self.request = self._request_class.FromString(self._data)
+        with self._service.open(self._api, self.request) as call:
+            answer: bytes = call.answer(self.timeout, cancellation).SerializeToString()
+            return answer
+
+
+def plain_method(
+    method: Callable[[Any, float | None], Any], request_class: Any
+) -> Callable[[bytes, Any], bytes]:
+    """A method that runs no model, which `grpc.aio` calls in a thread."""
+
+    def answer(data: bytes, context: Any) -> bytes:
+        try:
+            response = method(request_class.FromString(data), _seconds_left(context))
+            result: bytes = response.SerializeToString()
+            return result
+        except Exception as error:
+            code, text = _status(error)
+        context.abort(_CODES[code], text)
+        raise AssertionError("Expected abort to raise.")
+
+    return answer
+
+
+def _status(error: Exception) -> tuple[int, str]:
+    """Code and text for an exception; nothing of the inside is in it."""
+    if isinstance(error, errors.ServingError):
+        text = error.message
+        if len(text) > MAX_ERROR_CHARACTERS:
+            text = text[:MAX_ERROR_CHARACTERS] + "...TRUNCATED"
+        return error.code, text
+    if isinstance(error, DecodeError):
+        return errors.Internal.code, "The request cannot be parsed."
+    logger.error("A call failed in a way that should not be.", exc_info=error)
+    return errors.Internal.code, "Internal error; see the log of the server."
+
+
+def _seconds_left(context: Any) -> float | None:
+    left: float | None = context.time_remaining()
+    return None if left is None or left > _A_YEAR else left
