@@ -9,10 +9,10 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from keras_attention_serving import errors
-from keras_attention_serving.batching import Elsewhere
 from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.loop_tasks import Together, to_the_end
 from keras_attention_serving.metrics import Metrics
+from keras_attention_serving.runs import Runs
 from keras_attention_serving.service import Call, Service
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class InferenceMethod:
         api: name of the method, see `Service.open`.
         request_class: its request message.
         together: where calls meet.
-        elsewhere: has what takes long run in another thread.
+        runs: where runs that take a while are.
         metrics: is told of every answer.
     """
 
@@ -42,14 +42,14 @@ class InferenceMethod:
         api: str,
         request_class: Any,
         together: Together,
-        elsewhere: Elsewhere,
+        runs: Runs,
         metrics: Metrics,
     ) -> None:
         self._service = service
         self._api = api
         self._request_class = request_class
         self._together = together
-        self._elsewhere = elsewhere
+        self._runs = runs
         self._metrics = metrics
 
     async def answer(self, data: bytes, context: Any) -> bytes:
@@ -71,14 +71,14 @@ class InferenceMethod:
 
     async def _answer(self, exchange: "_Exchange") -> bytes:
         if exchange.size > LARGE:
+            self._runs.admit(exchange.timeout)
             cancellation = Cancellation()
-            whole = self._elsewhere(exchange.whole, cancellation)
-            return await to_the_end(whole, cancellation)
+            return await to_the_end(self._runs.run(exchange.whole, cancellation), cancellation)
         begun = await self._together.do(exchange.begin)
         if isinstance(begun, bytes):
             return begun
         with begun as call:
-            response = await call.wait(exchange.timeout, self._elsewhere)
+            response = await call.wait(exchange.timeout, self._runs)
         answer: bytes = response.SerializeToString()
         return answer
 

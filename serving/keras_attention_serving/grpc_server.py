@@ -17,6 +17,7 @@ from keras_attention_serving.grpc_methods import InferenceMethod, plain_method
 from keras_attention_serving.loop_tasks import Together
 from keras_attention_serving.metrics import NO_METRICS, Metrics
 from keras_attention_serving.profiler import Profiler
+from keras_attention_serving.runs import Runs
 from keras_attention_serving.service import Service
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class GrpcServer:
         threads = max_threads or 4 * (os.cpu_count() or 1)
         self._service = service
         self._metrics = metrics
-        self._runs = ThreadPoolExecutor(threads, "grpc-runs")
+        self._runs = Runs(threads, "grpc-runs")
         # Apart from the runs, so that the state of a model can be asked however many there are.
         self._others = ThreadPoolExecutor(8, "grpc")
         self._stopping = threading.Lock()
@@ -105,8 +106,8 @@ class GrpcServer:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
-            for pool in (self._runs, self._others):
-                pool.shutdown(wait=False, cancel_futures=True)
+            self._runs.close()
+            self._others.shutdown(wait=False, cancel_futures=True)
             self._stopped.set()
 
     async def _make(self, options: dict[str, int | str], health: bool, profiler: bool) -> Any:
@@ -136,9 +137,7 @@ class GrpcServer:
             (wire.REGRESS, "Regress", wire.RegressionRequest),
             (wire.MULTI_INFERENCE, "MultiInference", wire.MultiInferenceRequest),
         ):
-            method = InferenceMethod(
-                service, api, request, together, self._elsewhere, self._metrics
-            )
+            method = InferenceMethod(service, api, request, together, self._runs, self._metrics)
             found[path] = method.answer
         for path, plain, request in (
             (wire.GET_MODEL_METADATA, service.get_model_metadata, wire.GetModelMetadataRequest),
@@ -147,9 +146,6 @@ class GrpcServer:
         ):
             found[path] = plain_method(plain, request)
         return found
-
-    def _elsewhere(self, function: Callable[..., _T], *arguments: Any) -> "asyncio.Future[_T]":
-        return self._loop.run_in_executor(self._runs, function, *arguments)
 
     def _do(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Has the loop do something and waits for it."""

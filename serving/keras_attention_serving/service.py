@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from keras_attention_serving import errors, wire
-from keras_attention_serving.batching import Batching, Elsewhere, Pending
+from keras_attention_serving.batching import Batching, Pending
 from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.classify import classify
 from keras_attention_serving.inference import Inference
@@ -15,6 +15,7 @@ from keras_attention_serving.model import Model, signature_name
 from keras_attention_serving.multi_inference import multi_inference
 from keras_attention_serving.predict import predict
 from keras_attention_serving.regress import regress
+from keras_attention_serving.runs import Runs
 from keras_attention_serving.servable import Lease, Version, not_found
 from keras_attention_serving.servables import Servables
 from keras_attention_serving.tensors import Array
@@ -269,20 +270,24 @@ class Call:
         size = sum(array.nbytes for array in feeds.values())
         return self._model.is_quick(size, fetches)
 
-    async def wait(self, timeout: float | None, elsewhere: Elsewhere) -> Any:
+    async def wait(self, timeout: float | None, runs: Runs) -> Any:
         """The response, after `enter`.
 
         Args:
             timeout: seconds until the run is abandoned.
-            elsewhere: has what takes long run in another thread.
+            runs: where runs that take a while are.
+
+        Raises:
+            errors.ServingError: the run failed, or would have ended too late.
         """
         if self._pending is not None:
-            outputs = await self._pending.outputs(elsewhere)
+            outputs = await self._pending.outputs(runs.run)
             if sum(array.nbytes for array in outputs) < LARGE:
                 return self._respond(outputs, self._entered)
-            return await elsewhere(self._respond, outputs, self._entered)
+            return await runs.run(self._respond, outputs, self._entered)
+        runs.admit(timeout)
         cancellation = Cancellation()
-        return await to_the_end(elsewhere(self._answer_later, timeout, cancellation), cancellation)
+        return await to_the_end(runs.run(self._answer_later, timeout, cancellation), cancellation)
 
     def _answer_later(self, timeout: float | None, cancellation: Cancellation) -> Any:
         if timeout is not None:

@@ -1,5 +1,7 @@
 """A folder of models as the world leaves it: damaged, incomplete, gone, forbidden, changing."""
 
+import asyncio
+import collections
 import os
 import shutil
 import time
@@ -7,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from keras_attention_serving import Client, errors
+from keras_attention_serving import AsyncClient, Client, errors
 from keras_attention_serving.options import Options
 from keras_attention_serving.server import Server
 
@@ -22,7 +24,7 @@ def folder(publish, tmp_path):
 
 @pytest.fixture
 def client(folder):
-    settings = Options(max_num_load_retries=0)
+    settings = Options(max_num_load_attempts=1)
     with (
         Server(
             *({"model": folder},),
@@ -186,3 +188,41 @@ def test_reloads_leave_nothing_behind(client, folder, publish):
     assert after[1] <= before[1] + 3
     assert after[2] <= before[2] + 3
     assert [entry.state for entry in client.status("model")].count("AVAILABLE") == 1
+
+
+def test_far_too_many_requests(folder):
+    """Ten times what it can do: most is refused, not late; as many are answered as ever."""
+    settings = Options(grpc_max_threads=2)
+    run_seconds, asked_per_second, seconds = 0.02, 1000, 3.0
+    codes = collections.Counter()
+    latencies = []
+
+    async def ask(client):
+        start = time.monotonic()
+        try:
+            inputs = {"seconds": np.float64(run_seconds)}
+            await client.predict("model", inputs, signature="wait", timeout=0.5)
+            latencies.append(time.monotonic() - start)
+            codes["OK"] += 1
+        except errors.ServingError as error:
+            codes[type(error)] += 1
+
+    async def ask_all(port):
+        async with AsyncClient(f"127.0.0.1:{port}", attempts=1) as client:
+            begin, tasks = time.monotonic(), []
+            while (now := time.monotonic() - begin) < seconds:
+                while len(tasks) < now * asked_per_second:
+                    tasks.append(asyncio.ensure_future(ask(client)))
+                await asyncio.sleep(0.002)
+            await asyncio.gather(*tasks)
+            codes["before"] = codes["OK"]
+            for _ in range(11):  # it has recovered
+                await ask(client)
+
+    with Server({"model": folder}, port=0, host="127.0.0.1", settings=settings) as server:
+        asyncio.run(ask_all(server.port))
+    assert codes["OK"] == codes["before"] + 11
+    assert codes["before"] > 20  # one thread alone could do 150 on a free processor
+    assert codes[errors.ResourceExhausted] > codes[errors.DeadlineExceeded]
+    assert max(latencies) < 0.7
+    assert set(codes) <= {"OK", "before", errors.ResourceExhausted, errors.DeadlineExceeded}

@@ -33,6 +33,7 @@ ARROWS = {
     "batching_parameters": {"errors", "text_proto", "wire"},
     "batch_tensors": {"errors", "tensors"},
     "loop_tasks": {"cancellation"},
+    "runs": {"errors"},
     "batch_queue": {"batching_parameters", "errors", "model", "tensors"},
     "batch_inboxes": {"batch_queue"},
     "batching": {
@@ -63,8 +64,8 @@ ARROWS = {
     "config_file": {"errors", "servables", "text_proto", "wire"},
     "service": {
         *("batching", "cancellation", "classify", "errors", "inference", "loop_tasks", "metrics"),
-        *("model", "multi_inference", "predict", "regress", "servable", "servables", "tensors"),
-        "wire",
+        *("model", "multi_inference", "predict", "regress", "runs", "servable", "servables"),
+        *("tensors", "wire"),
     },
     "json_text": {"errors"},
     "json_values": {"errors", "json_text", "tensors", "wire"},
@@ -78,11 +79,11 @@ ARROWS = {
     "standard_services": {"wire"},
     "profiler": {"c_api", "errors"},
     "grpc_methods": {
-        *("batching", "cancellation", "errors", "loop_tasks", "metrics", "service"),
+        *("cancellation", "errors", "loop_tasks", "metrics", "runs", "service"),
     },
     "grpc_server": {
-        *("grpc_methods", "loop_tasks", "metrics", "profiler", "service", "standard_services"),
-        "wire",
+        *("grpc_methods", "loop_tasks", "metrics", "profiler", "runs", "service"),
+        *("standard_services", "wire"),
     },
     "assembly": {
         *("batching", "batching_parameters", "errors", "loading", "metrics", "monitoring_config"),
