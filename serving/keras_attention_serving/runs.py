@@ -64,4 +64,5 @@ class Runs:
             seconds = time.monotonic() - start
             with self._lock:
                 self._present -= 1
-                self._seconds += _WEIGHT * (seconds - self._seconds)
+                weight = _WEIGHT if self._seconds else 1.0
+                self._seconds += weight * (seconds - self._seconds)

@@ -223,6 +223,6 @@ def test_far_too_many_requests(folder):
         asyncio.run(ask_all(server.port))
     assert codes["OK"] == codes["before"] + 11
     assert codes["before"] > 20  # one thread alone could do 150 on a free processor
-    assert codes[errors.ResourceExhausted] > codes[errors.DeadlineExceeded]
+    assert codes[errors.ResourceExhausted] > seconds * asked_per_second / 10
     assert max(latencies) < 0.7
     assert set(codes) <= {"OK", "before", errors.ResourceExhausted, errors.DeadlineExceeded}
