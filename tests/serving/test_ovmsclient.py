@@ -29,7 +29,7 @@ def client(request, server):
 def test_status(client):
     # Version 0 is the newest for OpenVINO, and no version for TensorFlow Serving.
     assert client.get_model_status("model", model_version=1, timeout=TIMEOUT) == {
-        1: {"state": "AVAILABLE", "error_code": 0, "error_message": "OK"}
+        1: {"state": "AVAILABLE", "error_code": 0, "error_message": ""}
     }
 
 
