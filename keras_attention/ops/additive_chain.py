@@ -8,12 +8,15 @@ by block, inside a loop over blocks.
 Each term is one of two kinds. The exact one takes `tanh`, or an exponential, of every pair. The
 fast one needs exponentials of single steps alone, since
 
-    tanh(q + k) = 1 - 2 / (1 + e^2q e^2k)    and    sech(q + k)^2 = 4 / (2 + e^2q e^2k + e^-2q e^-2k)
+    tanh(q + k) = 1 - 2 / (1 + e^2q e^2k)
+    sech(q + k)^2 = 4 / (2 + e^2q e^2k + e^-2q e^-2k)
 
 and one division serves two terms: a / b + c / d = (a d + c b) / (b d).
 """
 
 from keras import ops
+
+from keras_attention.ops.additive_range import has_large_tangents, within
 
 # The largest |q| and |k| of the fast terms: a product of two denominators is then below e^81.
 LIMIT = 10.0
@@ -43,24 +46,35 @@ def gradients(query, key, vector, upstream):
     twice or stores.
     """
     by_value = ops.swapaxes(upstream, 1, 2)
-
-    def of(slope):
-        by_query = _sum_over_steps(slope, query, key, by_value)
-        return 4 * vector * by_query, 4 * vector * _sum_over_steps(slope, key, query, upstream)
-
     moderate = _is_moderate(query, key, upstream)
-    by_query, by_key = ops.cond(moderate, lambda: of(_FastSlope), lambda: of(_Slope))
-    # The tangents themselves: where they are small, `1 - 2 / (1 + e^2s)` is far from them.
-    by_vector = _sum_over_steps(_Tanh, query, key, by_value)
-    # In two stages: a sum of few large parts is closer than one of many small ones.
-    return by_query, by_key, ops.sum(ops.sum(by_vector, axis=1), axis=0)
+
+    def slopes(resident, moving, weights):
+        fast, exact = (
+            lambda term=term: _sum_over_steps(term, resident, moving, weights)
+            for term in (_FastSlope, _Slope)
+        )
+        return 4 * vector * ops.cond(moderate, fast, exact)
+
+    def fast_tangents():
+        total = _add_up(_sum_over_steps(_Reciprocal, query, key, by_value))
+        return ops.sum(ops.sum(ops.sum(upstream, axis=2), axis=1)) - 2 * total
+
+    def tangents():
+        return _add_up(_sum_over_steps(_Tanh, query, key, by_value))
+
+    fast = ops.logical_and(moderate, has_large_tangents(query, key))
+    by_vector = ops.cond(fast, fast_tangents, tangents)
+    return slopes(query, key, by_value), slopes(key, query, upstream), by_vector
 
 
 def _is_moderate(query, key, weight):
-    """Whether the fast terms are exact. NaN is not moderate."""
-    largest = ops.maximum(ops.max(ops.abs(query), initial=0), ops.max(ops.abs(key), initial=0))
-    heaviest = ops.max(ops.abs(weight), initial=0)
-    return ops.logical_and(largest <= LIMIT, heaviest <= WEIGHT_LIMIT)
+    """Whether the fast terms are exact."""
+    return ops.logical_and(within(LIMIT, query, key), within(WEIGHT_LIMIT, weight))
+
+
+def _add_up(x):
+    """`(B, T, U)` to `(U,)`, in stages: a sum of few large parts is closer than of many small."""
+    return ops.sum(ops.sum(x, axis=1), axis=0)
 
 
 def _sum_over_units(term, query, key, vector):
@@ -93,10 +107,13 @@ def _sum_over_units(term, query, key, vector):
 
 
 def _sum_over_steps(term, resident, moving, weights):
-    """Sum over T2 of `weights (B, T2, T1)` times terms of `resident (B, T1, U)`, `moving (B, T2, U)`.
+    """Sum over T2 of `weights[..., None] term(resident, moving)`: `(B, T1, U)`.
 
-    Returns:
-        `(B, T1, U)`.
+    Args:
+        term: the kind of term.
+        resident: `(B, T1, U)`.
+        moving: `(B, T2, U)`.
+        weights: `(B, T2, T1)`.
     """
     length = ops.shape(moving)[1]
     blocks, width = _blocks(length, STEPS)

@@ -1,4 +1,4 @@
-"""The additive score on TensorFlow: the chain where XLA compiles, products of matrices elsewhere."""
+"""The additive score on TensorFlow: a chain where XLA compiles, products of matrices elsewhere."""
 
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
@@ -7,8 +7,8 @@ from keras_attention.ops import additive_chain, additive_products
 
 # Elements of a slab `(groups, B, Tq, Tv)`: enough to keep the processors busy with one operation,
 # few enough to stay in their caches. One group at least.
-SCORE_SLAB = 1 << 17
-GRADIENT_SLAB = 1 << 18
+SCORE_SLAB = 1 << 18
+GRADIENT_SLAB = 1 << 19
 
 
 def scores(query, key, vector):
@@ -34,10 +34,9 @@ def _in_chain(query, key, vector):
 
 @tf.custom_gradient
 def _in_slabs(query, key, vector):
-    largest = additive_products.largest(query, key)
     fast, exact = additive_products.SCORE_GROUP, 1
     result = tf.cond(
-        additive_products.scores_are_exact(largest),
+        additive_products.scores_are_exact(query, key),
         lambda: _sum_scores(additive_products.scores, fast, query, key, vector),
         lambda: _sum_scores(additive_products.exact_scores, exact, query, key, vector),
     )
@@ -45,7 +44,7 @@ def _in_slabs(query, key, vector):
     def gradient(upstream):
         fast, exact = additive_products.GRADIENT_GROUP, 1
         by_query, by_key, by_vector = tf.cond(
-            additive_products.gradients_are_exact(largest),
+            additive_products.gradients_are_exact(query, key),
             lambda: _join_gradients(additive_products.gradients, fast, query, key, upstream),
             lambda: _join_gradients(additive_products.exact_gradients, exact, query, key, upstream),
         )
@@ -55,14 +54,15 @@ def _in_slabs(query, key, vector):
 
 
 def _sum_scores(of_slab, size, query, key, vector):
-    weights = additive_products.in_groups(vector[None, None], size)[:, 0, 0]
+    query, key, vector = (additive_products.padded(x, size) for x in (query, key, vector))
+    vector = tf.reshape(vector, [-1, size])
     query, key = (additive_products.in_groups(x, size) for x in (query, key))
-    shape = tf.stack([tf.shape(query)[1], tf.shape(query)[2], tf.shape(key)[2]])
+    shape = tf.stack([tf.shape(query)[1], tf.shape(query)[3], tf.shape(key)[3]])
     groups, width = query.shape[0], _width(shape, SCORE_SLAB)
 
     def body(start, total):
         part = slice(start, start + width)
-        slab = of_slab(query[part], key[part], weights[part])
+        slab = of_slab(query[part], key[part], vector[part])
         return start + width, total + tf.ensure_shape(slab, total.shape)
 
     start = (tf.constant(0), tf.zeros(shape, query.dtype))
@@ -71,6 +71,7 @@ def _sum_scores(of_slab, size, query, key, vector):
 
 def _join_gradients(of_slab, size, query, key, upstream):
     units = query.shape[-1]
+    query, key = (additive_products.padded(x, size) for x in (query, key))
     query, key = (additive_products.in_groups(x, size) for x in (query, key))
     groups, width = query.shape[0], _width(tf.shape(upstream), GRADIENT_SLAB)
     found = [
@@ -89,7 +90,7 @@ def _join_gradients(of_slab, size, query, key, upstream):
     )
     by_query, by_key, by_vector = (one.concat() for one in found)
     by_query, by_key = (
-        additive_products.out_of_groups(tf.reshape(joined, tf.shape(like)), units)
+        additive_products.out_of_groups(tf.reshape(joined, tf.shape(like)))[:, :, :units]
         for joined, like in ((by_query, query), (by_key, key))
     )
     return by_query, by_key, tf.reshape(by_vector, [-1])[:units]

@@ -17,13 +17,14 @@ class _Scores(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, vector):
         ctx.save_for_backward(query, key, vector)
-        if additive_products.scores_are_exact(additive_products.largest(query, key)):
+        if additive_products.scores_are_exact(query, key):
             of_slab, size = additive_products.scores, additive_products.SCORE_GROUP
         else:
             of_slab, size = additive_products.exact_scores, 1
-        weights = additive_products.in_groups(vector[None, None], size)[:, 0, 0]
+        query, key, vector = (additive_products.padded(x, size) for x in (query, key, vector))
+        weights = vector.reshape(-1, size)
         query, key = (additive_products.in_groups(x, size) for x in (query, key))
-        total = query.new_zeros((query.shape[1], query.shape[2], key.shape[2]))
+        total = query.new_zeros((query.shape[1], query.shape[3], key.shape[3]))
         for part in _slabs(query, key):
             total += of_slab(query[part], key[part], weights[part])
         return total
@@ -33,21 +34,22 @@ class _Scores(torch.autograd.Function):
     def backward(ctx, upstream):
         query, key, vector = ctx.saved_tensors
         units = vector.shape[0]
-        if additive_products.gradients_are_exact(additive_products.largest(query, key)):
+        if additive_products.gradients_are_exact(query, key):
             of_slab, size = additive_products.gradients, additive_products.GRADIENT_GROUP
         else:
             of_slab, size = additive_products.exact_gradients, 1
+        query, key = (additive_products.padded(x, size) for x in (query, key))
         query, key = (additive_products.in_groups(x, size) for x in (query, key))
         found = [of_slab(query[part], key[part], upstream) for part in _slabs(query, key)]
         by_query, by_key, by_vector = (torch.cat(parts) for parts in zip(*found, strict=True))
         by_query, by_key = (
-            additive_products.out_of_groups(joined, units) for joined in (by_query, by_key)
+            additive_products.out_of_groups(joined)[:, :, :units] for joined in (by_query, by_key)
         )
         return vector * by_query, vector * by_key, by_vector.reshape(-1)[:units]
 
 
 def _slabs(query, key):
     """Slices of the groups."""
-    groups, batch, query_length, _ = query.shape
-    width = max(1, SLAB // max(1, batch * query_length * key.shape[2]))
+    groups, batch, _, query_length = query.shape
+    width = max(1, SLAB // max(1, batch * query_length * key.shape[3]))
     return [slice(start, start + width) for start in range(0, groups, width)]
