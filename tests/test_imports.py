@@ -22,7 +22,7 @@ ARROWS = {
     "plotting": (set(), {"matplotlib", "numpy"}),
 }
 
-# What one backend alone can do stands in files of `ops` named for it, which are imported when called.
+# What one backend alone can do stands in files of `ops` named for it, imported when called.
 OF_ONE_BACKEND = {
     f"ops/{path.name}": path.stem.rsplit("_", 1)[1]
     for backend in ("tensorflow", "jax", "torch")

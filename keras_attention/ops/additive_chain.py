@@ -8,7 +8,7 @@ by block, inside a loop over blocks.
 Each term is one of two kinds. The exact one takes `tanh`, or an exponential, of every pair. The
 fast one needs exponentials of single steps alone, since
 
-    tanh(q + k) = 1 - 2 / (1 + e^2q e^2k)
+    tanh(q + k) = (e^2q e^2k - 1) / (e^2q e^2k + 1)
     sech(q + k)^2 = 4 / (2 + e^2q e^2k + e^-2q e^-2k)
 
 and one division serves two terms: a / b + c / d = (a d + c b) / (b d).
@@ -30,12 +30,9 @@ STEPS = 16
 def scores(query, key, vector):
     """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key (B, Tv, U)` and `vector (U,)`."""
 
-    def fast():
-        return ops.sum(vector) - 2 * _sum_over_units(_Reciprocal, query, key, vector)
-
-    def exact():
-        return _sum_over_units(_Tanh, query, key, vector)
-
+    fast, exact = (
+        lambda term=term: _sum_over_units(term, query, key, vector) for term in (_FastTanh, _Tanh)
+    )
     return ops.cond(_is_moderate(query, key, vector), fast, exact)
 
 
@@ -45,36 +42,25 @@ def gradients(query, key, vector, upstream):
     Three sums over the same pairs, each in a loop of its own: what two outputs share, XLA computes
     twice or stores.
     """
-    by_value = ops.swapaxes(upstream, 1, 2)
     moderate = _is_moderate(query, key, upstream)
+    by_value = ops.swapaxes(upstream, 1, 2)
 
-    def slopes(resident, moving, weights):
-        fast, exact = (
-            lambda term=term: _sum_over_steps(term, resident, moving, weights)
-            for term in (_FastSlope, _Slope)
-        )
-        return 4 * vector * ops.cond(moderate, fast, exact)
+    def either(is_fast, fast, exact, *arrays):
+        choices = (lambda term=term: _sum_over_steps(term, *arrays) for term in (fast, exact))
+        return ops.cond(is_fast, *choices)
 
-    def fast_tangents():
-        total = _add_up(_sum_over_steps(_Reciprocal, query, key, by_value))
-        return ops.sum(ops.sum(ops.sum(upstream, axis=2), axis=1)) - 2 * total
-
-    def tangents():
-        return _add_up(_sum_over_steps(_Tanh, query, key, by_value))
-
-    fast = ops.logical_and(moderate, has_large_tangents(query, key))
-    by_vector = ops.cond(fast, fast_tangents, tangents)
-    return slopes(query, key, by_value), slopes(key, query, upstream), by_vector
+    by_query = either(moderate, _FastSlope, _Slope, query, key, by_value)
+    by_key = either(moderate, _FastSlope, _Slope, key, query, upstream)
+    tangents_are_exact = ops.logical_and(moderate, has_large_tangents(query, key))
+    by_vector = either(tangents_are_exact, _FastTanh, _Tanh, query, key, by_value)
+    # In stages: a sum of few large parts is closer than one of many small ones.
+    by_vector = ops.sum(ops.sum(by_vector, axis=1), axis=0)
+    return 4 * vector * by_query, 4 * vector * by_key, by_vector
 
 
 def _is_moderate(query, key, weight):
     """Whether the fast terms are exact."""
     return ops.logical_and(within(LIMIT, query, key), within(WEIGHT_LIMIT, weight))
-
-
-def _add_up(x):
-    """`(B, T, U)` to `(U,)`, in stages: a sum of few large parts is closer than of many small."""
-    return ops.sum(ops.sum(x, axis=1), axis=0)
 
 
 def _sum_over_units(term, query, key, vector):
@@ -192,35 +178,40 @@ class _Slope:
         return _add(w * e / ((1 + e) * (1 + e)) for w, e in decays)
 
 
-class _Quotients:
-    """Sums of `w / denominator(a, b)`, two terms to a division."""
-
-    @classmethod
-    def sum(cls, pairs):
-        terms = [(w, cls.denominator(a, b)) for w, a, b in pairs]
-        halves = zip(terms[::2], terms[1::2], strict=True)
-        return _add((v * e + w * d) / (d * e) for (v, d), (w, e) in halves)
-
-
-class _Reciprocal(_Quotients):
-    """`1 / (1 + e^2a e^2b)`, which is `(1 - tanh(a + b)) / 2`."""
+class _FastTanh:
+    """`tanh(a + b) = (d - 2) / d` with `d = 1 + e^2a e^2b`."""
 
     @staticmethod
     def features(x):
         return [ops.exp(2 * x)]
 
     @staticmethod
-    def denominator(a, b):
-        return 1 + a[0] * b[0]
+    def sum(pairs):
+        denominators = [1 + a * b for _, (a,), (b,) in pairs]
+        terms = [(w * (d - 2), d) for (w, _, _), d in zip(pairs, denominators, strict=True)]
+        return _add(_quotients(terms))
 
 
-class _FastSlope(_Quotients):
-    """`1 / (2 + e^2a e^2b + e^-2a e^-2b)`, which is `sech(a + b)^2 / 4`."""
+class _FastSlope:
+    """`sech(a + b)^2 / 4 = 1 / (2 + e^2a e^2b + e^-2a e^-2b)`."""
 
     @staticmethod
     def features(x):
         return [ops.exp(2 * x), ops.exp(-2 * x)]
 
     @staticmethod
-    def denominator(a, b):
-        return 2 + a[0] * b[0] + a[1] * b[1]
+    def sum(pairs):
+        return _add(
+            _quotients(
+                [
+                    (w, 2 + a * b + inverse_a * inverse_b)
+                    for w, (a, inverse_a), (b, inverse_b) in pairs
+                ]
+            )
+        )
+
+
+def _quotients(terms):
+    """`a / b` for each of the `(a, b)`, summed two by two."""
+    for (a, b), (c, d) in zip(terms[::2], terms[1::2], strict=True):
+        yield (a * d + c * b) / (b * d)

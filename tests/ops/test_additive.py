@@ -10,7 +10,7 @@ from tests.arrays import as_float64, assert_close, assert_equal
 
 B, TQ, TV, UNITS = 3, 19, 17, 37
 TENSORFLOW = keras.backend.backend() == "tensorflow"
-MODES = ["eager", "function", "unknown", "xla"] if TENSORFLOW else ["eager"]
+MODES = ["eager", "unknown", "xla"] if TENSORFLOW else ["eager"]
 
 
 @pytest.fixture(autouse=True)
