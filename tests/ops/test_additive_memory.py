@@ -1,5 +1,7 @@
 """No step of the additive score, forwards or backwards, holds a value for each pair and unit."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -90,6 +92,25 @@ def test_the_plain_formula_would_be_seen(monkeypatch):
     assert PAIRS * UNITS in sizes
 
 
+def peak_of(layer, inputs, jit_compile=False):
+    """Bytes that a step takes beyond what is there before; the highest of three."""
+    import tensorflow as tf
+
+    function = tf.function(step(layer), jit_compile=jit_compile)
+    function(*inputs)  # once to trace and to compile
+    peaks = []
+    for _ in range(3):
+        gc.collect()
+        try:
+            before = tf.config.experimental.get_memory_info("CPU:0")["current"]
+        except ValueError:
+            pytest.skip("TensorFlow counts the processor's memory with oneDNN alone")
+        tf.config.experimental.reset_memory_stats("CPU:0")
+        function(*inputs)
+        peaks.append(tf.config.experimental.get_memory_info("CPU:0")["peak"] - before)
+    return max(peaks)
+
+
 @only_on_tensorflow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_peak_of_memory(jit_compile, monkeypatch):
@@ -101,22 +122,12 @@ def test_peak_of_memory(jit_compile, monkeypatch):
     # As for larger inputs: one group of units in each slab.
     monkeypatch.setattr(additive_tensorflow, "SCORE_SLAB", 1)
     monkeypatch.setattr(additive_tensorflow, "GRADIENT_SLAB", 1)
-    layer = BahdanauAttention(UNITS)
-    inputs = [tf.constant(x) for x in arrays()]
+    layer, inputs = BahdanauAttention(UNITS), [tf.constant(x) for x in arrays()]
     layer(*inputs)
-    function = tf.function(step(layer), jit_compile=jit_compile)
-    function(*inputs)  # once to trace and to compile
-    try:
-        before = tf.config.experimental.get_memory_info("CPU:0")["current"]
-    except ValueError:
-        pytest.skip("TensorFlow counts the processor's memory with oneDNN alone")
-    tf.config.experimental.reset_memory_stats("CPU:0")
-    function(*inputs)
-    peak = tf.config.experimental.get_memory_info("CPU:0")["peak"] - before
     cube = 4 * PAIRS * UNITS
-    assert peak < cube / 2
-    # The least that anything can do: the weights.
-    assert peak >= 4 * PAIRS
+    assert peak_of(layer, inputs, jit_compile) < cube / 2
+    monkeypatch.setattr(additive, "SMALL", PAIRS * UNITS)
+    assert peak_of(layer, inputs) > cube
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="reads JAX's programs")
