@@ -21,7 +21,7 @@ def additive_scores(query, key, vector):
     step, few units or little work is `(B, Tq, Tv, U)` built.
 
     As exact as `tanh` for any input: infinities and NaN have the effect that they have there.
-    Second-order gradients can be had on TensorFlow and JAX; PyTorch raises RuntimeError. On a GPU
+    Second-order gradients can be had; on PyTorch `(B, Tq, Tv, U)` is built for them. On a GPU
     and without XLA, as exact as the product of two float32 matrices is there.
     """
     dtype = wide_dtype(query.dtype)

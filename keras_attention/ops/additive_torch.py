@@ -30,9 +30,10 @@ class _Scores(torch.autograd.Function):
         return total
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, upstream):
         query, key, vector = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable_gradients(ctx, upstream)
         units = vector.shape[0]
         if additive_products.gradients_are_exact(query, key):
             of_slab, size = additive_products.gradients, additive_products.GRADIENT_GROUP
@@ -46,6 +47,17 @@ class _Scores(torch.autograd.Function):
             additive_products.out_of_groups(joined)[:, :, :units] for joined in (by_query, by_key)
         )
         return vector * by_query, vector * by_key, by_vector.reshape(-1)[:units]
+
+
+def _differentiable_gradients(ctx, upstream):
+    """Gradients for `create_graph=True`, from the plain formula: slabs cannot be differentiated."""
+    query, key, vector = ctx.saved_tensors
+    scores = torch.tanh(query[:, :, None] + key[:, None]) @ vector
+    wanted = [
+        x for x, needed in zip(ctx.saved_tensors, ctx.needs_input_grad, strict=True) if needed
+    ]
+    found = iter(torch.autograd.grad(scores, wanted, upstream, create_graph=True))
+    return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
 
 
 def _slabs(query, key):
