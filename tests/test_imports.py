@@ -22,6 +22,13 @@ ARROWS = {
     "plotting": (set(), {"matplotlib", "numpy"}),
 }
 
+# What one backend alone can do stands in files of `ops` named for it, imported when called.
+OF_ONE_BACKEND = {
+    f"ops/{path.name}": path.stem.rsplit("_", 1)[1]
+    for backend in ("tensorflow", "jax", "torch")
+    for path in LIBRARY.glob(f"ops/*_{backend}.py")
+}
+
 # The parts that hold what TensorFlow alone can do. Without it, the rest must import.
 WITH_TENSORFLOW = {
     "cli",
@@ -75,13 +82,26 @@ def test_parts_import_what_the_table_allows(path):
         parts, packages = ARROWS[part]
         ours = [n.split(".") for n in imported(path) if n.split(".")[0] == "keras_attention"]
         assert {n[1] if len(n) > 1 else n[0] for n in ours} <= parts | {part}
-        assert outside(path) <= packages
+        own = OF_ONE_BACKEND.get(str(path.relative_to(LIBRARY)))
+        assert outside(path) <= packages | {own}
 
 
 @pytest.mark.parametrize("path", files_of(LIBRARY))
 def test_tensorflow_is_imported_where_the_table_says(path):
-    if part_of(path) not in WITH_TENSORFLOW:
+    own = OF_ONE_BACKEND.get(str(path.relative_to(LIBRARY)))
+    if part_of(path) not in WITH_TENSORFLOW and own != "tensorflow":
         assert not outside(path) & TENSORFLOW
+
+
+@pytest.mark.parametrize("path", files_of(LIBRARY))
+def test_files_of_one_backend_are_imported_when_called(path):
+    """At the top of another file, they would ask for a backend that is not there."""
+    own = {f"keras_attention.{name[:-3].replace('/', '.')}" for name in OF_ONE_BACKEND}
+    top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)]
+    found = {node.module for node in top} | {
+        f"{node.module}.{alias.name}" for node in top for alias in node.names
+    }
+    assert own and not own & found
 
 
 @pytest.mark.parametrize("path", files_of(LIBRARY))

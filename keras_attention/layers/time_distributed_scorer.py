@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers.attention_base import AttentionBase
-from keras_attention.ops import blank, masked_softmax, mix
+from keras_attention.ops import additive_scores, blank, masked_softmax, mix
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -12,8 +12,9 @@ class TimeDistributedScorer(AttentionBase):
     """Applies one scorer to every step: `score(q, k) = scorer([q; k])`.
 
     With a scorer of two Dense layers, tanh and linear, this is the concatenate form in which the
-    additive score is often drawn. Called with one sequence and no query, it is attention pooling:
-    `score(x_t) = scorer(x_t)`, and the result is the weighted mean of the steps.
+    additive score is often drawn, and it costs what the additive score costs: a Dense over `[q; k]`
+    is two projections, and `[q; k]` is never built. Called with one sequence and no query, it is
+    attention pooling: `score(x_t) = scorer(x_t)`, and the result is the weighted mean of the steps.
 
     The scorer sees `(N, features)`, one row for each pair of query and key (each step when
     pooling), and returns `(N, 1)`: so any number of steps works, known or unknown, whatever the
@@ -62,6 +63,7 @@ class TimeDistributedScorer(AttentionBase):
             features = (query_shape or value_shape)[-1]
         else:
             features = query_shape[-1] + (key_shape or value_shape)[-1]
+            self._query_dim = query_shape[-1]
         if not self.scorer.built:
             self.scorer.build((None, features))
         shape = tuple(self.scorer.compute_output_shape((None, features)))
@@ -71,7 +73,15 @@ class TimeDistributedScorer(AttentionBase):
                 f"Received: scorer={self.scorer.name} with output shape {shape}"
             )
 
+    def project_query(self, query):
+        return self._project(query, slice(0, self._query_dim)) if self._first_dense else query
+
+    def project_key(self, key):
+        return self._project(key, slice(self._query_dim, None)) if self._first_dense else key
+
     def score(self, query, key):
+        if self._first_dense:
+            return self._score_of_sums(query, key)
         batch, query_length, query_dim = ops.shape(query)
         value_length, key_dim = ops.shape(key)[1:]
         pairs = (batch, query_length, value_length)
@@ -79,6 +89,36 @@ class TimeDistributedScorer(AttentionBase):
         key = ops.broadcast_to(key[:, None, :, :], (*pairs, key_dim))
         rows = ops.reshape(ops.concatenate([query, key], axis=-1), (-1, query_dim + key_dim))
         return ops.reshape(self.scorer(rows), pairs)
+
+    @property
+    def _first_dense(self):
+        """The Dense that sees `[q; k]`, or None. Its kernel splits: `W [q; k] = W_q q + W_k k`."""
+        if type(self.scorer) is keras.Sequential:
+            first = self.scorer.layers[0] if self.scorer.layers else None
+        else:
+            first = self.scorer
+        return first if _is_plain_dense(first) else None
+
+    def _project(self, x, rows):
+        dense = self._first_dense
+        x = ops.cast(x, dense.compute_dtype)
+        return ops.matmul(x, ops.cast(dense.kernel, x.dtype)[rows])
+
+    def _score_of_sums(self, query, key):
+        first = self._first_dense
+        rest = self.scorer.layers[1:] if first is not self.scorer else []
+        if first.use_bias:
+            query = query + ops.cast(first.bias, query.dtype)
+        if first.activation is keras.activations.tanh and _is_linear(rest):
+            (last,) = rest
+            scores = additive_scores(query, key, last.kernel[:, 0])
+            return scores + ops.cast(last.bias[0], scores.dtype) if last.use_bias else scores
+        hidden = first.activation(query[:, :, None, :] + key[:, None, :, :])
+        batch, query_length, value_length, units = ops.shape(hidden)
+        rows = ops.reshape(hidden, (-1, units))
+        for layer in rest:
+            rows = layer(rows)
+        return ops.reshape(rows, (batch, query_length, value_length))
 
     def call(
         self,
@@ -181,3 +221,19 @@ class TimeDistributedScorer(AttentionBase):
     def from_config(cls, config):
         scorer = keras.saving.deserialize_keras_object(config["scorer"])
         return cls(**{**config, "scorer": scorer})
+
+
+def _is_plain_dense(layer):
+    """Whether a layer is `activation(kernel x + bias)` and nothing else."""
+    return (
+        type(layer) is keras.layers.Dense
+        and layer.activity_regularizer is None
+        and getattr(layer, "quantization_mode", None) is None
+    )
+
+
+def _is_linear(layers):
+    """Whether the layers are one Dense without activation."""
+    if len(layers) != 1 or not _is_plain_dense(layers[0]):
+        return False
+    return layers[0].activation is keras.activations.linear

@@ -73,6 +73,39 @@ def test_two_dense_layers_are_the_additive_score():
     assert_close(layer(query, value), additive(query, value), **CLOSE)
 
 
+def general(layer, query, value):
+    """The scores of every pair, by the scorer itself."""
+    pairs = [
+        np.concatenate([np.broadcast_to(q, (TV, DQ)), value[b]], axis=-1)
+        for b in range(B)
+        for q in query[b]
+    ]
+    return as_float64(layer.scorer(np.concatenate(pairs))).reshape(B, TQ, TV)
+
+
+def scorers():
+    dense = keras.layers.Dense
+    yield "one Dense", dense(1, bias_initializer="ones")
+    yield "with an activation", dense(1, "tanh")
+    yield "additive", keras.Sequential([dense(UNITS, "tanh"), dense(1, bias_initializer="ones")])
+    yield "no bias", keras.Sequential([dense(UNITS, "tanh", use_bias=False), dense(1)])
+    yield "relu", keras.Sequential([dense(UNITS, "relu"), dense(1)])
+    yield "deep", keras.Sequential([dense(UNITS, "tanh"), dense(UNITS, "tanh"), dense(1)])
+    yield "bounded", keras.Sequential([dense(UNITS, "tanh"), dense(1, "sigmoid")])
+
+
+@pytest.mark.parametrize("scorer", [pytest.param(s, id=name) for name, s in scorers()])
+def test_a_dense_that_comes_first_never_sees_the_concatenation(scorer, monkeypatch):
+    query, value = random_arrays((B, TQ, DQ), (B, TV, DV))
+    layer = TimeDistributedScorer(scorer)
+    _, weights = layer(query, value, return_attention_scores=True)
+    expected = general(layer, query, value)
+    expected = np.exp(expected - expected.max(-1, keepdims=True))
+    assert_close(weights, expected / expected.sum(-1, keepdims=True), **CLOSE)
+    monkeypatch.setattr("keras_attention.layers.time_distributed_scorer.ops.concatenate", None)
+    layer(query, value)
+
+
 @pytest.mark.parametrize("names", [("query",), ("value",)])
 @pytest.mark.parametrize("mask_name", ["mask", "query_mask", "value_mask"])
 def test_pooling_takes_its_sequence_and_mask_by_either_name(names, mask_name):

@@ -1,0 +1,53 @@
+"""The additive score. Here it is decided how a call computes it."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_attention.ops.precision import wide_dtype
+
+# `(B, Tq, Tv, U)` of so many elements costs less than what it takes to avoid it.
+SMALL = 1 << 16
+# With fewer units it is hardly larger than the scores.
+FEW_UNITS = 8
+
+
+def additive_scores(query, key, vector):
+    """`v . tanh(q + k)` for `query (B, Tq, U)`, `key (B, Tv, U)`, `vector (U,)`.
+
+    Computed in float32 at least, and returned so: `(B, Tq, Tv)`. Memory is in proportion to
+    `(B, Tq, Tv)` and to the inputs, in the gradient too; only for a single query, as of a decoder's
+    step, few units or little work is `(B, Tq, Tv, U)` built.
+
+    As exact as `tanh` for any input: infinities and NaN have the effect that they have there.
+    Second-order gradients can be had; on PyTorch `(B, Tq, Tv, U)` is built for them. On a GPU
+    and without XLA, as exact as the product of two float32 matrices is there.
+    """
+    dtype = wide_dtype(query.dtype)
+    query, key, vector = (ops.cast(x, dtype) for x in (query, key, vector))
+    if _is_little(query.shape, key.shape) or dtype == "float64":
+        return _plain(query, key, vector)
+    if keras.backend.backend() == "tensorflow":
+        from keras_attention.ops.additive_tensorflow import scores
+    elif keras.backend.backend() == "jax":
+        from keras_attention.ops.additive_jax import scores
+    elif keras.backend.backend() == "torch":
+        from keras_attention.ops.additive_torch import scores
+    else:
+        scores = _plain
+    return scores(query, key, vector)
+
+
+def _is_little(query_shape, key_shape):
+    """Whether the plain formula is the best there is. Sizes that are not known yet are large."""
+    if query_shape[1] == 1 or query_shape[2] < FEW_UNITS:
+        return True
+    sizes = (*query_shape, key_shape[1])
+    return None not in sizes and math.prod(sizes) <= SMALL
+
+
+def _plain(query, key, vector):
+    query = query[:, :, None, :]  # (B, Tq, 1, U)
+    key = key[:, None, :, :]  # (B, 1, Tv, U)
+    return ops.squeeze(ops.matmul(ops.tanh(query + key), vector[:, None]), -1)

@@ -1,0 +1,23 @@
+"""The additive score on JAX: the chain, compiled, with its own gradient."""
+
+import jax
+
+from keras_attention.ops import additive_chain
+
+
+@jax.jit
+@jax.custom_vjp
+def scores(query, key, vector):
+    """See `additive_chain.scores`."""
+    return additive_chain.scores(query, key, vector)
+
+
+def _forward(query, key, vector):
+    return additive_chain.scores(query, key, vector), (query, key, vector)
+
+
+def _backward(saved, upstream):
+    return additive_chain.gradients(*saved, upstream)
+
+
+scores.__wrapped__.defvjp(_forward, _backward)

@@ -1,0 +1,23 @@
+"""Where the fast forms of the additive score are exact."""
+
+from keras import ops
+
+# The gradient by `vector` is a sum of tangents. Where all are small, they lose digits when they are
+# computed from exponentials, which are close to 1 then. So large has to be one of them at least.
+TANGENT = 2.0
+
+
+def within(limit, *arrays):
+    """Whether nothing is larger than `limit`. NaN is."""
+    inside = [ops.all(ops.abs(x) <= limit) for x in arrays]
+    result, *rest = inside
+    for other in rest:
+        result = ops.logical_and(result, other)
+    return result
+
+
+def has_large_tangents(query, key):
+    """Whether `|q + k|` gets as far as `TANGENT`, for some unit."""
+    highest = ops.max(query, axis=1) + ops.max(key, axis=1)
+    lowest = ops.min(query, axis=1) + ops.min(key, axis=1)
+    return ops.any(ops.maximum(highest, -lowest) >= TANGENT)

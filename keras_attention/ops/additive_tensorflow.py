@@ -1,0 +1,101 @@
+"""The additive score on TensorFlow: a chain where XLA compiles, products of matrices elsewhere."""
+
+import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+from keras_attention.ops import additive_chain, additive_products
+
+# Elements of a slab `(groups, B, Tq, Tv)`: enough to keep the processors busy with one operation,
+# few enough to stay in their caches. One group at least.
+SCORE_SLAB = 1 << 18
+GRADIENT_SLAB = 1 << 19
+
+
+def scores(query, key, vector):
+    """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key (B, Tv, U)` and `vector (U,)`."""
+    return (_in_chain if compiled_by_xla() else _in_slabs)(query, key, vector)
+
+
+def compiled_by_xla():
+    """Whether what is traced now is inside a function with `jit_compile=True`.
+
+    Such a function marks the graph around it. TensorFlow has no public name for the question.
+    """
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+@tf.custom_gradient
+def _in_chain(query, key, vector):
+    def gradient(upstream):
+        return additive_chain.gradients(query, key, vector, upstream)
+
+    return additive_chain.scores(query, key, vector), gradient
+
+
+@tf.custom_gradient
+def _in_slabs(query, key, vector):
+    fast, exact = additive_products.SCORE_GROUP, 1
+    result = tf.cond(
+        additive_products.scores_are_exact(query, key),
+        lambda: _sum_scores(additive_products.scores, fast, query, key, vector),
+        lambda: _sum_scores(additive_products.exact_scores, exact, query, key, vector),
+    )
+
+    def gradient(upstream):
+        fast, exact = additive_products.GRADIENT_GROUP, 1
+        by_query, by_key, by_vector = tf.cond(
+            additive_products.gradients_are_exact(query, key),
+            lambda: _join_gradients(additive_products.gradients, fast, query, key, upstream),
+            lambda: _join_gradients(additive_products.exact_gradients, exact, query, key, upstream),
+        )
+        return vector * by_query, vector * by_key, by_vector
+
+    return result, gradient
+
+
+def _sum_scores(of_slab, size, query, key, vector):
+    query, key, vector = (additive_products.padded(x, size) for x in (query, key, vector))
+    vector = tf.reshape(vector, [-1, size])
+    query, key = (additive_products.in_groups(x, size) for x in (query, key))
+    shape = tf.stack([tf.shape(query)[1], tf.shape(query)[3], tf.shape(key)[3]])
+    groups, width = query.shape[0], _width(shape, SCORE_SLAB)
+
+    def body(start, total):
+        part = slice(start, start + width)
+        slab = of_slab(query[part], key[part], vector[part])
+        return start + width, total + tf.ensure_shape(slab, total.shape)
+
+    start = (tf.constant(0), tf.zeros(shape, query.dtype))
+    return tf.while_loop(lambda start, _: start < groups, body, start, parallel_iterations=1)[1]
+
+
+def _join_gradients(of_slab, size, query, key, upstream):
+    units = query.shape[-1]
+    query, key = (additive_products.padded(x, size) for x in (query, key))
+    query, key = (additive_products.in_groups(x, size) for x in (query, key))
+    groups, width = query.shape[0], _width(tf.shape(upstream), GRADIENT_SLAB)
+    found = [
+        tf.TensorArray(query.dtype, size=0, dynamic_size=True, infer_shape=False) for _ in range(3)
+    ]
+
+    def body(start, *found):
+        part = slice(start, start + width)
+        slabs = of_slab(query[part], key[part], upstream)
+        index = start // width
+        written = [one.write(index, slab) for one, slab in zip(found, slabs, strict=True)]
+        return start + width, *written
+
+    _, *found = tf.while_loop(
+        lambda start, *_: start < groups, body, (tf.constant(0), *found), parallel_iterations=1
+    )
+    by_query, by_key, by_vector = (one.concat() for one in found)
+    by_query, by_key = (
+        additive_products.out_of_groups(tf.reshape(joined, tf.shape(like)))[:, :, :units]
+        for joined, like in ((by_query, query), (by_key, key))
+    )
+    return by_query, by_key, tf.reshape(by_vector, [-1])[:units]
+
+
+def _width(shape, slab):
+    """How many groups make a slab."""
+    return tf.maximum(1, slab // tf.maximum(1, tf.reduce_prod(shape)))
