@@ -34,6 +34,9 @@ WITH_TENSORFLOW = {
 }
 TENSORFLOW = {"sentencepiece", "tensorflow", "tensorflow_serving", "tensorflow_text"}
 
+# Kernels of one backend, named for it and imported where they are chosen (ops/dot_product.py).
+KERNELS = {"dot_product_tensorflow.py": {"tensorflow"}}
+
 # The parts that may know the other half: they start a server or ask one.
 WITH_SERVING = {"cli"}
 
@@ -75,12 +78,12 @@ def test_parts_import_what_the_table_allows(path):
         parts, packages = ARROWS[part]
         ours = [n.split(".") for n in imported(path) if n.split(".")[0] == "keras_attention"]
         assert {n[1] if len(n) > 1 else n[0] for n in ours} <= parts | {part}
-        assert outside(path) <= packages
+        assert outside(path) <= packages | KERNELS.get(path.name, set())
 
 
 @pytest.mark.parametrize("path", files_of(LIBRARY))
 def test_tensorflow_is_imported_where_the_table_says(path):
-    if part_of(path) not in WITH_TENSORFLOW:
+    if part_of(path) not in WITH_TENSORFLOW and path.name not in KERNELS:
         assert not outside(path) & TENSORFLOW
 
 
@@ -101,6 +104,17 @@ def test_only_public_modules_of_keras(path):
     assert not [name for name in imported(path) if name.startswith("keras.src")]
 
 
+@pytest.mark.parametrize("path", files_of(LIBRARY))
+def test_kernels_of_a_backend_are_not_imported_at_the_top(path):
+    """Else the other backends would need that one."""
+    top = [
+        n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)
+    ]
+    names = ast.unparse(ast.Module(top, []))
+    assert not [kernel for kernel in KERNELS if kernel.removesuffix(".py") in names]
+
+
 def test_the_table_names_parts_that_exist():
+    assert set(KERNELS) <= {path.name for path in (LIBRARY / "ops").iterdir()}
     parts = {part_of(path) for path in LIBRARY.rglob("*.py")}
     assert set(ARROWS) | WITH_TENSORFLOW | WITH_SERVING <= parts

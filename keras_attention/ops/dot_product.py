@@ -36,7 +36,7 @@ def dot_product_attention(
     Unless the weights are asked for, no tensor has a size of Tq times Tv: on TensorFlow blocks of
     scores come and go, and their gradients compute them again; JAX and PyTorch have
     `keras.ops.dot_product_attention`, with a fused kernel where there is one, for calls without
-    dropout, bias, soft cap and sinks.
+    dropout, bias, soft cap, sinks and shared heads, and the plain form for the rest.
 
     Masking: True = may be attended to. A query with nothing to attend to gets context 0 and finite
     gradients. A NaN or an infinity in a key or value that only some queries may see makes the
@@ -92,7 +92,9 @@ def dot_product_attention(
         # those who see it.
         key, spoilt_key = split_nonfinite(key)
         value, spoilt_value = split_nonfinite(value)
-    form = _form_for(query, key, bias, soft_cap, sinks, dropout, dropout_mask, return_weights)
+    form = _form_for(
+        query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, return_weights
+    )
     if form == "blocked":
         from keras_attention.ops.dot_product_tensorflow import blocked_attention
 
@@ -133,7 +135,7 @@ def dot_product_attention(
     return (context, weights) if return_weights else context
 
 
-def _form_for(query, key, bias, soft_cap, sinks, dropout, dropout_mask, return_weights):
+def _form_for(query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, return_weights):
     """The one place that decides: `"plain"`, `"blocked"` (TensorFlow) or `"fused"` (the others)."""
     if return_weights or dropout_mask is not None:
         return "plain"
@@ -143,8 +145,9 @@ def _form_for(query, key, bias, soft_cap, sinks, dropout, dropout_mask, return_w
         sizes = (*query.shape[:3], key.shape[2])
         few = None not in sizes and sizes[0] * sizes[1] * sizes[2] * sizes[3] <= _FEW_SCORES
         return "plain" if few else "blocked"
-    shares = query.shape[1] != key.shape[1]  # which PyTorch has no kernel for but by repeating
-    if dropout or bias is not None or soft_cap or sinks is not None or shares:
+    # Keras would repeat keys that are shared on PyTorch, and takes one size of features on JAX.
+    fits = query.shape[1] == key.shape[1] and key.shape[-1] == value.shape[-1]
+    if dropout or bias is not None or soft_cap or sinks is not None or not fits:
         return "plain"
     return "fused"
 

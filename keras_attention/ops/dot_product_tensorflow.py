@@ -13,12 +13,11 @@ keys. Loops are `tf.while_loop` over TensorArrays, which TensorFlow Serving runs
 import numpy as np
 import tensorflow as tf
 
-# Above every score that counts and below every masked one: whatever is seen first, masked scores
-# come out of the exponential as 0, without another pass over the block.
-_FLOOR = float(np.finfo("float32").min) / 4
+# Masked scores, and the log of a sum that has no term yet: below every score that counts, and the
+# one so far below the other that masked scores come out of the exponential as 0. Both are finite,
+# since the difference of two infinities is NaN.
 _MASKED = float(np.finfo("float32").min) / 2
-
-_MANY = 1e30
+_NOTHING = float(np.finfo("float32").min) / 4
 
 
 def blocked_attention(
@@ -165,7 +164,7 @@ class _Blocks:
             at = {"b": step // self.count_q, "q": step % self.count_q}
             query = self._flat(tf.cast(self._pick(self.query, at, "b..q."), self.dtype))
             shape = [self.group, self.kv_heads, self.shared, self.rows]
-            log = tf.fill([*shape, 1], tf.cast(_FLOOR, self.dtype))
+            log = tf.fill([*shape, 1], tf.cast(_NOTHING, self.dtype))
             if self.inputs["sinks"] is not None:
                 log = tf.broadcast_to(self._sinks(), [*shape, 1])
             carry = [log, tf.zeros([*shape, self.value_features], self.dtype)]
@@ -190,7 +189,7 @@ class _Blocks:
                 return [both, mixed, *sees]
 
             log, mixed, *sees = self._sweep(at["q"], column, carry)
-            log = tf.where(log <= _FLOOR, tf.cast(-_FLOOR, self.dtype), log)
+            log = tf.where(log <= _NOTHING, tf.cast(-_NOTHING, self.dtype), log)
             output = tf.cast(mixed, self.value.dtype)
             found = [output, log, *sees]
             return [step + 1, *(s.write(step, x) for s, x in zip(stores, found, strict=True))]
@@ -283,6 +282,8 @@ class _Blocks:
         scores = scores if minus is None else scores - minus
         if self.bias is not None:
             scores += tf.cast(self._pick(self.bias, at, "b..qk"), self.dtype)
+            # A bias of minus infinity is a mask too: of a whole row it would make the softmax NaN.
+            scores = tf.maximum(scores, tf.cast(_MASKED, self.dtype))
         visible = None if self.mask is None else self._pick(self.mask, at, "b..qk")
         if edge:
             near = self._in_reach(at)
