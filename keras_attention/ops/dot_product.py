@@ -8,8 +8,8 @@ from keras_attention.ops.mix import mix
 from keras_attention.ops.scores import dot_scores
 from keras_attention.ops.softmax import masked_softmax
 
-# As many scores as one block of the blocked form holds: fewer need no blocks.
-_FEW_SCORES = 512 * 1024 * 8
+# Scores of 32 MB in float32: with fewer, blocks save little memory and cost time.
+_FEW_SCORES = 8 * 1024 * 1024
 
 
 def dot_product_attention(
