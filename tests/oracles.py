@@ -91,3 +91,42 @@ def multi_head(query, key, value, weights, mask=None):
         output = output + context @ wo[h]
         all_weights.append(weights_of_head)
     return output, np.stack(all_weights, axis=1)
+
+
+def dot_product(
+    query, key, value, mask=None, bias=None, causal=False, window=None, soft_cap=None, sinks=None
+):
+    """Heads that share keys, row by row: `softmax(c tanh(q . k / c) + bias)` of what is seen.
+
+    Args:
+        query: `(B, H, Tq, D)`; key, value: `(B, K, Tv, D)`.
+        mask, bias: broadcastable to `(B, H, Tq, Tv)`.
+        sinks: `(H,)`, one more score, of no value.
+
+    Returns:
+        Context `(B, H, Tq, Dv)` and weights `(B, H, Tq, Tv)`.
+    """
+    query, key, value = (np.asarray(x, "float64") for x in (query, key, value))
+    (batch, heads, query_length, _), value_length = query.shape, key.shape[2]
+    shape = (batch, heads, query_length, value_length)
+    mask = np.broadcast_to(True if mask is None else mask, shape)
+    bias = np.broadcast_to(0.0 if bias is None else np.asarray(bias, "float64"), shape)
+    weights, context = np.zeros(shape), np.zeros((*shape[:3], value.shape[-1]))
+    for b, h, t in np.ndindex(*shape[:3]):
+        shared = h * key.shape[1] // heads
+        position = t + value_length - query_length
+        seen = mask[b, h, t].copy()
+        for s in range(value_length):
+            if causal and s > position or window is not None and abs(s - position) >= window:
+                seen[s] = False
+        scores = key[b, shared] @ query[b, h, t]
+        if soft_cap is not None:
+            scores = soft_cap * np.tanh(scores / soft_cap)
+        scores = scores + bias[b, h, t]
+        if sinks is None:
+            weights[b, h, t] = softmax(scores, seen)
+        else:
+            with_sink = softmax([*scores, sinks[h]], np.append(seen, True))
+            weights[b, h, t] = with_sink[:-1]
+        context[b, h, t] = weights[b, h, t] @ value[b, shared]
+    return context, weights

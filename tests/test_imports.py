@@ -96,6 +96,8 @@ def test_tensorflow_is_imported_where_the_table_says(path):
 @pytest.mark.parametrize("path", files_of(LIBRARY))
 def test_files_of_one_backend_are_imported_when_called(path):
     """At the top of another file, they would ask for a backend that is not there."""
+    if str(path.relative_to(LIBRARY)) in OF_ONE_BACKEND:
+        return  # which may share files among themselves
     own = {f"keras_attention.{name[:-3].replace('/', '.')}" for name in OF_ONE_BACKEND}
     top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)]
     found = {node.module for node in top} | {

@@ -88,7 +88,7 @@ class AttentionBase(keras.layers.Layer):
         """The mixed values to the output `(B, Tq, D)`; the identity by default."""
         return context
 
-    def attend(self, query, key, value, mask=None, dropout_mask=None):
+    def attend(self, query, key, value, mask=None, dropout_mask=None, return_weights=True):
         """Attends to a memory that is projected already: what a decoder calls at each step.
 
         Args:
@@ -97,9 +97,12 @@ class AttentionBase(keras.layers.Layer):
             value: the result of `project_value`.
             mask: boolean, broadcastable to the scores.
             dropout_mask: the result of `sample_dropout`, or None.
+            return_weights: whether the weights are needed. Without them a variant may have a way
+                that never makes them.
 
         Returns:
-            Output `(B, Tq, D)` and weights `(..., Tq, Tv)` in the layer's compute dtype.
+            Output `(B, Tq, D)` and weights `(..., Tq, Tv)` in the layer's compute dtype, or None
+            if they are not needed.
         """
         # What no query may see is blanked already (see `call`). What only some may see must not
         # reach the others through 0 * NaN: it is taken out and put back for those who see it.
@@ -115,7 +118,19 @@ class AttentionBase(keras.layers.Layer):
         if differs_by_query:
             sees_bad = ops.any(ops.logical_and(mask, bad_value[..., None, :]), axis=-1)
             context = ops.where(sees_bad[..., None], float("nan"), context)
-        return self.project_output(context), ops.cast(weights, self.compute_dtype)
+        weights = ops.cast(weights, self.compute_dtype) if return_weights else None
+        return self.project_output(context), weights
+
+    def attend_all(self, query, key, value, mask, drops, return_weights, use_causal_mask=False):
+        """`attend` for all queries of a call: what a variant with a kernel of its own overrides.
+
+        Args:
+            query, key, value, mask, return_weights: see `attend`. The mask is complete.
+            drops: whether dropout is active.
+            use_causal_mask: as in the call; for who can skip what the mask hides.
+        """
+        dropout_mask = self.sample_dropout(ops.shape(query)[1], key) if drops else None
+        return self.attend(query, key, value, mask, dropout_mask, return_weights)
 
     def prepare(self, memory, memory_mask=None):
         """What does not change while a decoder reads `memory (B, Tv, D)`, for `attend`.
@@ -148,6 +163,7 @@ class AttentionBase(keras.layers.Layer):
         use_causal_mask=False,
         return_attention_scores=False,
         training=None,
+        **options,
     ):
         key_is_value = key is None or key is value
         key = value if key is None else key
@@ -155,9 +171,8 @@ class AttentionBase(keras.layers.Layer):
         if key_mask is not None:
             key_mask = ops.cast(key_mask, "bool")
             value_mask = key_mask if value_mask is None else ops.logical_and(key_mask, value_mask)
-        query_length, value_length = ops.shape(query)[1], ops.shape(value)[1]
-        causal = causal_mask(query_length, value_length) if use_causal_mask else None
-        mask = combine_masks(value_mask, attention_mask, causal)
+        lengths = ops.shape(query)[1], ops.shape(value)[1]
+        mask = self._mask_of_call(value_mask, attention_mask, use_causal_mask, *lengths)
         if mask is not None:
             value = blank(value, visible(mask))
             key = value if key_is_value else blank(key, visible(mask))
@@ -168,13 +183,15 @@ class AttentionBase(keras.layers.Layer):
                 ops.logical_or(query_mask[..., None], ops.isfinite(query)), query, 0.0
             )
         key = self.project_key(key)
-        drops = training and self.dropout > 0
-        output, weights = self.attend(
+        output, weights = self.attend_all(
             query,
             key,
             self.project_value(value),
             None if mask is None else self._mask_for_scores(mask),
-            self.sample_dropout(query_length, key) if drops else None,
+            drops=training and self.dropout > 0,
+            return_weights=return_attention_scores,
+            use_causal_mask=use_causal_mask,
+            **options,
         )
         if query_mask is not None:
             output = self._carry_mask(blank(output, query_mask), mask=query_mask)
@@ -195,6 +212,7 @@ class AttentionBase(keras.layers.Layer):
         use_causal_mask=False,
         return_attention_scores=False,
         training=None,
+        **options,
     ):
         key_shape = value.shape if key is None else key.shape
         self._check_shapes(query.shape, value.shape, key_shape)
@@ -210,6 +228,13 @@ class AttentionBase(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "dropout": self.dropout, "seed": self.seed}
+
+    def _mask_of_call(
+        self, value_mask, attention_mask, use_causal_mask, query_length, value_length
+    ):
+        """All masks of a call as one, or None; see `combine_masks`."""
+        causal = causal_mask(query_length, value_length) if use_causal_mask else None
+        return combine_masks(value_mask, attention_mask, causal)
 
     def _mask_for_scores(self, mask):
         """A mask `(B, Tq, Tv)` with the rank of this layer's scores."""

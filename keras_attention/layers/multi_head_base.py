@@ -1,10 +1,11 @@
 """Heads around the attention template."""
 
 import keras
+from keras import ops
 
 from keras_attention.layers.arguments import check_positive, fresh
 from keras_attention.layers.attention_base import AttentionBase
-from keras_attention.ops import dot_scores
+from keras_attention.ops import combine_masks, dot_product_attention, reach_mask
 
 
 class MultiHeadBase(AttentionBase):
@@ -25,6 +26,12 @@ class MultiHeadBase(AttentionBase):
         output_dim=None,
         kernel_initializer="glorot_uniform",
         seed=None,
+        num_key_value_heads=None,
+        window=None,
+        qk_norm=False,
+        soft_cap=None,
+        sinks=False,
+        position_bias=None,
         **kwargs,
     ):
         super().__init__(dropout=dropout, seed=seed, **kwargs)
@@ -34,6 +41,21 @@ class MultiHeadBase(AttentionBase):
         self.output_dim = None if output_dim is None else check_positive(output_dim=output_dim)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.num_key_value_heads = num_key_value_heads
+        if num_key_value_heads is not None:
+            check_positive(num_key_value_heads=num_key_value_heads)
+            if num_heads % num_key_value_heads:
+                raise ValueError(
+                    "Expected num_heads to be a multiple of num_key_value_heads. Received: "
+                    f"num_heads={num_heads}, num_key_value_heads={num_key_value_heads}"
+                )
+        self.window = None if window is None else check_positive(window=window)
+        self.qk_norm = qk_norm
+        if soft_cap is not None and not soft_cap > 0:
+            raise ValueError(f"Expected soft_cap > 0 or None. Received: soft_cap={soft_cap}")
+        self.soft_cap = soft_cap
+        self.sinks = sinks
+        self.position_bias = position_bias
 
     def build(self, query_shape, value_shape, key_shape=None):
         key_shape = key_shape or value_shape
@@ -41,10 +63,19 @@ class MultiHeadBase(AttentionBase):
         value_dim = self.value_dim or self.key_dim
         output_dim = self.output_dim or query_shape[-1]
         # The heads come out before the steps: the layout the scores want, without a transpose.
-        into_heads = "btd,dhk->bhtk"
-        self.query_dense = self._projection("query", into_heads, self.key_dim, query_shape)
-        self.key_dense = self._projection("key", into_heads, self.key_dim, key_shape)
-        self.value_dense = self._projection("value", into_heads, value_dim, value_shape)
+        heads, shared = self.num_heads, self.num_key_value_heads or self.num_heads
+        self.query_dense = self._projection("query", heads, self.key_dim, query_shape)
+        self.key_dense = self._projection("key", shared, self.key_dim, key_shape)
+        self.value_dense = self._projection("value", shared, value_dim, value_shape)
+        if self.qk_norm:
+            self.query_norm = self._norm("query_norm", heads)
+            self.key_norm = self._norm("key_norm", shared)
+        if self.sinks:
+            self.attention_sinks = self.add_weight(
+                name="sinks", shape=(heads,), initializer="zeros"
+            )
+        if self.position_bias is not None and not self.position_bias.built:
+            self.position_bias.build((None,), (None,))
         self.output_dense = keras.layers.EinsumDense(
             "bhtk,hkd->btd",
             output_shape=(None, output_dim),
@@ -56,17 +87,35 @@ class MultiHeadBase(AttentionBase):
         self.output_dense.build((query_shape[0], self.num_heads, query_shape[1], value_dim))
 
     def project_query(self, query):
+        query = self.query_dense(query)
+        query = self.query_norm(query) if self.qk_norm else query
         # Scaled here, before the product: float16 would overflow in it.
-        return self.query_dense(query) * self.key_dim**-0.5
+        return query * self.key_dim**-0.5
 
     def project_key(self, key):
-        return self.key_dense(key)
+        key = self.key_dense(key)
+        return self.key_norm(key) if self.qk_norm else key
 
     def project_value(self, value):
         return self.value_dense(value)
 
-    def score(self, query, key):
-        return dot_scores(query, key)
+    def attend(
+        self, query, key, value, mask=None, dropout_mask=None, return_weights=True, bias=None
+    ):
+        given = {"mask": mask, "bias": bias, "window": self.window, "dropout_mask": dropout_mask}
+        return self._attend_heads(query, key, value, return_weights, **given)
+
+    def attend_all(
+        self, query, key, value, mask, drops, return_weights, use_causal_mask=False, bias=None
+    ):
+        given = {"mask": mask, "bias": bias, "window": self.window, "causal": use_causal_mask}
+        dropout = self.dropout if drops else 0.0
+        return self._attend_heads(query, key, value, return_weights, dropout=dropout, **given)
+
+    def sample_dropout(self, query_length, key):
+        batch, _, value_length, _ = ops.shape(key)
+        ones = ops.ones((batch, self.num_heads, query_length, value_length), dtype="float32")
+        return keras.random.dropout(ones, self.dropout, seed=self.seed_generator)
 
     def project_output(self, context):
         return self.output_dense(context)
@@ -80,12 +129,49 @@ class MultiHeadBase(AttentionBase):
             "use_bias": self.use_bias,
             "output_dim": self.output_dim,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "num_key_value_heads": self.num_key_value_heads,
+            "window": self.window,
+            "qk_norm": self.qk_norm,
+            "soft_cap": self.soft_cap,
+            "sinks": self.sinks,
+            "position_bias": keras.saving.serialize_keras_object(self.position_bias),
         }
 
-    def _projection(self, name, equation, dim, input_shape):
+    @classmethod
+    def from_config(cls, config):
+        bias = keras.saving.deserialize_keras_object(config.get("position_bias"))
+        return cls(**{**config, "position_bias": bias})
+
+    def _attend_heads(
+        self, query, key, value, return_weights, positions=None, bias=None, **options
+    ):
+        """Output and weights; `positions` of the queries, the last ones by default."""
+        if self.position_bias is not None:
+            query_length, value_length = ops.shape(query)[1], ops.shape(key)[2]
+            if positions is None:
+                positions = ops.arange(query_length) + (value_length - query_length)
+            found = self.position_bias(positions, ops.arange(value_length))
+            found = found[None] if len(found.shape) == 3 else found
+            bias = found if bias is None else found + ops.cast(bias, found.dtype)
+        found = dot_product_attention(
+            self.project_query(query),
+            key,
+            value,
+            bias=bias,
+            soft_cap=self.soft_cap,
+            sinks=self.attention_sinks if self.sinks else None,
+            seed=self.seed_generator,
+            return_weights=return_weights,
+            **options,
+        )
+        context, weights = found if return_weights else (found, None)
+        weights = ops.cast(weights, self.compute_dtype) if return_weights else None
+        return self.project_output(context), weights
+
+    def _projection(self, name, heads, dim, input_shape):
         dense = keras.layers.EinsumDense(
-            equation,
-            output_shape=(self.num_heads, None, dim),
+            "btd,dhk->bhtk",
+            output_shape=(heads, None, dim),
             bias_axes="hk" if self.use_bias else None,
             kernel_initializer=fresh(self.kernel_initializer),
             dtype=self.dtype_policy,
@@ -93,6 +179,31 @@ class MultiHeadBase(AttentionBase):
         )
         dense.build(input_shape)
         return dense
+
+    def _norm(self, name, heads):
+        norm = keras.layers.RMSNormalization(dtype=self.dtype_policy, name=name)
+        norm.build((None, heads, None, self.key_dim))
+        return norm
+
+    def _mask_of_call(
+        self, value_mask, attention_mask, use_causal_mask, query_length, value_length
+    ):
+        if attention_mask is not None:
+            # Another mask of pairs costs nothing more, and what no query sees is known exactly.
+            reach = reach_mask(query_length, value_length, use_causal_mask, self.window)
+            return combine_masks(value_mask, attention_mask, reach)
+        if self.window is not None and value_mask is not None:
+            value_mask = ops.logical_and(
+                ops.cast(value_mask, "bool"), self._in_any_window(query_length, value_length)
+            )
+        elif self.window is not None:
+            value_mask = self._in_any_window(query_length, value_length)
+        return combine_masks(value_mask)
+
+    def _in_any_window(self, query_length, value_length):
+        """Which values the first query, or one after it, reaches: `(1, Tv)`."""
+        first = value_length - query_length - (self.window - 1)
+        return (ops.arange(value_length) >= first)[None]
 
     def _mask_for_scores(self, mask):
         return mask if len(mask.shape) == 4 else mask[:, None]  # (B, 1, Tq, Tv)

@@ -16,6 +16,23 @@ def causal_mask(query_length, value_length):
     return columns <= rows + (value_length - query_length)
 
 
+def reach_mask(query_length, value_length, causal=False, window=None):
+    """Mask `(Tq, Tv)` of the positions that a query reaches, aligned to the end.
+
+    Args:
+        query_length, value_length: integers or scalar tensors.
+        causal: whether none later than the query's own, see `causal_mask`.
+        window: how many on each side, the query's own counted; None for all.
+    """
+    rows = ops.arange(query_length)[:, None] + (value_length - query_length)
+    columns = ops.arange(value_length)[None, :]
+    reach = columns <= rows if causal else columns < value_length + 0 * rows
+    if window is not None:
+        reach = ops.logical_and(reach, columns > rows - window)
+        reach = ops.logical_and(reach, columns < rows + window)
+    return reach
+
+
 def combine_masks(value_mask=None, attention_mask=None, causal=None):
     """One mask that broadcasts to scores `(B, Tq, Tv)`, or None if everything may be seen.
 

@@ -110,6 +110,8 @@ def _cross(name, layer_class, arguments, query=DQ, value=DV, key=None, output_di
 
 
 _INITIALIZER = {"kernel_initializer": "he_normal"}
+# HEADS is a prime, so 1 or all: others in tests/layers/test_multi_head_options.py.
+_SCORES = {"num_key_value_heads": 1, "qk_norm": True, "soft_cap": 2.0}
 
 CASES = [
     _cross("bahdanau", ka.BahdanauAttention, {"units": UNITS, **_INITIALIZER}),
@@ -153,6 +155,21 @@ CASES = [
         {"query": DQ},
         OUTPUT_DIM,
         HEADS,
+    ),
+    Case(
+        "multi_head_self_scores",
+        ka.MultiHeadSelfAttention,
+        {"num_heads": HEADS, "key_dim": KEY_DIM, **_SCORES},
+        {"query": DQ},
+        DQ,
+        HEADS,
+    ),
+    _cross(
+        "multi_head_cross_scores",
+        ka.MultiHeadCrossAttention,
+        {"num_heads": HEADS, "key_dim": KEY_DIM, **_SCORES},
+        output_dim=DQ,
+        heads=HEADS,
     ),
     _cross(
         "multi_head_cross",

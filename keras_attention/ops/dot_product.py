@@ -1,0 +1,237 @@
+"""Attention by dot products, in the form that fits the call."""
+
+import keras
+from keras import ops
+
+from keras_attention.ops.masks import combine_masks, reach_mask, split_nonfinite
+from keras_attention.ops.mix import mix
+from keras_attention.ops.scores import dot_scores
+from keras_attention.ops.softmax import masked_softmax
+
+# Scores of 32 MB in float32: with fewer, blocks save little memory and cost time.
+_FEW_SCORES = 8 * 1024 * 1024
+
+
+def dot_product_attention(
+    query,
+    key,
+    value,
+    mask=None,
+    bias=None,
+    causal=False,
+    window=None,
+    soft_cap=None,
+    sinks=None,
+    dropout=0.0,
+    seed=None,
+    dropout_mask=None,
+    return_weights=False,
+):
+    """`softmax(q . k + bias) v` in every head: with masks, and with memory that grows as it must.
+
+    The scores are `q . k` as it is: scale the query, before the product, as float16 needs it. H
+    query heads share K heads of key and value, H / K each (H = K: one each; K = 1: one for all);
+    heads 0 to H / K - 1 share the first. Keys and values are never repeated.
+
+    Unless the weights are asked for, no tensor has a size of Tq times Tv: on TensorFlow blocks of
+    scores come and go, and their gradients compute them again; JAX and PyTorch have
+    `keras.ops.dot_product_attention`, with a fused kernel where there is one, for calls without
+    dropout, bias, soft cap, sinks and shared heads, and the plain form for the rest.
+
+    Masking: True = may be attended to. A query with nothing to attend to gets context 0 and finite
+    gradients. A NaN or an infinity in a key or value that only some queries may see makes the
+    context of those NaN, and reaches no other. What none may see must be finite: see `blank`, which
+    is to be called before whatever projects it.
+
+    Example:
+
+    ```python
+    query = ops.ones((2, 8, 5, 64)) / 8
+    key = value = ops.ones((2, 2, 7, 64))
+    context = dot_product_attention(query, key, value, causal=True)  # (2, 8, 5, 64)
+    ```
+
+    Args:
+        query: `(B, H, Tq, D)`.
+        key: `(B, K, Tv, D)`; H is a multiple of K.
+        value: `(B, K, Tv, Dv)`.
+        mask: boolean, broadcastable to `(B, H, Tq, Tv)`, of rank 4.
+        bias: float, broadcastable likewise: what is added to the scores.
+        causal: whether a query sees no later positions than its own, the last query having the
+            position of the last value.
+        window: how many positions a query sees at most on each side, its own counted: those with
+            `|position of query - position of value| < window`. With `causal` these are the last
+            `window` positions. None for all.
+        soft_cap: positive number c that keeps `q . k` within -c and c, as `c tanh(q . k / c)`. The
+            bias is added after it. None for no cap.
+        sinks: `(H,)`, one more score for each head, that of a value of 0: weights may sum to less
+            than 1.
+        dropout: fraction of the weights dropped; the others are scaled up.
+        seed: `keras.random.SeedGenerator` or integer, for `dropout`.
+        dropout_mask: instead of `dropout`: factors for the weights, `(B, H, Tq, Tv)`.
+        return_weights: whether to return the weights too, those before dropout.
+
+    Returns:
+        Context `(B, H, Tq, Dv)` in the dtype of `value`; with `return_weights` also the weights
+        `(B, H, Tq, Tv)`, float32 at least. Scores and softmax are float32 at least.
+
+    Raises:
+        ValueError: an input, mask or bias is not of rank 4; H is no multiple of K; `window` or
+            `soft_cap` is not positive.
+
+    References: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, equation 1; shared heads:
+    Ainslie et al., 2023, https://arxiv.org/abs/2305.13245; soft cap: Gemma Team, 2024,
+    https://arxiv.org/abs/2408.00118, section 2; sinks: Xiao et al., 2024,
+    https://arxiv.org/abs/2309.17453, section 3.2, here learned and in each head.
+    """
+    _check(query, key, value, mask, bias, window, soft_cap)
+    mask = None if mask is None else ops.cast(mask, "bool")
+    spoilt_key = spoilt_value = None
+    if causal or window is not None or (mask is not None and mask.shape[-2] != 1):
+        # Weights of 0 do not keep a NaN out: 0 * NaN is NaN. It is taken out, and put back for
+        # those who see it.
+        key, spoilt_key = split_nonfinite(key)
+        value, spoilt_value = split_nonfinite(value)
+    form = _form_for(
+        query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, return_weights
+    )
+    if form == "blocked":
+        from keras_attention.ops.dot_product_tensorflow import blocked_attention
+
+        return blocked_attention(
+            query,
+            key,
+            value,
+            mask,
+            None if bias is None else ops.convert_to_tensor(bias),
+            None if sinks is None else ops.convert_to_tensor(sinks),
+            None if spoilt_key is None else ops.logical_or(spoilt_key, spoilt_value),
+            _draw(seed) if dropout else None,
+            causal=causal,
+            window=window,
+            soft_cap=soft_cap,
+            dropout=dropout,
+        )
+    query_length, value_length = ops.shape(query)[2], ops.shape(key)[2]
+    if causal or window is not None:
+        reach = reach_mask(query_length, value_length, causal, window)[None, None]
+        mask = combine_masks(attention_mask=mask, causal=reach)
+    if form == "fused":
+        context, weights = _fused(query, key, value, mask), None
+        if spoilt_key is not None:
+            spoilt_value = ops.logical_or(spoilt_key, spoilt_value)
+    else:
+        if dropout:
+            shape = (*ops.shape(query)[:3], value_length)
+            ones = ops.ones(shape, dtype="float32")
+            dropout_mask = keras.random.dropout(ones, dropout, seed=seed)
+        context, weights = _plain(
+            query, key, value, mask, bias, soft_cap, sinks, dropout_mask, spoilt_key
+        )
+    if spoilt_value is not None:
+        spoilt_value = _for_heads(spoilt_value, query)[:, :, None, :]
+        sees = ops.any(ops.logical_and(mask, spoilt_value), axis=-1, keepdims=True)
+        context = ops.where(sees, float("nan"), context)
+    return (context, weights) if return_weights else context
+
+
+def _form_for(query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, return_weights):
+    """The one place that decides: `"plain"`, `"blocked"` (TensorFlow) or `"fused"` (the others)."""
+    if return_weights or dropout_mask is not None:
+        return "plain"
+    if keras.backend.backend() == "tensorflow":
+        if query.shape[2] == 1:  # a step of a decoder
+            return "plain"
+        sizes = (*query.shape[:3], key.shape[2])
+        few = None not in sizes and sizes[0] * sizes[1] * sizes[2] * sizes[3] <= _FEW_SCORES
+        return "plain" if few else "blocked"
+    # Keras would repeat keys that are shared on PyTorch, and takes one size of features on JAX.
+    fits = query.shape[1] == key.shape[1] and key.shape[-1] == value.shape[-1]
+    if dropout or bias is not None or soft_cap or sinks is not None or not fits:
+        return "plain"
+    return "fused"
+
+
+def _plain(query, key, value, mask, bias, soft_cap, sinks, dropout_mask, spoilt_key):
+    scores = _by_head(dot_scores(_by_key(query, key), key), query)
+    if soft_cap:
+        scores = soft_cap * ops.tanh(scores / soft_cap)
+    if bias is not None:
+        scores = scores + ops.cast(bias, scores.dtype)
+    if spoilt_key is not None:
+        spoilt_key = _for_heads(spoilt_key, query)[:, :, None, :]
+        scores = ops.where(spoilt_key, float("nan"), scores)
+    if sinks is None:
+        weights = masked_softmax(scores, mask)
+    else:
+        weights = _softmax_with_sinks(scores, mask, sinks)
+    kept = weights if dropout_mask is None else weights * dropout_mask
+    return _by_head(mix(_by_key(kept, key), value), query), weights
+
+
+def _softmax_with_sinks(scores, mask, sinks):
+    column = ops.zeros_like(scores[..., :1])
+    sinks = ops.cast(sinks, scores.dtype)[:, None, None] + column
+    if mask is not None:
+        mask = ops.logical_and(mask, ops.ones_like(scores, dtype="bool"))
+        mask = ops.concatenate([mask, ops.ones_like(column, dtype="bool")], axis=-1)
+    return masked_softmax(ops.concatenate([scores, sinks], axis=-1), mask)[..., :-1]
+
+
+def _fused(query, key, value, mask):
+    steps_first = (0, 2, 1, 3)
+    query, key, value = (ops.transpose(x, steps_first) for x in (query, key, value))
+    context = ops.dot_product_attention(query, key, value, mask=mask, scale=1.0)
+    context = ops.transpose(context, steps_first)
+    if mask is None:
+        return context
+    # Where nothing may be seen, these kernels give the mean of what is hidden.
+    return ops.where(ops.any(mask, axis=-1, keepdims=True), context, 0.0)
+
+
+def _draw(seed):
+    """Two integers, new ones each time that a generator is asked."""
+    if isinstance(seed, keras.random.SeedGenerator):
+        return ops.cast(seed.next(), "int32")
+    return ops.convert_to_tensor([seed, 0], dtype="int32")
+
+
+def _by_key(x, key):
+    """`(B, H, Tq, D)` to `(B, K, H / K * Tq, D)`: one product for all heads that share a key."""
+    if x.shape[1] == key.shape[1]:
+        return x
+    batch, heads, length, features = ops.shape(x)
+    shared = heads // key.shape[1]
+    return ops.reshape(x, (batch, key.shape[1], shared * length, features))
+
+
+def _by_head(x, query):
+    """Back from `_by_key`, to the heads of `query`."""
+    if x.shape[1] == query.shape[1]:
+        return x
+    batch, heads, length, _ = ops.shape(query)
+    return ops.reshape(x, (batch, heads, length, ops.shape(x)[-1]))
+
+
+def _for_heads(x, query):
+    """`(B, K, Tv)` to `(B, H, Tv)`."""
+    return ops.repeat(x, query.shape[1] // x.shape[1], axis=1)
+
+
+def _check(query, key, value, mask, bias, window, soft_cap):
+    named = {"query": query, "key": key, "value": value, "mask": mask, "bias": bias}
+    for name, x in named.items():
+        if x is not None and len(x.shape) != 4:
+            raise ValueError(
+                f"Expected {name} of rank 4, (batch, heads, steps, ...). "
+                f"Received: {name}.shape={tuple(x.shape)}"
+            )
+    if key.shape[1] != value.shape[1] or query.shape[1] % key.shape[1]:
+        raise ValueError(
+            "Expected as many heads of value as of key, and of query a multiple of it. "
+            f"Received: query.shape={tuple(query.shape)}, key.shape={tuple(key.shape)}, "
+            f"value.shape={tuple(value.shape)}"
+        )
+    for name, number in {"window": window, "soft_cap": soft_cap}.items():
+        if number is not None and not number > 0:
+            raise ValueError(f"Expected {name} > 0 or None. Received: {name}={number}")
