@@ -32,6 +32,11 @@ WITH_TENSORFLOW = {
     "training",
     "warmup_requests",
 }
+# Kernels of one backend, named for it and imported by the one function that chooses them.
+KERNELS = {
+    "recurrent_attention_tensorflow.py": {"tensorflow"},
+    "recurrent_cells_tensorflow.py": {"tensorflow"},
+}
 TENSORFLOW = {"sentencepiece", "tensorflow", "tensorflow_serving", "tensorflow_text"}
 
 # The parts that may know the other half: they start a server or ask one.
@@ -75,12 +80,12 @@ def test_parts_import_what_the_table_allows(path):
         parts, packages = ARROWS[part]
         ours = [n.split(".") for n in imported(path) if n.split(".")[0] == "keras_attention"]
         assert {n[1] if len(n) > 1 else n[0] for n in ours} <= parts | {part}
-        assert outside(path) <= packages
+        assert outside(path) <= packages | KERNELS.get(path.name, set())
 
 
 @pytest.mark.parametrize("path", files_of(LIBRARY))
 def test_tensorflow_is_imported_where_the_table_says(path):
-    if part_of(path) not in WITH_TENSORFLOW:
+    if part_of(path) not in WITH_TENSORFLOW and path.name not in KERNELS:
         assert not outside(path) & TENSORFLOW
 
 
@@ -101,6 +106,15 @@ def test_only_public_modules_of_keras(path):
     assert not [name for name in imported(path) if name.startswith("keras.src")]
 
 
+@pytest.mark.parametrize("path", files_of(LIBRARY))
+def test_no_kernel_of_a_backend_is_imported_at_the_top_of_a_file(path):
+    """Else the other backends would need that one. Kernels may share files among themselves."""
+    if path.name not in KERNELS:
+        top = [x for x in ast.parse(path.read_text()).body if isinstance(x, ast.ImportFrom)]
+        assert not {f"{x.module.split('.')[-1]}.py" for x in top} & set(KERNELS)
+
+
 def test_the_table_names_parts_that_exist():
+    assert set(KERNELS) <= {path.name for path in (LIBRARY / "ops").iterdir()}
     parts = {part_of(path) for path in LIBRARY.rglob("*.py")}
     assert set(ARROWS) | WITH_TENSORFLOW | WITH_SERVING <= parts

@@ -6,6 +6,10 @@ from keras_attention.ops.masks import combine_masks as combine_masks
 from keras_attention.ops.masks import split_nonfinite as split_nonfinite
 from keras_attention.ops.masks import visible as visible
 from keras_attention.ops.mix import mix as mix
+from keras_attention.ops.recurrent_attention import (
+    has_recurrent_attention as has_recurrent_attention,
+)
+from keras_attention.ops.recurrent_attention import recurrent_attention as recurrent_attention
 from keras_attention.ops.scores import additive_scores as additive_scores
 from keras_attention.ops.scores import dot_scores as dot_scores
 from keras_attention.ops.softmax import masked_softmax as masked_softmax
@@ -16,8 +20,10 @@ __all__ = [
     "causal_mask",
     "combine_masks",
     "dot_scores",
+    "has_recurrent_attention",
     "masked_softmax",
     "mix",
+    "recurrent_attention",
     "split_nonfinite",
     "visible",
 ]
