@@ -17,10 +17,7 @@ def can_run_whole(decoder):
         and decoder.num_layers == 1
         and has_recurrent_attention(decoder.compute_dtype)
         and attention.compute_dtype == decoder.compute_dtype
-        and (
-            type(attention) is BahdanauAttention
-            or (type(attention) is LuongAttention and attention.score_name in ("dot", "general"))
-        )
+        and (_is_plain_bahdanau(attention) or _is_product(attention))
     )
 
 
@@ -58,6 +55,15 @@ def run_whole(decoder, x, state, memory):
         vector,
     )
     return ops.transpose(ops.concatenate([hidden, context], axis=-1), (1, 0, 2))
+
+
+def _is_plain_bahdanau(attention):
+    # After `quantize` the numbers of the kernel are no longer the kernel.
+    return type(attention) is BahdanauAttention and not attention.query_dense.quantization_mode
+
+
+def _is_product(attention):
+    return type(attention) is LuongAttention and attention.score_name in ("dot", "general")
 
 
 def _score(attention, key):

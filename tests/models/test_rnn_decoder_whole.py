@@ -168,6 +168,15 @@ def test_dropout_of_weights_is_left_to_the_general_path():
     assert np.abs(np.asarray(made(*arguments, training=True)) - calm).max() > 1e-3
 
 
+def test_a_quantized_decoder_takes_the_general_path():
+    made, arrays = decoder("gru", "bahdanau")
+    arguments = (arrays["target"], arrays["memory"], arrays["state"])
+    exact = np.asarray(made(*arguments))
+    made.attention.query_dense.quantize("int8")
+    assert not can_run_whole(made)
+    np.testing.assert_allclose(np.asarray(made(*arguments)), exact, atol=0.1)
+
+
 class Squared(ka.BahdanauAttention):
     def score(self, query, key):
         return super().score(query, key) ** 2
