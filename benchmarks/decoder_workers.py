@@ -54,12 +54,10 @@ def check_ids(contestants):
         raise RuntimeError("Hardly any token differs from another: that proves nothing.")
 
 
-def floor_ms(worker, multiply_adds, calls=9):
-    """How long these multiply-adds take at the rate of one large product, alone."""
-    worker.seconds("product")
-    rate = float(worker.call("product", count=1)["multiply_adds"]) / np.median(
-        [worker.seconds("product") for _ in range(calls)]
-    )
+def floor_ms(worker, multiply_adds, calls=30):
+    """How long these multiply-adds take at the best rate of one large product."""
+    count = float(worker.call("product", count=1)["multiply_adds"])
+    rate = count / min(worker.seconds("product") for _ in range(calls))
     return 1000 * multiply_adds / rate
 
 
