@@ -92,13 +92,17 @@ class BahdanauAttention(AttentionBase):
         return self.key_dense(key)
 
     def score(self, query, key):
+        return additive_scores(query, key, self.vector())
+
+    def vector(self):
+        """What the hidden layer of the score is multiplied with: v, or `g v / |v|`."""
         vector = self.attention_v
-        if self.normalize:
-            # The norm in float32 at least: a float16 square underflows below 2.4e-4.
-            dtype = wide_dtype(vector.dtype)
-            vector = ops.cast(vector, dtype)
-            vector = ops.cast(self.attention_g, dtype) * vector / ops.norm(vector)
-        return additive_scores(query, key, vector)
+        if not self.normalize:
+            return vector
+        # The norm in float32 at least: a float16 square underflows below 2.4e-4.
+        dtype = wide_dtype(vector.dtype)
+        vector = ops.cast(vector, dtype)
+        return ops.cast(self.attention_g, dtype) * vector / ops.norm(vector)
 
     def get_config(self):
         return {

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attention.models.cells import CELLS, STATES_PER_CELL, check_cell, check_layers
+from keras_attention.models.teacher_forcing import can_run_whole, run_whole
 
 QUERIES = ("previous", "current")
 
@@ -156,16 +157,21 @@ class RNNDecoder(keras.layers.Layer):
         return (ops.ones(ops.shape(memory)[:2], "bool") if memory_mask is None else memory_mask,)
 
     def step(self, token, state, memory):
-        """One step of a search: see `keras_attention.decoding.StepFunction`."""
+        """One step of a search: see `keras_attention.decoding.StepFunction`.
+
+        A search may follow W sequences for each memory: with `token (B W,)`, a state of as many
+        rows, those of one memory side by side, and the memory untiled, the rows are W queries to
+        each memory. The weights come out `(B W, Tv)`.
+        """
         x = self.embedding(token)
+        queries = _ratio(token, memory[-1])
         if self.feeds_context:
-            hidden, context, state, weights = self._read_and_advance(x, state, memory)
+            hidden, context, state, weights = self._read_and_advance(x, state, memory, queries)
         else:
             hidden, state = self._advance_cells(x, state)
-            context, weights = self._read(hidden[:, None], memory)
-            context = context[:, 0]
+            context, weights = self._read_rows(hidden, memory, queries)
         logits = self._logits(ops.concatenate([hidden, context], axis=-1))
-        return logits, state, _one_row(weights)
+        return logits, state, weights
 
     def call(self, target, memory, state, memory_mask=None, training=None):
         x = self.embedding_dropout(self.embedding(target), training=training)
@@ -175,7 +181,9 @@ class RNNDecoder(keras.layers.Layer):
             steps = 1 if self.feeds_context else ops.shape(target)[1]
             # One mask for all steps of a loop, as for recurrent dropout in Keras.
             dropout_mask = (self.attention.sample_dropout(steps, prepared[0]),)
-        if self.feeds_context:
+        if can_run_whole(self) and not dropout_mask:
+            features = run_whole(self, x, self.start(state), prepared)
+        elif self.feeds_context:
             initial_state = [*self.start(state), *prepared, *dropout_mask]
             features = self.loop(x, initial_state=initial_state)
         else:
@@ -217,17 +225,28 @@ class RNNDecoder(keras.layers.Layer):
         return hidden, keras.tree.flatten(nested)
 
     def _read(self, query, memory, dropout_mask=None):
-        """Context `(B, Tq, Dv)` and weights; without attention an empty context, weights 0."""
+        """Context `(B, Tq, Dv)`, empty without attention, and weights `(B, ..., Tq, Tv)`."""
         if self.attention is None:
-            (mask,) = memory
-            return query[..., :0], ops.zeros_like(mask, dtype=self.compute_dtype)[:, None]
+            return query[..., :0], None
         key, value, mask = memory
         return self.attention.attend(query, key, value, mask, dropout_mask)
 
-    def _read_and_advance(self, x, state, memory, dropout_mask=None):
+    def _read_rows(self, hidden, memory, queries, dropout_mask=None):
+        """Context and weights `(B W, ...)` of `hidden (B W, H)`: so many queries to each memory."""
+        mask = memory[-1]
+        batch, length = ops.shape(mask)[0], ops.shape(mask)[-1]
+        if self.attention is None:
+            return hidden[:, :0], ops.zeros((ops.shape(hidden)[0], length), self.compute_dtype)
+        query = ops.reshape(hidden, (batch, queries, hidden.shape[-1]))
+        context, weights = self._read(query, memory, dropout_mask)
+        if len(weights.shape) == 4:
+            weights = ops.mean(weights, axis=1)  # over heads
+        context = ops.reshape(context, (-1, context.shape[-1]))
+        return context, ops.reshape(weights, (-1, length))
+
+    def _read_and_advance(self, x, state, memory, queries, dropout_mask=None):
         hidden = state[-STATES_PER_CELL[self.cell]]
-        context, weights = self._read(hidden[:, None], memory, dropout_mask)
-        context = context[:, 0]
+        context, weights = self._read_rows(hidden, memory, queries, dropout_mask)
         hidden, state = self._advance_cells(ops.concatenate([x, context], axis=-1), state)
         return hidden, context, state, weights
 
@@ -240,7 +259,7 @@ class RNNDecoder(keras.layers.Layer):
         key, value, mask, *dropout_mask = rest
         # Keras' loop casts all states to floats.
         memory = (key, value, ops.cast(mask, "bool"))
-        hidden, context, state, _ = self._read_and_advance(x, state, memory, *dropout_mask)
+        hidden, context, state, _ = self._read_and_advance(x, state, memory, 1, *dropout_mask)
         return ops.concatenate([hidden, context], axis=-1), [*state, *rest]
 
     def _logits(self, features):
@@ -257,10 +276,11 @@ def _reads_a_memory(attention):
     return "value" in takes
 
 
-def _one_row(weights):
-    """The weights `(B, Tv)` of a single query; the mean over heads where there are any."""
-    weights = ops.squeeze(weights, axis=-2)
-    return ops.mean(weights, axis=1) if len(weights.shape) == 3 else weights
+def _ratio(rows, memory):
+    """How many rows there are for each memory; -1, which `reshape` works out, where unknown."""
+    if None in (rows.shape[0], memory.shape[0]):
+        return -1
+    return rows.shape[0] // memory.shape[0]
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")

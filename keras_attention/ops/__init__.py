@@ -9,6 +9,10 @@ from keras_attention.ops.masks import reach_mask as reach_mask
 from keras_attention.ops.masks import split_nonfinite as split_nonfinite
 from keras_attention.ops.masks import visible as visible
 from keras_attention.ops.mix import mix as mix
+from keras_attention.ops.recurrent_attention import (
+    has_recurrent_attention as has_recurrent_attention,
+)
+from keras_attention.ops.recurrent_attention import recurrent_attention as recurrent_attention
 from keras_attention.ops.scores import dot_scores as dot_scores
 from keras_attention.ops.softmax import masked_softmax as masked_softmax
 
@@ -19,9 +23,11 @@ __all__ = [
     "combine_masks",
     "dot_product_attention",
     "dot_scores",
+    "has_recurrent_attention",
     "masked_softmax",
     "mix",
     "reach_mask",
+    "recurrent_attention",
     "split_nonfinite",
     "visible",
 ]

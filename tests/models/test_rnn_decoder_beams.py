@@ -1,0 +1,49 @@
+"""Several sequences for each memory: as many queries to it, as if it had been tiled."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.models.variants import TARGET_VOCABULARY, array, batch, ids
+
+BEAMS = 5
+
+
+def tiled(x):
+    return ops.repeat(x, BEAMS, axis=0)
+
+
+def test_beams_read_an_untiled_memory(model):
+    memory, state = model.encode(batch()["source"])
+    rows = 3 * BEAMS
+    token = ids((rows,), TARGET_VOCABULARY)
+    generator = np.random.default_rng(43)
+    state = [tiled(x) + generator.standard_normal((rows, x.shape[-1])) for x in state]
+    state = [ops.cast(x, "float32") for x in state]
+    expected = model.step(token, state, keras.tree.map_structure(tiled, memory))
+    found = model.step(token, state, memory)
+    for x, y in zip(keras.tree.flatten(found), keras.tree.flatten(expected), strict=True):
+        assert tuple(x.shape) == tuple(y.shape)
+        np.testing.assert_allclose(array(x), array(y), atol=2e-6)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="shapes are always known")
+def test_beams_in_a_batch_of_unknown_size(model):
+    import tensorflow as tf
+
+    memory, state = model.encode(batch()["source"])
+    token = ids((3 * BEAMS,), TARGET_VOCABULARY)
+    state = [tiled(x) for x in state]
+
+    def unknown(x):
+        return tf.TensorSpec((None, *x.shape[1:]), x.dtype)
+
+    step = tf.function(
+        model.step,
+        input_signature=tf.nest.map_structure(unknown, (tf.constant(token), state, memory)),
+        autograph=False,
+    )
+    found, expected = step(token, state, memory), model.step(token, state, memory)
+    for x, y in zip(keras.tree.flatten(found), keras.tree.flatten(expected), strict=True):
+        np.testing.assert_allclose(array(x), array(y), atol=2e-6)
