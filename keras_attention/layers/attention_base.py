@@ -90,7 +90,7 @@ class AttentionBase(keras.layers.Layer):
         """Scores `(..., Tq, Tv)`, before the softmax, of a projected query and key."""
         raise NotImplementedError(f"{type(self).__name__} must define `score`.")
 
-    def normalize(self, scores, mask=None, noise=None):
+    def weigh_scores(self, scores, mask=None, noise=None):
         """Weights `(..., Tq, Tv)` of scores; `noise` is the result of `sample_noise`."""
         function = PROBABILITIES[self.probability]
         return function(scores, mask) if noise is None else function(scores, mask, noise)
@@ -123,7 +123,7 @@ class AttentionBase(keras.layers.Layer):
         scores = self.score(self.project_query(query), key)
         if differs_by_query:
             scores = ops.where(bad_key[..., None, :], float("nan"), scores)
-        weights = self.normalize(scores, mask, noise)
+        weights = self.weigh_scores(scores, mask, noise)
         context = mix(weights if dropout_mask is None else weights * dropout_mask, value)
         if differs_by_query:
             sees_bad = ops.any(ops.logical_and(mask, bad_value[..., None, :]), axis=-1)

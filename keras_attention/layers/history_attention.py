@@ -67,7 +67,7 @@ class HistoryAttention(StatefulAttention):
             own_noise = None if noise is None else parts[-1]
             seen = self.history_dense(self.features(history))
             scores = self.score(parts[0], key + ops.cast(seen, key.dtype))
-            weights = ops.squeeze(self.normalize(scores, own_mask, own_noise), 1)
+            weights = ops.squeeze(self.weigh_scores(scores, own_mask, own_noise), 1)
             following = self.remember(history, weights)
             if own_mask is not None:
                 looks = ops.any(own_mask, axis=-1)

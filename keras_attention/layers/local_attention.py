@@ -122,7 +122,7 @@ class LocalAttention(StatefulAttention):
             positions = count * ops.sigmoid(ops.sum(hidden * vector, axis=-1))
         distances = steps - positions[..., None]
         near = ops.abs(distances) <= self.window
-        weights = self.normalize(
+        weights = self.weigh_scores(
             scores, near if mask is None else ops.logical_and(mask, near), noise
         )
         if self.gaussian:

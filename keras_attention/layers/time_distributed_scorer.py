@@ -133,7 +133,7 @@ class TimeDistributedScorer(AttentionBase):
         scores = self.scorer(ops.reshape(sequence, (-1, features)))
         scores = ops.reshape(scores, (batch, 1, length))
         noise = self.sample_noise(1, sequence) if training else None
-        weights = self.normalize(scores, None if mask is None else mask[:, None, :], noise)
+        weights = self.weigh_scores(scores, None if mask is None else mask[:, None, :], noise)
         drops = training and self.dropout > 0
         kept = weights * self.sample_dropout(1, sequence) if drops else weights
         pooled = mix(kept, sequence)

@@ -44,7 +44,8 @@ def pack(tensors, like):
     def unpack(row):
         parts, start = [], 0
         for kind, size in zip(kinds, sizes, strict=True):
-            part = row[..., start : start + size]
+            # Sizes that are known stay known, whatever stands beside them.
+            part = ops.reshape(row[:, start : start + size], (ops.shape(row)[0], size))
             parts.append(part > 0.5 if kind == "bool" else ops.cast(part, kind))
             start = start + size
         return parts
