@@ -94,11 +94,10 @@ class AttentionCell(keras.layers.Layer):
         self.cell = cell
         self.is_list = isinstance(attention, (list, tuple))
         self.attentions = list(attention) if self.is_list else [attention]
-        for one in self.attentions:
-            if not isinstance(one, AttentionBase):
-                raise ValueError(
-                    f"Expected attention layers of this package. Received: attention={attention!r}"
-                )
+        if not all(isinstance(one, AttentionBase) for one in self.attentions or [None]):
+            raise ValueError(
+                f"Expected attention layers of this package. Received: attention={attention!r}"
+            )
         self.attention_layer_size = attention_layer_size
         self.attention_activation = keras.activations.get(attention_activation)
         self.cell_input = cell_input

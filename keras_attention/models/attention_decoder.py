@@ -95,11 +95,13 @@ class AttentionDecoder(keras.layers.Layer):
     def build(self, target_shape, memory_shape):
         inputs_shape = target_shape
         if self.embedding is not None:
-            self.embedding.build(target_shape)
-            self.embedding.built = True
+            if not self.embedding.built:
+                self.embedding.build(target_shape)
+                self.embedding.built = True
             inputs_shape = (*target_shape, self.embedding.output_dim)
-        self.cell.build(inputs_shape, memory_shape)
-        self.cell.built = True
+        if not self.cell.built:
+            self.cell.build(inputs_shape, memory_shape)
+            self.cell.built = True
         zeros = ops.zeros((1, self.cell.features_dim), dtype=self.compute_dtype)
         said = self.output_layer(zeros)
         if self.next_input is not None:

@@ -21,11 +21,11 @@ def sparsemax(scores, mask=None):
     ordered, count = _ordered(scores)
     threshold = (ops.cumsum(ordered, axis=-1) - 1) / count
     threshold = _at_last(threshold, ordered > threshold)
-    support = ops.cast(ops.logical_and(scores > ops.stop_gradient(threshold), mask), scores.dtype)
+    support = ops.cast(ops.logical_and(scores > threshold, mask), scores.dtype)
     size = ops.maximum(ops.sum(support, axis=-1, keepdims=True), 1.0)
     # The same threshold again, from the support: this one is differentiated, no sort is.
     threshold = (ops.sum(scores * support, axis=-1, keepdims=True) - 1) / size
-    return _visible(ops.maximum(scores - threshold, 0.0), mask)
+    return _visible((scores - threshold) * support, mask)
 
 
 def entmax15(scores, mask=None):
@@ -41,13 +41,13 @@ def entmax15(scores, mask=None):
     spread = ops.cumsum(ops.square(ordered), axis=-1) - count * ops.square(mean)
     threshold = mean - ops.sqrt(ops.maximum((1 - spread) / count, 0.0))
     threshold = _at_last(threshold, threshold <= ordered)
-    support = ops.cast(ops.logical_and(scores > ops.stop_gradient(threshold), mask), scores.dtype)
+    support = ops.cast(ops.logical_and(scores > threshold, mask), scores.dtype)
     size = ops.maximum(ops.sum(support, axis=-1, keepdims=True), 1.0)
     mean = ops.sum(scores * support, axis=-1, keepdims=True) / size
     spread = ops.sum(ops.square(scores - mean) * support, axis=-1, keepdims=True)
     # Of n scores in the support, (1 - spread) / n is 1 / n**2 at least: the root has a gradient.
     threshold = mean - ops.sqrt(ops.maximum((1 - spread) / size, 0.5 / ops.square(size)))
-    return _visible(ops.square(ops.maximum(scores - threshold, 0.0)), mask)
+    return _visible(ops.square(scores - threshold) * support, mask)
 
 
 def hardmax(scores, mask=None):

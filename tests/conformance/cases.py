@@ -64,11 +64,16 @@ class Case:
         return self.arguments.get("probability") != "sigmoid"
 
     @property
-    def is_piecewise_constant(self):
-        """Whether small moves of the scores move no weight."""
-        hard = self.layer_class is ka.MonotonicAttention
+    def is_hard(self):
+        """Whether some scores are only compared at inference: small moves move nothing."""
+        hard = issubclass(self.layer_class, ka.MonotonicAttention)
         hard = hard and self.arguments.get("hard_inference", True)
         return hard or self.arguments.get("probability") in ("hardmax", "gumbel")
+
+    @property
+    def trains_otherwise(self):
+        """Whether training gives other weights than inference."""
+        return self.is_hard and self.arguments.get("probability") != "hardmax"
 
     @property
     def has_output_bias(self):
@@ -215,7 +220,12 @@ CASES = [
         heads=HEADS,
     ),
     *[
-        _cross(f"probability_{name}", ka.LuongAttention, {"probability": name}, key=DQ)
+        _cross(
+            f"probability_{name}",
+            ka.BahdanauAttention,
+            {"units": UNITS, "probability": name},
+            key=DK,
+        )
         for name in ("sparsemax", "entmax15", "hardmax", "gumbel", "sigmoid", "normalized_sigmoid")
     ],
     _cross(

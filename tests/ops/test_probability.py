@@ -141,7 +141,8 @@ def test_gradients_equal_differences_of_the_oracle(name):
     def loss(weights):
         return ops.sum(weights * tensor(factors))
 
-    found = gradients(layer, {"scores": scores.astype("float32")}, loss, visible=mask)["scores"]
+    found = gradients(layer, {"scores": scores.astype("float32")}, loss, visible=mask)
+    found = found.get("scores", np.zeros((2, 7)))  # none at all where it is constant
 
     def value(scores):
         rows = [ORACLES[name](s, m) for s, m in zip(scores, mask, strict=True)]
