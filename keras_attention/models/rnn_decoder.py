@@ -5,6 +5,7 @@ import inspect
 import keras
 from keras import ops
 
+from keras_attention.layers import StatefulAttention
 from keras_attention.models.cells import CELLS, STATES_PER_CELL, check_cell, check_layers
 
 QUERIES = ("previous", "current")
@@ -68,6 +69,7 @@ class RNNDecoder(keras.layers.Layer):
                 "Expected attention to be None or a layer of this package that attends from one "
                 f"sequence to another. Received: attention={attention!r}"
             )
+        _check_stateless(attention)
         if query not in QUERIES:
             raise ValueError(f"Expected query to be one of {QUERIES}. Received: query={query!r}")
         self.vocabulary_size = vocabulary_size
@@ -255,6 +257,15 @@ def _reads_a_memory(attention):
     """Whether it is an attention layer whose call takes a value apart from the query."""
     takes = inspect.signature(attention.call).parameters if hasattr(attention, "attend") else ()
     return "value" in takes
+
+
+def _check_stateless(attention):
+    """Raises ValueError for attention whose state this decoder would not carry along."""
+    if isinstance(attention, StatefulAttention):
+        raise ValueError(
+            "Expected attention without a state: AttentionCell carries one from step to step. "
+            f"Received: attention={attention!r}"
+        )
 
 
 def _one_row(weights):
