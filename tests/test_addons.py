@@ -15,7 +15,7 @@ from keras_attention.ops import (
     hard_alignment,
     hardmax,
 )
-from tests.arrays import assert_close, assert_equal
+from tests.arrays import as_float64, assert_close, assert_equal
 
 FIXTURES = np.load(Path(__file__).parent / "fixtures" / "addons.npz")
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
@@ -51,11 +51,11 @@ def test_hard_monotonic_alignment():
 def test_scores():
     query, keys = tensor("score/query")[:, None], tensor("score/keys")
     v, g, b = (fixture(f"score/{n}") for n in "vgb")
-    assert_close(dot_scores(query, keys)[:, 0] * g, fixture("score/luong"), **CLOSE)
+    assert_close(as_float64(dot_scores(query, keys))[:, 0] * g, fixture("score/luong"), **CLOSE)
     additive = additive_scores(query, keys, ops.convert_to_tensor(v))
     assert_close(additive[:, 0], fixture("score/bahdanau"), **CLOSE)
     normalized = ops.convert_to_tensor((g * v / np.sqrt(np.sum(v**2))).astype("float32"))
-    additive = additive_scores(query + b, keys, normalized)
+    additive = additive_scores(query + ops.convert_to_tensor(b), keys, normalized)
     assert_close(additive[:, 0], fixture("score/bahdanau_normalized"), **CLOSE)
 
 
