@@ -130,3 +130,54 @@ def dot_product(
             weights[b, h, t] = with_sink[:-1]
         context[b, h, t] = weights[b, h, t] @ value[b, shared]
     return context, weights
+
+
+def simplex(scores, alpha, visible=None):
+    """sparsemax (alpha 2) and entmax (alpha 1.5) of one row, the threshold by bisection."""
+    scores = np.asarray(scores, "float64")
+    visible = np.ones(len(scores), bool) if visible is None else visible
+    weights = np.zeros(len(scores))
+    if visible.any():
+        z = scores[visible] * (alpha - 1)
+        low, high = z.max() - 1, z.max()
+        for _ in range(200):
+            middle = (low + high) / 2
+            total = (np.maximum(z - middle, 0) ** (1 / (alpha - 1))).sum()
+            low, high = (middle, high) if total > 1 else (low, middle)
+        weights[visible] = np.maximum(z - low, 0) ** (1 / (alpha - 1))
+    return weights
+
+
+def monotonic(scores, visible=None, hard=False, previous=None):
+    """Raffel et al., equation 8, or algorithm 1 if hard; one sequence `(Tq, Tv)`.
+
+    A query that may attend to nothing leaves the reader where he is.
+    """
+    scores = np.asarray(scores, "float64")
+    visible = np.ones(scores.shape, bool) if visible is None else visible
+    if previous is None:
+        previous = np.zeros(scores.shape[1])
+        previous[0] = 1
+    rows = []
+    for row, seen in zip(scores, visible, strict=True):
+        p = np.where(seen, 1 / (1 + np.exp(-row)), 0.0)
+        if hard:
+            p = (p > 0.5).astype("float64")
+        alpha = np.zeros(len(p))
+        for j in range(len(p)):
+            for k in range(j + 1):
+                alpha[j] += p[j] * previous[k] * np.prod(1 - p[k:j])
+        rows.append(alpha)
+        previous = alpha if seen.any() else previous
+    return np.array(rows)
+
+
+def chunkwise(alignment, scores, size, visible=None):
+    """Chiu and Raffel, equation 17; one query."""
+    visible = np.ones(len(scores), bool) if visible is None else visible
+    found = np.zeros(len(scores))
+    for k in range(len(scores)):
+        chunk = np.zeros(len(scores), bool)
+        chunk[max(0, k - size + 1) : k + 1] = True
+        found += alignment[k] * softmax(scores, chunk & visible)
+    return found

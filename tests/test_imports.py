@@ -13,9 +13,10 @@ SERVING = ROOT / "serving" / "keras_attention_serving"
 # Part of the library: parts it may import, packages from outside it may import.
 ARROWS = {
     "ops": (set(), {"keras", "numpy"}),
-    "layers": ({"ops"}, {"keras"}),
+    "layers": ({"ops"}, {"keras", "numpy"}),
     "decoding": (set(), {"keras"}),
-    "models": ({"decoding", "layers", "ops"}, {"keras"}),
+    "models": ({"decoding", "layers", "ops", "schedules"}, {"keras"}),
+    "schedules": (set(), {"keras"}),
     "losses": (set(), {"keras"}),
     "metrics": (set(), {"keras"}),
     "text": (set(), {"numpy", "sentencepiece", "tensorflow", "tensorflow_text"}),

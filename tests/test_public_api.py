@@ -18,8 +18,8 @@ PUBLIC = [
     for name in package.__all__
 ]
 LAYERS = [getattr(layers, name) for name in layers.__all__]
-# A template: no formula of its own, and nothing to call.
-TEMPLATES = {layers.AttentionBase}
+# Templates: no formula of their own, and nothing to call.
+TEMPLATES = {layers.AttentionBase, layers.StatefulAttention}
 
 
 def re_exported(package):

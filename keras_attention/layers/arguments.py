@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_attention.ops import PROBABILITIES
+
 
 def check_positive(**named):
     """Returns the one named value if it is a positive integer; raises ValueError otherwise."""
@@ -14,3 +16,13 @@ def check_positive(**named):
 def fresh(initializer):
     """A new initializer like this one: one object would fill every weight with the same numbers."""
     return keras.initializers.get(keras.initializers.serialize(initializer))
+
+
+def check_probability(name):
+    """Returns `name` if it names a function from scores to weights; raises ValueError otherwise."""
+    if name not in PROBABILITIES:
+        raise ValueError(
+            f"Expected probability to be one of {tuple(PROBABILITIES)}. "
+            f"Received: probability={name!r}"
+        )
+    return name

@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.arguments import check_probability
 from keras_attention.ops import (
+    PROBABILITIES,
     blank,
     causal_mask,
     combine_masks,
-    masked_softmax,
     mix,
     split_nonfinite,
     visible,
@@ -31,7 +32,11 @@ class AttentionBase(keras.layers.Layer):
     Args:
         dropout: fraction of the weights dropped in training, 0 <= dropout < 1. The weights that
             are returned are those before dropout.
-        seed: integer that makes the dropout repeatable, or None.
+        seed: integer that makes dropout and noise repeatable, or None.
+        probability: what makes weights of scores: `"softmax"`; `"sparsemax"` or `"entmax15"`, with
+            weights of exactly 0; `"hardmax"`, the highest alone, or `"gumbel"`, which draws it in
+            training and passes a gradient on; `"sigmoid"`, each weight for itself, or
+            `"normalized_sigmoid"`. See `keras_attention.ops`.
 
     Call arguments:
         query: `(B, Tq, Dq)`.
@@ -51,17 +56,18 @@ class AttentionBase(keras.layers.Layer):
         Context `(B, Tq, Dv)`; with `return_attention_scores` also the weights `(B, Tq, Tv)`.
 
     Raises:
-        ValueError: `dropout` is out of range; an input is not of rank 3; key and value differ in
-            length; a mask has a rank that the scores do not have.
+        ValueError: `dropout` is out of range; unknown `probability`; an input is not of rank 3;
+            key and value differ in length; a mask has a rank that the scores do not have.
     """
 
-    def __init__(self, dropout=0.0, seed=None, **kwargs):
+    def __init__(self, dropout=0.0, seed=None, probability="softmax", **kwargs):
         super().__init__(**kwargs)
         if not 0 <= dropout < 1:
             raise ValueError(f"Expected 0 <= dropout < 1. Received: dropout={dropout}")
         self.supports_masking = True
         self.dropout = dropout
         self.seed = seed
+        self.probability = check_probability(probability)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._carry_mask = _CarryMask(dtype=self.dtype_policy, name="carry_mask")
 
@@ -84,11 +90,26 @@ class AttentionBase(keras.layers.Layer):
         """Scores `(..., Tq, Tv)`, before the softmax, of a projected query and key."""
         raise NotImplementedError(f"{type(self).__name__} must define `score`.")
 
+    def weigh_scores(self, scores, mask=None, noise=None):
+        """Weights `(..., Tq, Tv)` of scores; `noise` is the result of `sample_noise`."""
+        function = PROBABILITIES[self.probability]
+        return function(scores, mask) if noise is None else function(scores, mask, noise)
+
     def project_output(self, context):
         """The mixed values to the output `(B, Tq, D)`; the identity by default."""
         return context
 
-    def attend(self, query, key, value, mask=None, dropout_mask=None, return_weights=True):
+    def attend(
+        self,
+        query,
+        key,
+        value,
+        mask=None,
+        dropout_mask=None,
+        noise=None,
+        training=None,
+        return_weights=True,
+    ):
         """Attends to a memory that is projected already: what a decoder calls at each step.
 
         Args:
@@ -97,6 +118,8 @@ class AttentionBase(keras.layers.Layer):
             value: the result of `project_value`.
             mask: boolean, broadcastable to the scores.
             dropout_mask: the result of `sample_dropout`, or None.
+            noise: the result of `sample_noise`, or None.
+            training: whether to weigh as in training, for layers that weigh otherwise then.
             return_weights: whether the weights are needed. Without them a variant may have a way
                 that never makes them.
 
@@ -113,7 +136,7 @@ class AttentionBase(keras.layers.Layer):
         scores = self.score(self.project_query(query), key)
         if differs_by_query:
             scores = ops.where(bad_key[..., None, :], float("nan"), scores)
-        weights = masked_softmax(scores, mask)
+        weights = self.weigh_scores(scores, mask, noise)
         context = mix(weights if dropout_mask is None else weights * dropout_mask, value)
         if differs_by_query:
             sees_bad = ops.any(ops.logical_and(mask, bad_value[..., None, :]), axis=-1)
@@ -121,16 +144,47 @@ class AttentionBase(keras.layers.Layer):
         weights = ops.cast(weights, self.compute_dtype) if return_weights else None
         return self.project_output(context), weights
 
-    def attend_all(self, query, key, value, mask, drops, return_weights, use_causal_mask=False):
+    def attend_all(self, query, key, value, mask, training, return_weights, use_causal_mask=False):
         """`attend` for all queries of a call: what a variant with a kernel of its own overrides.
 
         Args:
-            query, key, value, mask, return_weights: see `attend`. The mask is complete.
-            drops: whether dropout is active.
+            query, key, value, mask, training, return_weights: see `attend`. The mask is complete.
             use_causal_mask: as in the call; for who can skip what the mask hides.
         """
-        dropout_mask = self.sample_dropout(ops.shape(query)[1], key) if drops else None
-        return self.attend(query, key, value, mask, dropout_mask, return_weights)
+        dropout_mask = noise = None
+        if training:
+            query_length = ops.shape(query)[1]
+            noise = self.sample_noise(query_length, key)
+            if self.dropout > 0:
+                dropout_mask = self.sample_dropout(query_length, key)
+        return self.attend(
+            query, key, value, mask, dropout_mask, noise, training, return_weights=return_weights
+        )
+
+    def initial_state(self, key):
+        """What `step` changes, before the first query: a flat list of tensors, batch first.
+
+        None at all here; see `StatefulAttention`. `key` is projected, `(B, ..., Tv, D)`.
+        """
+        return []
+
+    def step(self, query, state, memory, dropout_mask=None, noise=None, training=None):
+        """One query of each sequence, of a decoder that has the next one only after this.
+
+        Args:
+            query: `(B, Dq)`.
+            state: the result of `initial_state` or of the step before.
+            memory: the result of `prepare`.
+            dropout_mask, noise, training: see `attend`.
+
+        Returns:
+            Output `(B, D)`, the new state and weights `(B, ..., Tv)`.
+        """
+        key, value, mask = memory
+        output, weights = self.attend(
+            query[:, None], key, value, mask, dropout_mask, noise, training
+        )
+        return ops.squeeze(output, 1), state, ops.squeeze(weights, -2)
 
     def prepare(self, memory, memory_mask=None):
         """What does not change while a decoder reads `memory (B, Tv, D)`, for `attend`.
@@ -150,6 +204,16 @@ class AttentionBase(keras.layers.Layer):
         shape = ops.shape(key)
         ones = ops.ones((*shape[:-2], query_length, shape[-2]), dtype="float32")
         return keras.random.dropout(ones, self.dropout, seed=self.seed_generator)
+
+    def sample_noise(self, query_length, key):
+        """Noise `(..., Tq, Tv)` that the scores get in training, or None if they get none."""
+        if self.probability != "gumbel":
+            return None
+        shape = ops.shape(key)
+        shape = (*shape[:-2], query_length, shape[-2])
+        # Away from 0 and 1, where a logarithm of a logarithm is infinite.
+        uniform = keras.random.uniform(shape, 1e-20, 1 - 1e-7, "float32", seed=self.seed_generator)
+        return -ops.log(-ops.log(uniform))
 
     def call(
         self,
@@ -188,7 +252,7 @@ class AttentionBase(keras.layers.Layer):
             key,
             self.project_value(value),
             None if mask is None else self._mask_for_scores(mask),
-            drops=training and self.dropout > 0,
+            training,
             return_weights=return_attention_scores,
             use_causal_mask=use_causal_mask,
             **options,
@@ -227,7 +291,8 @@ class AttentionBase(keras.layers.Layer):
         return previous_mask
 
     def get_config(self):
-        return {**super().get_config(), "dropout": self.dropout, "seed": self.seed}
+        config = {"dropout": self.dropout, "seed": self.seed, "probability": self.probability}
+        return {**super().get_config(), **config}
 
     def _mask_of_call(
         self, value_mask, attention_mask, use_causal_mask, query_length, value_length

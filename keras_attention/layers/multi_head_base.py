@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_attention.layers.arguments import check_positive, fresh
 from keras_attention.layers.attention_base import AttentionBase
-from keras_attention.ops import combine_masks, dot_product_attention, reach_mask
+from keras_attention.ops import combine_masks, dot_product_attention, dot_scores, reach_mask
 
 
 class MultiHeadBase(AttentionBase):
@@ -56,6 +56,12 @@ class MultiHeadBase(AttentionBase):
         self.soft_cap = soft_cap
         self.sinks = sinks
         self.position_bias = position_bias
+        extras = num_key_value_heads or window or soft_cap or sinks or position_bias
+        if self.probability != "softmax" and extras:
+            raise ValueError(
+                "Expected num_key_value_heads, window, soft_cap, sinks and position_bias with the "
+                f'probability "softmax" only. Received: probability={self.probability!r}'
+            )
 
     def build(self, query_shape, value_shape, key_shape=None):
         key_shape = key_shape or value_shape
@@ -99,17 +105,40 @@ class MultiHeadBase(AttentionBase):
     def project_value(self, value):
         return self.value_dense(value)
 
+    def score(self, query, key):
+        return dot_scores(query, key)
+
     def attend(
-        self, query, key, value, mask=None, dropout_mask=None, return_weights=True, bias=None
+        self,
+        query,
+        key,
+        value,
+        mask=None,
+        dropout_mask=None,
+        noise=None,
+        training=None,
+        return_weights=True,
+        bias=None,
     ):
+        if self.probability != "softmax":
+            return super().attend(
+                query, key, value, mask, dropout_mask, noise, training, return_weights
+            )
         given = {"mask": mask, "bias": bias, "window": self.window, "dropout_mask": dropout_mask}
         return self._attend_heads(query, key, value, return_weights, **given)
 
     def attend_all(
-        self, query, key, value, mask, drops, return_weights, use_causal_mask=False, bias=None
+        self, query, key, value, mask, training, return_weights, use_causal_mask=False, bias=None
     ):
+        if self.probability != "softmax":
+            if bias is not None:
+                raise ValueError(
+                    'Expected no bias for a probability other than "softmax". '
+                    f"Received: probability={self.probability!r}, bias={bias!r}"
+                )
+            return super().attend_all(query, key, value, mask, training, return_weights)
         given = {"mask": mask, "bias": bias, "window": self.window, "causal": use_causal_mask}
-        dropout = self.dropout if drops else 0.0
+        dropout = self.dropout if training else 0.0
         return self._attend_heads(query, key, value, return_weights, dropout=dropout, **given)
 
     def sample_dropout(self, query_length, key):
@@ -188,6 +217,10 @@ class MultiHeadBase(AttentionBase):
     def _mask_of_call(
         self, value_mask, attention_mask, use_causal_mask, query_length, value_length
     ):
+        if self.probability != "softmax":
+            return super()._mask_of_call(
+                value_mask, attention_mask, use_causal_mask, query_length, value_length
+            )
         if attention_mask is not None:
             # Another mask of pairs costs nothing more, and what no query sees is known exactly.
             reach = reach_mask(query_length, value_length, use_causal_mask, self.window)

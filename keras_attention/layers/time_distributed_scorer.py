@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers.attention_base import AttentionBase
-from keras_attention.ops import additive_scores, blank, masked_softmax, mix
+from keras_attention.ops import additive_scores, blank, mix
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -172,7 +172,8 @@ class TimeDistributedScorer(AttentionBase):
         batch, length, features = ops.shape(sequence)
         scores = self.scorer(ops.reshape(sequence, (-1, features)))
         scores = ops.reshape(scores, (batch, 1, length))
-        weights = masked_softmax(scores, None if mask is None else mask[:, None, :])
+        noise = self.sample_noise(1, sequence) if training else None
+        weights = self.weigh_scores(scores, None if mask is None else mask[:, None, :], noise)
         drops = training and self.dropout > 0
         kept = weights * self.sample_dropout(1, sequence) if drops else weights
         pooled = mix(kept, sequence)

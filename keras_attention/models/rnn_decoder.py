@@ -5,6 +5,7 @@ import inspect
 import keras
 from keras import ops
 
+from keras_attention.layers import StatefulAttention
 from keras_attention.models.cells import CELLS, STATES_PER_CELL, check_cell, check_layers
 from keras_attention.models.teacher_forcing import can_run_whole, run_whole
 
@@ -69,6 +70,7 @@ class RNNDecoder(keras.layers.Layer):
                 "Expected attention to be None or a layer of this package that attends from one "
                 f"sequence to another. Received: attention={attention!r}"
             )
+        _check_stateless(attention)
         if query not in QUERIES:
             raise ValueError(f"Expected query to be one of {QUERIES}. Received: query={query!r}")
         self.vocabulary_size = vocabulary_size
@@ -281,6 +283,20 @@ def _ratio(rows, memory):
     if None in (rows.shape[0], memory.shape[0]):
         return -1
     return rows.shape[0] // memory.shape[0]
+
+
+def _check_stateless(attention):
+    """Raises ValueError for attention that needs more from step to step than this decoder keeps."""
+    if isinstance(attention, StatefulAttention):
+        raise ValueError(
+            "Expected attention without a state: AttentionCell carries one from step to step. "
+            f"Received: attention={attention!r}"
+        )
+    if getattr(attention, "probability", None) == "gumbel":
+        raise ValueError(
+            'Expected attention without noise: AttentionCell draws it for "gumbel" at each step. '
+            f"Received: attention={attention!r}"
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")

@@ -17,6 +17,7 @@ def can_run_whole(decoder):
         and decoder.num_layers == 1
         and has_recurrent_attention(decoder.compute_dtype)
         and attention.compute_dtype == decoder.compute_dtype
+        and attention.probability == "softmax"
         and (_is_plain_bahdanau(attention) or _is_product(attention))
     )
 

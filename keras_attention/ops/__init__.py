@@ -2,6 +2,7 @@
 
 from keras_attention.ops.additive import additive_scores as additive_scores
 from keras_attention.ops.dot_product import dot_product_attention as dot_product_attention
+from keras_attention.ops.decaying_sum import decaying_sum as decaying_sum
 from keras_attention.ops.masks import blank as blank
 from keras_attention.ops.masks import causal_mask as causal_mask
 from keras_attention.ops.masks import combine_masks as combine_masks
@@ -13,21 +14,44 @@ from keras_attention.ops.recurrent_attention import (
     has_recurrent_attention as has_recurrent_attention,
 )
 from keras_attention.ops.recurrent_attention import recurrent_attention as recurrent_attention
+from keras_attention.ops.monotonic import chunkwise as chunkwise
+from keras_attention.ops.monotonic import expected_alignment as expected_alignment
+from keras_attention.ops.monotonic import first_step as first_step
+from keras_attention.ops.monotonic import hard_alignment as hard_alignment
+from keras_attention.ops.probability import PROBABILITIES as PROBABILITIES
+from keras_attention.ops.probability import entmax15 as entmax15
+from keras_attention.ops.probability import gumbel_hardmax as gumbel_hardmax
+from keras_attention.ops.probability import hardmax as hardmax
+from keras_attention.ops.probability import normalized_sigmoid as normalized_sigmoid
+from keras_attention.ops.probability import sigmoid as sigmoid
+from keras_attention.ops.probability import sparsemax as sparsemax
 from keras_attention.ops.scores import dot_scores as dot_scores
 from keras_attention.ops.softmax import masked_softmax as masked_softmax
 
 __all__ = [
+    "PROBABILITIES",
     "additive_scores",
     "blank",
     "causal_mask",
+    "chunkwise",
     "combine_masks",
+    "decaying_sum",
     "dot_product_attention",
     "dot_scores",
+    "entmax15",
+    "expected_alignment",
+    "first_step",
+    "gumbel_hardmax",
+    "hard_alignment",
+    "hardmax",
     "has_recurrent_attention",
     "masked_softmax",
     "mix",
+    "normalized_sigmoid",
     "reach_mask",
     "recurrent_attention",
+    "sigmoid",
+    "sparsemax",
     "split_nonfinite",
     "visible",
 ]

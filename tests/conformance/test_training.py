@@ -9,6 +9,7 @@ from tests.conformance.masking import value_mask
 
 # One row of each class, in one model: compiling is what takes the time.
 NAMES = ["bahdanau_normalized", "luong_concat", "scorer", "multi_head_self", "multi_head_cross"]
+NAMES += ["monotonic", "mocha", "local_predictive", "location_sensitive", "coverage"]
 ROWS = [case for case in CASES if case.name in NAMES]
 
 # A bias of keys and the last one of a scorer move all scores of a query alike: no effect.

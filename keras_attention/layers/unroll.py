@@ -1,0 +1,69 @@
+"""A loop over the steps of a sequence, in the graph, with gradients, on every backend."""
+
+import keras
+from keras import ops
+
+from keras_attention.ops.precision import wide_dtype
+
+
+def unroll(step, inputs, state):
+    """Runs `step` along the steps of `inputs`.
+
+    Args:
+        step: function of one step `(B, D)` and the state to an output `(B, D')` and the new state.
+            It may read tensors from around it.
+        inputs: `(B, T, D)`.
+        state: list of float tensors, batch first.
+
+    Returns:
+        Outputs `(B, T, D')` and the final state, in the dtype of the inputs.
+    """
+    if inputs.shape[1] == 1:
+        output, state = step(inputs[:, 0], state)
+        return output[:, None], state
+    dtype = keras.backend.standardize_dtype(inputs.dtype)
+    loop = keras.layers.RNN(
+        _StepCell(step, len(state), dtype=dtype),
+        return_sequences=True,
+        return_state=True,
+        dtype=dtype,
+    )
+    outputs, *state = loop(inputs, initial_state=list(state))
+    return outputs, state
+
+
+def pack(tensors, like):
+    """Several `(B, T, n)` as one, float32 at least, and a function that takes a step apart.
+
+    What a step reads must be one tensor for the loop. Booleans come back as booleans.
+    """
+    dtype = wide_dtype(like.dtype)
+    kinds = [keras.backend.standardize_dtype(x.dtype) for x in tensors]
+    sizes = [ops.shape(x)[-1] for x in tensors]
+
+    def unpack(row):
+        parts, start = [], 0
+        for kind, size in zip(kinds, sizes, strict=True):
+            # Sizes that are known stay known, whatever stands beside them.
+            part = ops.reshape(row[:, start : start + size], (ops.shape(row)[0], size))
+            parts.append(part > 0.5 if kind == "bool" else ops.cast(part, kind))
+            start = start + size
+        return parts
+
+    return ops.concatenate([ops.cast(x, dtype) for x in tensors], axis=-1), unpack
+
+
+class _StepCell(keras.layers.Layer):
+    """What `keras.layers.RNN` needs to run a function; owns no weights."""
+
+    def __init__(self, step, num_states, **kwargs):
+        super().__init__(**kwargs)
+        self._step = step
+        # `RNN` wants sizes, but uses them only where no initial state is given.
+        self.state_size = [1] * num_states
+
+    def build(self, inputs_shape):
+        pass
+
+    def call(self, inputs, states):
+        return self._step(inputs, list(states))

@@ -1,0 +1,374 @@
+"""Any recurrent cell with attention around it."""
+
+import inspect
+
+import keras
+from keras import ops
+
+from keras_attention.layers import AttentionBase
+from keras_attention.layers.unroll import pack, unroll
+
+OUTPUTS = ("attention", "cell")
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class AttentionCell(keras.layers.Layer):
+    """A Keras RNN cell that reads one or more memories at every step.
+
+    One step, from the input x_t and what was read at the step before, a_{t-1} (input feeding):
+
+        o_t, s_t = cell(cell_input(x_t, a_{t-1}), s_{t-1})
+        c_t = attention(o_t, memory)
+        a_t = W [o_t; c_t]  with attention_layer_size, else c_t;  several are joined
+
+    The memory is an argument of every call and never kept: `prepare` it once for each sequence,
+    then `step` through the target, or `call` the cell with all inputs, which does the same in a
+    loop. Compared with `AttentionWrapper` of TensorFlow Addons: the same step and the same weights;
+    no memory at construction, no tiling, and it can be saved and exported.
+
+    Masking: a masked step of a memory is not read. Masks of the inputs are not used: what a decoder
+    says after the end of its target is left to the loss.
+
+    Example:
+
+    ```python
+    cell = AttentionCell(keras.layers.LSTMCell(64), BahdanauAttention(64), attention_layer_size=32)
+    outputs, alignments = cell(inputs, memory, return_attention_scores=True)
+
+    prepared = cell.prepare(memory, memory_mask)
+    state = cell.initial_state(prepared)
+    output, state, weights = cell.step(inputs[:, 0], state, prepared)
+    ```
+
+    Args:
+        cell: a cell of `keras.layers.RNN`, such as `GRUCell`, `StackedRNNCells` or your own.
+        attention: an attention layer of this package, or a list of them.
+        attention_layer_size: size of a_t, or a list with one for each attention; None for c_t.
+        attention_activation: activation of W; `"tanh"` makes a_t the h~ of Luong et al.
+        cell_input: `"concat"`, `"input"` (no input feeding), or a function or layer of two tensors
+            `(B, Dx)` and `(B, Da)` to the input of the cell `(B, D)`; to be saved, it must be
+            serializable.
+        output: `"attention"` or `"cell"`, whether a step puts out a_t or o_t.
+
+    Call arguments:
+        inputs: `(B, T, Dx)`.
+        memory: `(B, Tv, Dm)`, or a list with one for each attention.
+        memory_mask: boolean `(B, Tv)`, True = may be read, or a list of them (or None).
+        initial_state: state of the cell before the first step, as the cell takes it; what the
+            cell says by default, zeros for Keras' own.
+        return_attention_scores: whether to return the weights, too.
+        return_state: whether to return the final state, as `step` does.
+        training: whether dropout, noise and soft alignments are active.
+
+    Returns:
+        Outputs `(B, T, D)`; then, if asked for, the weights `(B, T, Tv)` (with heads the mean over
+        them), a list if there are several attentions; then, if asked for, the final state.
+
+    Raises:
+        ValueError: `cell` is no recurrent cell; an attention is none of this package; numbers of
+            attentions, sizes, memories or masks differ; unknown `output` or `cell_input`.
+
+    Reference: Luong, Pham and Manning, 2015, https://arxiv.org/abs/1508.04025, section 3.3.
+    """
+
+    def __init__(
+        self,
+        cell,
+        attention,
+        attention_layer_size=None,
+        attention_activation=None,
+        cell_input="concat",
+        output="attention",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not callable(cell) or not hasattr(cell, "state_size"):
+            raise ValueError(f"Expected a cell with a state_size. Received: cell={cell!r}")
+        if output not in OUTPUTS:
+            raise ValueError(f"Expected output to be one of {OUTPUTS}. Received: output={output!r}")
+        if cell_input not in ("concat", "input") and not callable(cell_input):
+            raise ValueError(
+                "Expected cell_input to be 'concat', 'input' or a function of two tensors. "
+                f"Received: cell_input={cell_input!r}"
+            )
+        self.cell = cell
+        self.is_list = isinstance(attention, (list, tuple))
+        self.attentions = list(attention) if self.is_list else [attention]
+        if not all(isinstance(one, AttentionBase) for one in self.attentions or [None]):
+            raise ValueError(
+                f"Expected attention layers of this package. Received: attention={attention!r}"
+            )
+        self.attention_layer_size = attention_layer_size
+        self.attention_activation = keras.activations.get(attention_activation)
+        self.cell_input = cell_input
+        self.output_kind = output
+        sizes = self._one_each("attention_layer_size", attention_layer_size)
+        self.attention_layers = [
+            None
+            if size is None
+            else keras.layers.Dense(
+                size,
+                attention_activation,
+                use_bias=False,
+                dtype=self.dtype_policy,
+                name="attention_layer" if i == 0 else f"attention_layer_{i}",
+            )
+            for i, size in enumerate(sizes)
+        ]
+
+    def build(self, inputs_shape, memory_shape):
+        self.output_dim = self._cell_output_dim()
+        query_shape = (inputs_shape[0], inputs_shape[1], self.output_dim)
+        dims = []
+        shapes = self._one_each("memory", memory_shape, of_shapes=True)
+        for attention, layer, shape in zip(
+            self.attentions, self.attention_layers, shapes, strict=True
+        ):
+            if not attention.built:
+                attention.build(query_shape, shape)
+                attention.built = True
+            dim = attention.compute_output_shape(query_shape, shape)[-1]
+            if layer is not None:
+                layer.build((None, self.output_dim + dim))
+                dim = layer.units
+            dims.append(dim)
+        self.attention_dim = sum(dims)
+        is_cell = self.output_kind == "cell"
+        self.features_dim = self.output_dim if is_cell else self.attention_dim
+        # Run once on zeros: it may be anything, and may have weights to build.
+        zeros = [ops.zeros((1, d), self.compute_dtype) for d in (inputs_shape[-1], sum(dims))]
+        joined = self._join_input(*zeros)
+        if not getattr(self.cell, "built", True):
+            self.cell.build((None, joined.shape[-1]))
+            self.cell.built = True
+
+    def prepare(self, memory, memory_mask=None):
+        """What all steps read: a list with (key, value, mask) of each attention."""
+        memories = self._one_each("memory", memory)
+        masks = self._one_each("memory_mask", memory_mask)
+        triples = zip(self.attentions, memories, masks, strict=True)
+        return [attention.prepare(one, mask) for attention, one, mask in triples]
+
+    def initial_state(self, memory, cell_state=None):
+        """The state before the first step: a dict of lists of tensors, batch first.
+
+        Args:
+            memory: the result of `prepare`.
+            cell_state: state of the cell, as the cell takes it; its own initial state by default.
+        """
+        batch = ops.shape(memory[0][1])[0]
+        if cell_state is None and hasattr(self.cell, "get_initial_state"):
+            cell_state = self.cell.get_initial_state(batch_size=batch)
+        elif cell_state is None:
+            sizes = keras.tree.flatten(self.cell.state_size)
+            cell_state = [ops.zeros((batch, size)) for size in sizes]
+        cell_state = [ops.cast(x, self.compute_dtype) for x in keras.tree.flatten(cell_state)]
+        alignment = [
+            attention.initial_state(key)
+            for attention, (key, _, _) in zip(self.attentions, memory, strict=True)
+        ]
+        read = ops.zeros((batch, self.attention_dim), dtype=self.compute_dtype)
+        return {"alignment": alignment, "cell": cell_state, "read": [read]}
+
+    def step(self, inputs, state, memory, draws=None, training=None):
+        """One step of each sequence.
+
+        Args:
+            inputs: `(B, Dx)`.
+            state: the result of `initial_state` or of the step before.
+            memory: the result of `prepare`.
+            draws: list with the (dropout mask, noise) of each attention, or None.
+            training: see the class.
+
+        Returns:
+            Output `(B, D)`, the new state, and weights `(B, Tv)`, a list if there are several.
+        """
+        inputs = self._join_input(inputs, state["read"][0])
+        cell_state = keras.tree.pack_sequence_as(self._state_like(), state["cell"])
+        takes = inspect.signature(getattr(self.cell, "call", self.cell)).parameters
+        kwargs = {"training": training} if "training" in takes else {}
+        queried, cell_state = self.cell(inputs, cell_state, **kwargs)
+        reads, alignment, all_weights = [], [], []
+        for i, attention in enumerate(self.attentions):
+            dropout_mask, noise = (None, None) if draws is None else draws[i]
+            context, new, weights = attention.step(
+                queried, state["alignment"][i], memory[i], dropout_mask, noise, training
+            )
+            layer = self.attention_layers[i]
+            if layer is not None:
+                context = layer(ops.concatenate([queried, context], axis=-1))
+            reads.append(context)
+            alignment.append(new)
+            all_weights.append(ops.mean(weights, axis=1) if len(weights.shape) == 3 else weights)
+        read = ops.concatenate(reads, axis=-1)
+        state = {"alignment": alignment, "cell": keras.tree.flatten(cell_state), "read": [read]}
+        output = read if self.output_kind == "attention" else queried
+        return output, state, all_weights if self.is_list else all_weights[0]
+
+    def call(
+        self,
+        inputs,
+        memory,
+        memory_mask=None,
+        initial_state=None,
+        return_attention_scores=False,
+        return_state=False,
+        training=None,
+    ):
+        memory = self.prepare(memory, memory_mask)
+        state = self.initial_state(memory, initial_state)
+        outputs, weights, state = self.unroll(inputs, state, memory, training=training)
+        results = [outputs]
+        if return_attention_scores:
+            results.append(weights)
+        if return_state:
+            results.append(state)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def unroll(self, inputs, state, memory, choose=None, extras=(), training=None):
+        """All steps in a loop.
+
+        Args:
+            inputs: `(B, T, Dx)`.
+            state: see `initial_state`.
+            memory: the result of `prepare`.
+            choose: function of the input `(B, Dx)`, the output `(B, D)` of the step before (zeros
+                at first) and a step of each of the extras to the input that the step gets.
+            extras: tensors `(B, T, n)` for `choose`.
+            training: see the class.
+
+        Returns:
+            Outputs, weights and final state as in `call`.
+        """
+        steps = ops.shape(inputs)[1]
+        draws = [self._draw(i, steps, key, training) for i, (key, _, _) in enumerate(memory)]
+        drawn = [_steps_first(x) for pair in draws for x in pair if x is not None]
+        rows, unpack = pack([inputs, *extras, *drawn], inputs)
+        flat = keras.tree.flatten(state)
+        kinds = [keras.backend.standardize_dtype(x.dtype) for x in flat]
+        previous = ops.zeros((ops.shape(inputs)[0], self.features_dim), dtype=rows.dtype)
+
+        def advance(row, states):
+            previous, *flat = states
+            parts = unpack(row)
+            x, given = parts[0], parts[1 : 1 + len(extras)]
+            left = iter(parts[1 + len(extras) :])
+            own = [
+                [None if x is None else _one_step(next(left), x) for x in pair] for pair in draws
+            ]
+            if choose is not None:
+                x = choose(x, ops.cast(previous, x.dtype), *given)
+            flat = [ops.cast(s, kind) for s, kind in zip(flat, kinds, strict=True)]
+            nested = keras.tree.pack_sequence_as(state, flat)
+            output, following, weights = self.step(x, nested, memory, own, training)
+            wide = [ops.cast(y, rows.dtype) for y in [output, *keras.tree.flatten(weights)]]
+            carried = [ops.cast(s, rows.dtype) for s in keras.tree.flatten(following)]
+            return ops.concatenate(wide, axis=-1), [wide[0], *carried]
+
+        carried = [previous, *(ops.cast(x, rows.dtype) for x in flat)]
+        dropped = _cells_with_dropout(self.cell) if training else []
+        if dropped:
+            # Keras' cells draw one mask for all steps in their first call: not inside the loop.
+            advance(rows[:, 0], carried)
+        together, (_, *flat) = unroll(advance, rows, carried)
+        for cell in dropped:
+            cell.reset_dropout_mask()
+            cell.reset_recurrent_dropout_mask()
+        flat = [ops.cast(x, kind) for x, kind in zip(flat, kinds, strict=True)]
+        together = ops.cast(together, self.compute_dtype)
+        outputs, start, weights = together[..., : self.features_dim], self.features_dim, []
+        # Beside weights of unknown length, the known size is lost: layers that follow need it.
+        outputs = ops.reshape(outputs, (*ops.shape(inputs)[:2], self.features_dim))
+        for key, _, _ in memory:
+            end = start + ops.shape(key)[-2]
+            weights.append(together[..., start:end])
+            start = end
+        weights = weights if self.is_list else weights[0]
+        return outputs, weights, keras.tree.pack_sequence_as(state, flat)
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        attentions = [serialize(one) for one in self.attentions]
+        named = isinstance(self.cell_input, str)
+        return {
+            **super().get_config(),
+            "cell": serialize(self.cell),
+            "attention": attentions if self.is_list else attentions[0],
+            "attention_layer_size": self.attention_layer_size,
+            "attention_activation": keras.activations.serialize(self.attention_activation),
+            "cell_input": self.cell_input if named else serialize(self.cell_input),
+            "output": self.output_kind,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = keras.saving.deserialize_keras_object
+        attention, cell_input = config["attention"], config["cell_input"]
+        is_list = isinstance(attention, (list, tuple))
+        new = {
+            "cell": deserialize(config["cell"]),
+            "attention": [deserialize(x) for x in attention] if is_list else deserialize(attention),
+            "cell_input": cell_input if isinstance(cell_input, str) else deserialize(cell_input),
+        }
+        return cls(**{**config, **new})
+
+    def _join_input(self, inputs, read):
+        if self.cell_input == "concat":
+            return ops.concatenate([inputs, read], axis=-1)
+        return inputs if self.cell_input == "input" else self.cell_input(inputs, read)
+
+    def _cell_output_dim(self):
+        size = getattr(self.cell, "output_size", None)
+        return size if size is not None else keras.tree.flatten(self.cell.state_size)[0]
+
+    def _state_like(self):
+        """The state of the cell, nested as the cell takes it."""
+        size = self.cell.state_size
+        return [size] if isinstance(size, int) else size
+
+    def _draw(self, index, steps, key, training):
+        """Dropout mask and noise of one attention, for all steps: drawn outside of the loop."""
+        attention = self.attentions[index]
+        if not training:
+            return None, None
+        drops = attention.dropout > 0
+        return attention.sample_dropout(steps, key) if drops else None, attention.sample_noise(
+            steps, key
+        )
+
+    def _one_each(self, name, value, of_shapes=False):
+        """A list with one `value` for each attention."""
+        several = isinstance(value, (list, tuple))
+        if of_shapes:
+            several = several and bool(value) and isinstance(value[0], (list, tuple))
+        values = list(value) if several else [value] * len(self.attentions)
+        if len(values) != len(self.attentions):
+            raise ValueError(
+                f"Expected one {name} for each of {len(self.attentions)} attentions. "
+                f"Received: {len(values)}"
+            )
+        return values
+
+
+def _cells_with_dropout(cell):
+    cells = getattr(cell, "cells", [cell])
+    return [c for c in cells if getattr(c, "dropout", 0) or getattr(c, "recurrent_dropout", 0)]
+
+
+def _steps_first(draw):
+    """`(B, T, Tv)`, or `(B, H, T, Tv)` with heads, as one row `(B, T, n)` for each step."""
+    if len(draw.shape) == 3:
+        return draw
+    batch, heads, steps, length = ops.shape(draw)
+    return ops.reshape(ops.transpose(draw, (0, 2, 1, 3)), (batch, steps, heads * length))
+
+
+def _one_step(row, draw):
+    """A row of `_steps_first(draw)` as the draw of a single query."""
+    if len(draw.shape) == 3:
+        return row[:, None]
+    batch, heads, _, length = ops.shape(draw)
+    return ops.reshape(row, (batch, heads, 1, length))

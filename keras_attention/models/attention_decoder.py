@@ -1,0 +1,181 @@
+"""A decoder around an attention cell: teacher forcing, scheduled sampling, steps of a search."""
+
+import keras
+from keras import ops
+
+from keras_attention.models.attention_cell import AttentionCell
+from keras_attention.schedules import ConstantSampling
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class AttentionDecoder(keras.layers.Layer):
+    """Predicts a sequence step by step with an `AttentionCell`.
+
+    Of tokens, if there is an `embedding`; of vectors, such as the frames of a spectrogram, if there
+    is none. In training it reads the target (teacher forcing) or, with a probability that
+    `sampling` says, its own last prediction (scheduled sampling):
+
+    - a token drawn from its softmax and embedded ("sampling over embeddings");
+    - the vector that it put out, through `next_input` if given ("sampling over outputs").
+
+    Every step in training and in a search goes through `AttentionCell.step`.
+
+    Masking: see `AttentionCell`.
+
+    Example:
+
+    ```python
+    decoder = AttentionDecoder(
+        AttentionCell(keras.layers.GRUCell(64), BahdanauAttention(64)),
+        output_layer=keras.layers.Dense(1000),
+        embedding=keras.layers.Embedding(1000, 32),
+        sampling=InverseSigmoidSampling(k=500),
+    )
+    logits = decoder(target, memory, memory_mask=mask)
+    found = greedy(decoder.step, *decoder.start(memory, mask), batch_size=2, ...)
+    ```
+
+    Args:
+        cell: an `AttentionCell`.
+        output_layer: a layer from the cell's output to logits `(..., V)` or to vectors.
+        embedding: a layer from tokens to vectors, or None if the inputs are vectors.
+        sampling: probability of reading what it said itself, a number or a function of the
+            training step such as `LinearSampling`; 0 for teacher forcing. The step is counted in
+            a weight of this layer.
+        next_input: a layer from a vector put out to the next input, if they are not the same.
+        seed: integer that makes the sampling repeatable, or None.
+
+    Call arguments:
+        target: int `(B, T)`, the start token first, or vectors `(B, T, D)`, those before the ones
+            to predict.
+        memory, memory_mask, initial_state, return_attention_scores: see `AttentionCell`.
+        training: whether to sample, and whether dropout is active.
+
+    Returns:
+        Logits `(B, T, V)` or vectors `(B, T, D')`; then, if asked for, the weights.
+
+    Raises:
+        ValueError: `cell` is no `AttentionCell`; `next_input` along with an embedding.
+
+    Reference: Bengio et al., 2015, https://arxiv.org/abs/1506.03099, section 2.4.
+    """
+
+    def __init__(
+        self,
+        cell,
+        output_layer,
+        embedding=None,
+        sampling=0.0,
+        next_input=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(cell, AttentionCell):
+            raise ValueError(f"Expected cell to be an AttentionCell. Received: cell={cell!r}")
+        if next_input is not None and embedding is not None:
+            raise ValueError(
+                "Expected next_input only without an embedding. "
+                f"Received: next_input={next_input!r}, embedding={embedding!r}"
+            )
+        self.cell = cell
+        self.output_layer = output_layer
+        self.embedding = embedding
+        self.sampling = sampling if callable(sampling) else ConstantSampling(sampling)
+        self.next_input = next_input
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    @property
+    def samples(self):
+        """Whether training ever reads anything but the target."""
+        constant = isinstance(self.sampling, ConstantSampling)
+        return not (constant and self.sampling.probability == 0)
+
+    def build(self, target_shape, memory_shape):
+        inputs_shape = target_shape
+        if self.embedding is not None:
+            if not self.embedding.built:
+                self.embedding.build(target_shape)
+                self.embedding.built = True
+            inputs_shape = (*target_shape, self.embedding.output_dim)
+        if not self.cell.built:
+            self.cell.build(inputs_shape, memory_shape)
+            self.cell.built = True
+        zeros = ops.zeros((1, self.cell.features_dim), dtype=self.compute_dtype)
+        said = self.output_layer(zeros)
+        if self.next_input is not None:
+            self.next_input(said)
+        if self.samples:
+            self.iterations = self.add_weight(
+                name="iterations", shape=(), dtype="int32", initializer="zeros", trainable=False
+            )
+
+    def start(self, memory, memory_mask=None, initial_state=None):
+        """State and prepared memory before the first step, for `step` and every search."""
+        prepared = self.cell.prepare(memory, memory_mask)
+        return self.cell.initial_state(prepared, initial_state), prepared
+
+    def step(self, token, state, memory):
+        """One step of a search: see `keras_attention.decoding.StepFunction`.
+
+        `token` is int `(B,)`, or a vector `(B, D)` if there is no embedding. The weights are those
+        of the first attention.
+        """
+        inputs = token if self.embedding is None else self.embedding(token)
+        output, state, weights = self.cell.step(inputs, state, memory)
+        return self.output_layer(output), state, weights[0] if self.cell.is_list else weights
+
+    def call(
+        self,
+        target,
+        memory,
+        memory_mask=None,
+        initial_state=None,
+        return_attention_scores=False,
+        training=None,
+    ):
+        inputs = target if self.embedding is None else self.embedding(target)
+        state, prepared = self.start(memory, memory_mask, initial_state)
+        choose, extras = None, ()
+        if training and self.samples:
+            choose, extras = self._choose, self._draws(inputs)
+        outputs, weights, _ = self.cell.unroll(inputs, state, prepared, choose, extras, training)
+        said = self.output_layer(outputs)
+        return (said, weights) if return_attention_scores else said
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        objects = ("cell", "output_layer", "embedding", "sampling", "next_input")
+        config = {name: serialize(getattr(self, name)) for name in objects}
+        return {**super().get_config(), **config, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = keras.saving.deserialize_keras_object
+        objects = ("cell", "output_layer", "embedding", "sampling", "next_input")
+        return cls(**{**config, **{name: deserialize(config[name]) for name in objects}})
+
+    def _draws(self, inputs):
+        """For each step, whether it reads what was said, and a uniform number for a token."""
+        batch, steps = ops.shape(inputs)[:2]
+        probability = self.sampling(self.iterations)
+        self.iterations.assign(self.iterations + 1)
+        # All drawn here: a generator's state must not change inside a loop.
+        uniform = keras.random.uniform((2, batch, steps, 1), seed=self.seed_generator)
+        first = ops.equal(ops.arange(steps), 0)[None, :, None]  # nothing was said before
+        own = ops.logical_and(uniform[0] < probability, ops.logical_not(first))
+        return own, uniform[1]
+
+    def _choose(self, given, previous, own, uniform):
+        """The input of a step: the given one, or what the output before says where `own`."""
+        said = self.output_layer(previous)
+        if self.embedding is None:
+            said = said if self.next_input is None else self.next_input(said)
+        else:
+            # A draw from the softmax by its cumulative distribution.
+            shares = ops.cumsum(ops.softmax(ops.cast(said, "float32"), axis=-1), axis=-1)
+            below = ops.cast(shares < ops.cast(uniform, "float32"), "int32")
+            token = ops.minimum(ops.sum(below, axis=-1), said.shape[-1] - 1)
+            said = self.embedding(ops.stop_gradient(token))
+        return ops.where(own, ops.cast(said, given.dtype), given)

@@ -1,0 +1,146 @@
+"""From scores to weights: the alternatives to the softmax."""
+
+import numpy as np
+from keras import ops
+
+from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.softmax import masked_softmax
+
+# All take scores (..., Tq, Tv) and a mask that broadcasts to them, compute in float32 at least,
+# give masked positions weight 0, and a row with nothing to attend to zeros.
+
+
+def sparsemax(scores, mask=None):
+    """The point of the simplex nearest to the scores: weights that sum to 1, many of them 0.
+
+    `max(0, s - tau)`, with tau such that the weights sum to 1.
+
+    Reference: Martins and Astudillo, 2016, https://arxiv.org/abs/1602.02068, algorithm 1.
+    """
+    scores, mask = _at_most_one_below_the_top(scores, mask)
+    ordered, count = _ordered(scores)
+    threshold = (ops.cumsum(ordered, axis=-1) - 1) / count
+    threshold = _at_last(threshold, ordered > threshold)
+    support = ops.cast(ops.logical_and(scores > threshold, mask), scores.dtype)
+    size = ops.maximum(ops.sum(support, axis=-1, keepdims=True), 1.0)
+    # The same threshold again, from the support: this one is differentiated, no sort is.
+    threshold = (ops.sum(scores * support, axis=-1, keepdims=True) - 1) / size
+    return _visible((scores - threshold) * support, mask)
+
+
+def entmax15(scores, mask=None):
+    """Between softmax and sparsemax: `max(0, s / 2 - tau) ** 2`, weights that sum to 1.
+
+    Smooth where sparsemax has corners, and still with weights that are exactly 0.
+
+    Reference: Peters, Niculae and Martins, 2019, https://arxiv.org/abs/1905.05702, algorithm 2.
+    """
+    scores, mask = _at_most_one_below_the_top(scores * 0.5, mask)
+    ordered, count = _ordered(scores)
+    mean = ops.cumsum(ordered, axis=-1) / count
+    spread = ops.cumsum(ops.square(ordered), axis=-1) - count * ops.square(mean)
+    threshold = mean - ops.sqrt(ops.maximum((1 - spread) / count, 0.0))
+    threshold = _at_last(threshold, threshold <= ordered)
+    support = ops.cast(ops.logical_and(scores > threshold, mask), scores.dtype)
+    size = ops.maximum(ops.sum(support, axis=-1, keepdims=True), 1.0)
+    mean = ops.sum(scores * support, axis=-1, keepdims=True) / size
+    spread = ops.sum(ops.square(scores - mean) * support, axis=-1, keepdims=True)
+    # Of n scores in the support, (1 - spread) / n is 1 / n**2 at least: the root has a gradient.
+    threshold = mean - ops.sqrt(ops.maximum((1 - spread) / size, 0.5 / ops.square(size)))
+    return _visible(ops.square(scores - threshold) * support, mask)
+
+
+def hardmax(scores, mask=None):
+    """Weight 1 for the highest score, the first of several, 0 for all others.
+
+    Piecewise constant: no gradient reaches the scores.
+    """
+    scores, mask = _replaced(scores, mask)
+    highest = ops.argmax(scores, axis=-1)[..., None]
+    positions = ops.arange(ops.shape(scores)[-1], dtype=highest.dtype)
+    weights = ops.cast(ops.equal(positions, highest), scores.dtype)
+    # What compares as highest among NaNs differs by backend; the row shows them.
+    broken = ops.any(ops.logical_and(ops.isnan(scores), mask), axis=-1, keepdims=True)
+    return _visible(ops.where(broken, float("nan"), weights), mask)
+
+
+def gumbel_hardmax(scores, mask=None, noise=None):
+    """One position drawn by its softmax probability; `hardmax` without noise.
+
+    The highest of scores with Gumbel noise is a draw from their softmax. Backwards it is the
+    softmax of the noisy scores: the straight-through estimator.
+
+    Args:
+        scores: float `(..., Tq, Tv)`.
+        mask: boolean, broadcastable to the scores.
+        noise: draws of the standard Gumbel distribution, as the scores; None at inference.
+
+    Reference: Jang, Gu and Poole, 2017, https://arxiv.org/abs/1611.01144, section 2.2.
+    """
+    if noise is None:
+        return hardmax(scores, mask)
+    scores = ops.cast(scores, wide_dtype(scores.dtype))
+    scores = scores + ops.cast(noise, scores.dtype)
+    soft = masked_softmax(scores, mask)
+    return soft + ops.stop_gradient(hardmax(scores, mask) - soft)
+
+
+def sigmoid(scores, mask=None):
+    """`1 / (1 + exp(-s))`, each for itself: the weights of a row do not sum to 1."""
+    scores, mask = _replaced(scores, mask)
+    return _visible(ops.sigmoid(scores), mask)
+
+
+def normalized_sigmoid(scores, mask=None):
+    """Sigmoids divided by their sum, which bounds how sharp a row can be.
+
+    Reference: Chorowski et al., 2015, https://arxiv.org/abs/1506.07503, section 2.2, smoothing.
+    """
+    scores, mask = _replaced(scores, mask)
+    return masked_softmax(ops.log_sigmoid(scores), mask)
+
+
+PROBABILITIES = {
+    "softmax": masked_softmax,
+    "sparsemax": sparsemax,
+    "entmax15": entmax15,
+    "hardmax": hardmax,
+    "gumbel": gumbel_hardmax,
+    "sigmoid": sigmoid,
+    "normalized_sigmoid": normalized_sigmoid,
+}
+
+
+def _replaced(scores, mask):
+    """Wide scores with a low number where hidden, and the mask, all True for None."""
+    scores = ops.cast(scores, wide_dtype(scores.dtype))
+    if mask is None:
+        return scores, ops.ones((), dtype="bool")
+    return ops.where(mask, scores, float(np.finfo("float32").min)), mask
+
+
+def _at_most_one_below_the_top(scores, mask):
+    """Scores moved so that the highest is 0 and cut at -1, and the mask.
+
+    The threshold of both projections is within 1 of the highest score, so what is lower by more
+    has weight 0 wherever it stands: cut off, it spoils no sum by its size.
+    """
+    scores, mask = _replaced(scores, mask)
+    scores = scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))
+    return ops.maximum(scores, -1.0), mask
+
+
+def _ordered(scores):
+    """The scores from high to low, without gradients, and how many there are up to each."""
+    ordered = ops.flip(ops.sort(ops.stop_gradient(scores), axis=-1), axis=-1)
+    return ordered, ops.arange(1, ops.shape(scores)[-1] + 1, dtype=scores.dtype)
+
+
+def _at_last(thresholds, inside):
+    """The threshold at the last position that is inside; the insiders come first."""
+    last = ops.sum(ops.cast(inside, "int32"), axis=-1, keepdims=True) - 1
+    return ops.take_along_axis(thresholds, ops.maximum(last, 0), axis=-1)
+
+
+def _visible(weights, mask):
+    return ops.where(mask, weights, ops.zeros((), dtype=weights.dtype))

@@ -1,0 +1,106 @@
+"""How often scheduled sampling feeds back what the model said, as training goes on."""
+
+import keras
+from keras import ops
+
+
+class SamplingSchedule:
+    """A probability by training step; a subclass answers `read_probability`.
+
+    Args of a call:
+        step: number of training steps so far, an integer or a scalar tensor.
+
+    Returns of a call:
+        float32 scalar, the probability that a step of the decoder reads what the decoder itself
+        said at the step before, instead of the target: 1 - `read_probability`.
+
+    Reference: Bengio et al., 2015, https://arxiv.org/abs/1506.03099, section 2.4, whose epsilon is
+    `read_probability` and whose i is `step`.
+    """
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        return 1.0 - ops.clip(self.read_probability(step), 0.0, 1.0)
+
+    def read_probability(self, step):
+        """The probability of reading the target at training step `step`, a float32 scalar."""
+        raise NotImplementedError(f"{type(self).__name__} must define `read_probability`.")
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class ConstantSampling(SamplingSchedule):
+    """The same `probability` of sampling at every step, 0 <= probability <= 1."""
+
+    def __init__(self, probability):
+        if not 0 <= probability <= 1:
+            raise ValueError(f"Expected 0 <= probability <= 1. Received: probability={probability}")
+        self.probability = probability
+
+    def read_probability(self, step):
+        return ops.zeros_like(step) + (1.0 - self.probability)
+
+    def get_config(self):
+        return {"probability": self.probability}
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class LinearSampling(SamplingSchedule):
+    """Reads the target with probability `max(minimum, start - slope step)`.
+
+    Args:
+        slope: how much less at each step, >= 0.
+        start: k, the probability at step 0; at most 1 is read.
+        minimum: epsilon, 0 <= minimum <= 1.
+    """
+
+    def __init__(self, slope, start=1.0, minimum=0.0):
+        if not slope >= 0:
+            raise ValueError(f"Expected slope >= 0. Received: slope={slope}")
+        if not 0 <= minimum <= 1:
+            raise ValueError(f"Expected 0 <= minimum <= 1. Received: minimum={minimum}")
+        self.slope = slope
+        self.start = start
+        self.minimum = minimum
+
+    def read_probability(self, step):
+        return ops.maximum(self.start - self.slope * step, self.minimum)
+
+    def get_config(self):
+        return {"slope": self.slope, "start": self.start, "minimum": self.minimum}
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class ExponentialSampling(SamplingSchedule):
+    """Reads the target with probability `base ** step`, 0 < base < 1."""
+
+    def __init__(self, base):
+        if not 0 < base < 1:
+            raise ValueError(f"Expected 0 < base < 1. Received: base={base}")
+        self.base = base
+
+    def read_probability(self, step):
+        return ops.power(ops.cast(self.base, "float32"), step)
+
+    def get_config(self):
+        return {"base": self.base}
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class InverseSigmoidSampling(SamplingSchedule):
+    """Reads the target with probability `k / (k + exp(step / k))`, k >= 1."""
+
+    def __init__(self, k):
+        if not k >= 1:
+            raise ValueError(f"Expected k >= 1. Received: k={k}")
+        self.k = k
+
+    def read_probability(self, step):
+        # The same, without an exponential that overflows at 89 k steps.
+        return ops.sigmoid(ops.log(ops.cast(self.k, "float32")) - step / self.k)
+
+    def get_config(self):
+        return {"k": self.k}
