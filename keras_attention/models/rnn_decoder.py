@@ -162,8 +162,7 @@ class RNNDecoder(keras.layers.Layer):
             hidden, context, state, weights = self._read_and_advance(x, state, memory)
         else:
             hidden, state = self._advance_cells(x, state)
-            context, weights = self._read(hidden[:, None], memory)
-            context = context[:, 0]
+            context, weights = self._read_once(hidden, memory)
         logits = self._logits(ops.concatenate([hidden, context], axis=-1))
         return logits, state, _one_row(weights)
 
@@ -220,14 +219,20 @@ class RNNDecoder(keras.layers.Layer):
         """Context `(B, Tq, Dv)` and weights; without attention an empty context, weights 0."""
         if self.attention is None:
             (mask,) = memory
-            return query[..., :0], ops.zeros_like(mask, dtype=self.compute_dtype)[:, None]
+            shape = (*ops.shape(query)[:2], ops.shape(mask)[1])
+            return query[..., :0], ops.zeros(shape, dtype=self.compute_dtype)
         key, value, mask = memory
         return self.attention.attend(query, key, value, mask, dropout_mask)
 
+    def _read_once(self, hidden, memory, dropout_mask=None):
+        """One query of each row `(B * W, D)`, those that share a memory asking it together."""
+        queries = ops.reshape(hidden, (ops.shape(memory[0])[0], -1, hidden.shape[-1]))
+        context, weights = self._read(queries, memory, dropout_mask)
+        return ops.reshape(context, (ops.shape(hidden)[0], context.shape[-1])), weights
+
     def _read_and_advance(self, x, state, memory, dropout_mask=None):
         hidden = state[-STATES_PER_CELL[self.cell]]
-        context, weights = self._read(hidden[:, None], memory, dropout_mask)
-        context = context[:, 0]
+        context, weights = self._read_once(hidden, memory, dropout_mask)
         hidden, state = self._advance_cells(ops.concatenate([x, context], axis=-1), state)
         return hidden, context, state, weights
 
@@ -258,9 +263,10 @@ def _reads_a_memory(attention):
 
 
 def _one_row(weights):
-    """The weights `(B, Tv)` of a single query; the mean over heads where there are any."""
-    weights = ops.squeeze(weights, axis=-2)
-    return ops.mean(weights, axis=1) if len(weights.shape) == 3 else weights
+    """The weights `(B * W, Tv)` of W queries; the mean over heads where there are any."""
+    weights = ops.mean(weights, axis=1) if len(weights.shape) == 4 else weights
+    batch, width, steps = ops.shape(weights)
+    return ops.reshape(weights, (batch * width, steps))
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")

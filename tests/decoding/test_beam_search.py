@@ -69,16 +69,22 @@ def rankings(alpha, beta):
 PER_EXAMPLE = np.array([0.0, 0.3, 0.6, 1.0, 2.0], "float32")
 
 
-@pytest.mark.parametrize(("alpha", "beta"), [(0, 0), (0.6, 0), (1.3, 0.2), (0, 0.7)])
-@pytest.mark.parametrize("seed", range(3))
-def test_a_search_is_what_the_oracle_finds(seed, alpha, beta):
+@pytest.mark.parametrize("n_best", [WIDTH, 1])
+def test_a_search_is_what_the_oracle_finds(n_best):
     """The oracle never stops early, so that stopping early changes nothing."""
-    tables = hashed_tables(seed, BATCH, VOCABULARY, MEMORY)
-    penalties = {"length_penalty": alpha, "coverage_penalty": beta, "memory_mask": MASK}
-    wanted = expected(tables, rankings=rankings(alpha, beta))
-    assert_found(search(tables, **penalties), wanted)
-    best = [hypotheses[:1] for hypotheses in wanted]
-    assert_found(search(tables, n_best=1, **penalties), best)
+    alphas, betas = np.meshgrid([0, 0.3, 0.6, 1.3, 2], [0, 0.2, 0.7])
+    alphas, betas = alphas.ravel(), betas.ravel()
+    tables = hashed_tables(1, len(alphas), VOCABULARY, MEMORY)
+    mask = np.tile(MASK, (3, 1))
+    found = search(
+        tables,
+        n_best=n_best,
+        length_penalty=alphas,
+        coverage_penalty=betas,
+        memory_mask=mask,
+    )
+    rankings = [Ranking(*settings) for settings in zip(alphas, betas, mask, strict=True)]
+    assert_found(found, expected(tables, n_best=n_best, rankings=rankings))
 
 
 def test_penalties_and_limits_for_each_example():
@@ -99,8 +105,8 @@ def test_penalties_and_limits_for_each_example():
     assert_found(found, wanted)
 
 
-@pytest.mark.parametrize(("alpha", "beta"), [(0.0, 0.0), (0.9, 0.4)])
-def test_a_beam_that_is_wide_enough_finds_the_best_of_all(alpha, beta):
+def test_a_beam_that_is_wide_enough_finds_the_best_of_all():
+    alpha, beta = np.array([0, 0.9, 0, 0.9, 2]), np.array([0, 0, 0.4, 0.4, 1])
     tables, limit = hashed_tables(3, BATCH, 5, MEMORY, scale=1.0), 4
     found = search(
         tables,
@@ -118,10 +124,9 @@ def test_a_beam_that_is_wide_enough_finds_the_best_of_all(alpha, beta):
     assert_found(found, wanted)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_beam_of_one_is_greedy(seed):
+def test_a_beam_of_one_is_greedy():
     """In what is found, and in how many steps are run."""
-    tables = hashed_tables(seed, BATCH, VOCABULARY, MEMORY)
+    tables = hashed_tables(1, 23, VOCABULARY, MEMORY)
     step, runs = counted(hashed_step)
     found = search(tables, step, beam_width=1, n_best=1)
     count = len(runs)
@@ -132,45 +137,49 @@ def test_a_beam_of_one_is_greedy(seed):
     np.testing.assert_array_equal(found.alignments[:, 0], wanted.alignments)
     np.testing.assert_allclose(found.score[:, 0], wanted.score, rtol=1e-6)
     np.testing.assert_array_equal(found.score, found.log_probability)
-    assert 0 < (wanted.lengths < STEPS).sum()
+    assert 0 < (wanted.lengths < STEPS).sum() < 23
 
 
 def test_a_batch_is_as_its_examples_alone():
     tables = hashed_tables(11, BATCH, VOCABULARY, MEMORY)
     options = {"length_penalty": 0.8, "coverage_penalty": 0.3, "n_best": 2}
     together = search(tables, memory_mask=MASK, **options)
-    for i in range(BATCH):
+    for i in (0, 3):
         one = [table[i : i + 1] for table in tables]
         alone = search(one, memory_mask=MASK[i : i + 1], **options)
         for a, b in zip(together, alone, strict=True):
             np.testing.assert_allclose(a[i], b[0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(7))
-def test_the_score_of_what_has_ended_never_changes(seed):
+def test_the_score_of_what_has_ended_never_changes():
     """It is that of the hypothesis alone, however far the search goes on after its end."""
-    tables = hashed_tables(seed, 1, VOCABULARY, MEMORY)
-    after, ranking = hashed_oracle(*(t[0] for t in tables)), Ranking(0.9, 0.3, MASK[1])
-    # The same example with every limit.
+    examples = 7
+    ranking = Ranking(0.9, 0.3, MASK[1])
+    tables = hashed_tables(2, examples, VOCABULARY, MEMORY)
+    # Each example with every limit.
+    limits = np.tile(np.arange(1, STEPS + 1), examples)
     found = search(
         [np.repeat(t, STEPS, axis=0) for t in tables],
         length_penalty=ranking.alpha,
         coverage_penalty=ranking.beta,
-        memory_mask=np.repeat(MASK[1:2], STEPS, axis=0),
-        limits=np.arange(1, STEPS + 1),
+        memory_mask=np.repeat(MASK[1:2], len(limits), axis=0),
+        limits=limits,
     )
     searches = {}
-    for limit, ids, lengths, scores in zip(range(1, STEPS + 1), *found[:3], strict=True):
-        for row, length, score in zip(ids, lengths, scores, strict=True):
+    for i, limit in enumerate(limits):
+        for ids, length, score in zip(*(x[i] for x in found[:3]), strict=True):
             if length < limit:
-                searches.setdefault(tuple(int(x) for x in row[:length]), []).append(score)
-    assert max(map(len, searches.values())) > 2
-    for tokens, scores in searches.items():
-        assert len(set(scores)) == 1
+                tokens = tuple(int(x) for x in ids[:length])
+                searches.setdefault((i // STEPS, tokens), []).append(score)
+    assert max(map(len, searches.values())) > 4
+    for (example, tokens), scores in searches.items():
+        after = hashed_oracle(*(t[example] for t in tables))
         steps = [after((START, *tokens[:t])) for t in range(len(tokens) + 1)]
         total = sum(log_p[x] for (log_p, _), x in zip(steps, (*tokens, END), strict=True))
         wanted = ranking.score(total, len(steps), [seen for _, seen in steps])
-        np.testing.assert_allclose(scores[0], wanted, rtol=1e-5)
+        np.testing.assert_allclose(scores, wanted, rtol=1e-5)
+        # A softmax may round the rows of a batch differently.
+        np.testing.assert_allclose(scores, scores[0], rtol=1e-6)
 
 
 def test_the_search_stops_when_nothing_can_win_any_more():
@@ -186,9 +195,8 @@ def test_the_search_stops_when_nothing_can_win_any_more():
 
 def test_a_vocabulary_smaller_than_the_beam():
     tables = hashed_tables(5, BATCH, 5, MEMORY)
-    for width in (5, 7, 13):
-        found = search(tables, beam_width=width, n_best=width, max_length=3)
-        assert_found(found, expected(tables, width, width, limits=3))
+    found = search(tables, beam_width=13, n_best=13, max_length=3)
+    assert_found(found, expected(tables, 13, 13, limits=3))
 
 
 def test_fewer_sequences_than_are_asked_for():
@@ -211,13 +219,8 @@ def test_impossible_tokens():
 
 
 CONSTRAINTS = [
-    {"min_length": 5},
     {"repetition_penalty": 1.7},
-    {"repetition_penalty": 0.5},
-    {"no_repeat_ngram": 1},
-    {"no_repeat_ngram": 2},
-    {"no_repeat_ngram": 3},
-    {"min_length": 9, "no_repeat_ngram": 2, "repetition_penalty": 1.3},
+    {"min_length": 9, "no_repeat_ngram": 2},
 ]
 
 
@@ -234,13 +237,14 @@ def test_constraints(constraints):
 
 
 def test_constraints_for_each_example():
-    tables = hashed_tables(19, BATCH, VOCABULARY, MEMORY)
+    count = 3 * BATCH
+    tables = hashed_tables(19, count, VOCABULARY, MEMORY)
     tables[0][:, :, 4] += 2
-    min_length = np.array([0, 9, 2, 20, 5], "int32")
-    penalty = np.array([1, 1.5, 2, 0.7, 1], "float32")
-    size = np.array([0, 1, 2, 3, 4], "int32")
-    prefix = np.array([[4, 1], [5, END], [6, 6], [1, 5], [0, 0]], "int32")
-    lengths = np.array([2, 2, 1, 0, 2], "int32")
+    min_length = np.resize(np.array([0, 9, 2, 20], "int32"), count)
+    penalty = np.resize(np.array([1, 1.5, 2, 0.7, 1], "float32"), count)
+    size = np.resize(np.array([0, 1, 2, 3, 4, 0, 2], "int32"), count)
+    prefix = np.tile(np.array([[4, 1], [5, END], [6, 6], [1, 5], [0, 0]], "int32"), (3, 1))
+    lengths = np.array([2, 2, 1, 0, 2] + [0] * 10, "int32")
     constraints = Constraints(
         min_length=ops.convert_to_tensor(min_length),
         repetition_penalty=ops.convert_to_tensor(penalty),
