@@ -27,6 +27,7 @@ WITH_TENSORFLOW = {
     "cli",
     "evaluation",
     "export",
+    "search_signatures",
     "signatures",
     "text",
     "training",

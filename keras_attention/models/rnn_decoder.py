@@ -159,10 +159,12 @@ class RNNDecoder(keras.layers.Layer):
         """One step of a search: see `keras_attention.decoding.StepFunction`."""
         x = self.embedding(token)
         if self.feeds_context:
-            hidden, context, state, weights = self._read_and_advance(x, state, memory)
+            hidden = state[-STATES_PER_CELL[self.cell]]
+            context, weights = self._read_together(hidden, memory)
+            hidden, state = self._advance_cells(ops.concatenate([x, context], axis=-1), state)
         else:
             hidden, state = self._advance_cells(x, state)
-            context, weights = self._read_once(hidden, memory)
+            context, weights = self._read_together(hidden, memory)
         logits = self._logits(ops.concatenate([hidden, context], axis=-1))
         return logits, state, _one_row(weights)
 
@@ -224,17 +226,18 @@ class RNNDecoder(keras.layers.Layer):
         key, value, mask = memory
         return self.attention.attend(query, key, value, mask, dropout_mask)
 
-    def _read_once(self, hidden, memory, dropout_mask=None):
+    def _read_together(self, hidden, memory):
         """One query of each row `(B * W, D)`, those that share a memory asking it together."""
         queries = ops.reshape(hidden, (ops.shape(memory[0])[0], -1, hidden.shape[-1]))
-        context, weights = self._read(queries, memory, dropout_mask)
+        context, weights = self._read(queries, memory)
         return ops.reshape(context, (ops.shape(hidden)[0], context.shape[-1])), weights
 
     def _read_and_advance(self, x, state, memory, dropout_mask=None):
         hidden = state[-STATES_PER_CELL[self.cell]]
-        context, weights = self._read_once(hidden, memory, dropout_mask)
+        context, _ = self._read(hidden[:, None], memory, dropout_mask)
+        context = context[:, 0]
         hidden, state = self._advance_cells(ops.concatenate([x, context], axis=-1), state)
-        return hidden, context, state, weights
+        return hidden, context, state
 
     def _advance(self, x, states):
         """A step of the training loop. What it reads travels with the states."""
@@ -245,7 +248,7 @@ class RNNDecoder(keras.layers.Layer):
         key, value, mask, *dropout_mask = rest
         # Keras' loop casts all states to floats.
         memory = (key, value, ops.cast(mask, "bool"))
-        hidden, context, state, _ = self._read_and_advance(x, state, memory, *dropout_mask)
+        hidden, context, state = self._read_and_advance(x, state, memory, *dropout_mask)
         return ops.concatenate([hidden, context], axis=-1), [*state, *rest]
 
     def _logits(self, features):
