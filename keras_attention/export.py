@@ -32,9 +32,10 @@ def export(
     - `beam`: `text` -> the best few of a beam search, with `log_probability`, too;
     - `sample`: `text` -> an answer that is drawn.
 
-    The settings of `beam` and `sample` are inputs that a request may leave out: see
-    `keras_attention.search_signatures`. Where the server batches requests, leave them out of
-    requests of one text only: TensorFlow Serving wants inputs of one length there.
+    The settings of `beam` and `sample` are inputs that a request over gRPC may leave out: see
+    `keras_attention.search_signatures`. TensorFlow Serving's REST wants all of them. Where it
+    batches requests, all inputs have to be of one length: a request of several texts has to give
+    each setting for each.
 
     Without tokenizers `serving_default` is `decode_ids`, and `beam` and `sample` take `ids` and
     `lengths` for `text` and `prefix` and `prefix_lengths` for `prefix`. Any other model with known

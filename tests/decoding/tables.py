@@ -101,15 +101,18 @@ def hashed_oracle(logits, weights):
 
 def run(search, step, logits, weights, **options):
     """Runs a search over the tables from state 0; returns NumPy arrays in a tuple of its kind."""
-    found = search(
-        step,
-        [ops.zeros((len(logits),), dtype="int32")],
-        (ops.convert_to_tensor(logits), ops.convert_to_tensor(weights)),
-        batch_size=len(logits),
-        **options,
-    )
+
+    def function(state, memory):
+        return search(step, state, memory, batch_size=len(logits), **options)
+
+    state = [ops.zeros((len(logits),), dtype="int32")]
+    memory = ops.convert_to_tensor(logits), ops.convert_to_tensor(weights)
     if keras.backend.backend() == "jax":
         import jax
 
+        # It compiles a loop in any case; the whole at once takes it less time.
+        found = jax.jit(function)(state, memory)
         jax.effects_barrier()
+    else:
+        found = function(state, memory)
     return type(found)(*(ops.convert_to_numpy(x) for x in found))
