@@ -87,6 +87,27 @@ def _read(source, target):
     return read_pairs(source) if target is None else read_parallel(source, target)
 
 
+def _setting(text):
+    """`name=value` to the name and a list of one number or string."""
+    import numpy as np
+
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"Expected NAME=VALUE. Received: {text!r}")
+    for kind, dtype in ((int, "int32"), (float, "float32")):
+        try:
+            # Settings that are float32 are penalties and probabilities: 1 is as good as 1.0.
+            return name, np.array([kind(value)], "float32" if name in _FLOATS else dtype)
+        except (ValueError, OverflowError):
+            continue
+    return name, [value]
+
+
+_FLOATS = (
+    *("length_penalty", "coverage_penalty", "repetition_penalty"),
+    *("temperature", "top_p", "min_p"),
+)
+
 _run_option = click.option(
     "--run", "run", required=True, type=click.Path(path_type=Path), help="Folder of the run."
 )
@@ -140,7 +161,15 @@ def train(context, train, train_target, dev, dev_target, run, resume, **settings
 @_run_option
 @_text_options("test", "Lines to test on; lines with one source are alternatives.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write source, tab, answer.")
-def evaluate(run, test, test_target, output):
+@click.option("--beam-width", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--length-penalty",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Of a beam search: the higher, the longer the answers.",
+)
+def evaluate(run, test, test_target, output, beam_width, length_penalty):
     """Prints how many answers are right, and the character error rate."""
     from keras_attention import evaluation
 
@@ -148,7 +177,14 @@ def evaluate(run, test, test_target, output):
     model, tokenizers = folder.load_model(), folder.tokenizers()
     references = evaluation.targets_by_source(_read(test, test_target))
     sources = list(references)
-    answers = evaluation.answer_all(model, tokenizers, sources, folder.settings().max_length)
+    answers = evaluation.answer_all(
+        model,
+        tokenizers,
+        sources,
+        folder.settings().max_length,
+        beam_width=beam_width,
+        length_penalty=length_penalty,
+    )
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
         lines = [f"{s}\t{a}\n" for s, a in zip(sources, answers, strict=True)]
@@ -212,10 +248,18 @@ def serve(models, port, host):
 @cli.command()
 @_server_option
 @_model_option
-@click.option("--signature", default="serving_default", show_default=True)
+@click.option("--signature", default="serving_default", show_default=True, help="Or: beam, sample.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=lambda c, p, values: dict(_setting(value) for value in values),
+    help="An input beside the text, such as length_penalty=0.6 or seed=7; repeatable.",
+)
 @click.argument("texts", nargs=-1, required=True)
-def query(server, model, signature, texts):
-    """Asks a served model TEXTS and prints question, answer, score and latency."""
+def query(server, model, signature, settings, texts):
+    """Asks a served model TEXTS and prints question, answers, scores and latency."""
     import time
 
     from keras_attention_serving import Client
@@ -224,14 +268,13 @@ def query(server, model, signature, texts):
     with Client(server) as client:
         for text in texts:
             start = time.perf_counter()
-            answer = client.predict(model, {"text": [text]}, signature=signature)
-            milliseconds = 1000 * (time.perf_counter() - start)
-            table.add_row(
-                Text(text),  # as it is: brackets are no markup
-                Text(answer["text"][0].decode("utf-8")),
-                f"{answer['score'][0]:.3f}",
-                f"{milliseconds:.1f} ms",
-            )
+            answer = client.predict(model, {"text": [text], **settings}, signature=signature)
+            latency = f"{1000 * (time.perf_counter() - start):.1f} ms"
+            # One answer, or the best few, of which only the first has the question beside it.
+            for found, score in zip(answer["text"].ravel(), answer["score"].ravel(), strict=True):
+                # Texts as they are: brackets are no markup.
+                table.add_row(Text(text), Text(found.decode("utf-8")), f"{score:.3f}", latency)
+                text = latency = ""
     Console().print(table)
 
 

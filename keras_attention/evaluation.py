@@ -24,13 +24,24 @@ class Quality(NamedTuple):
     sources: int
 
 
-def answer_all(model, tokenizers, texts, max_length, batch_size=256, console=None):
-    """The greedy answers to `texts`, in their order, with a progress bar.
+def answer_all(
+    model, tokenizers, texts, max_length, batch_size=256, console=None, beam_width=1, **settings
+):
+    """The answers to `texts`, in their order, with a progress bar.
 
-    Runs the graph that `export` exports, on batches of texts of about one length.
+    Runs the graph that `export` exports, on batches of texts of about one length. The answers are
+    greedy, or, with a `beam_width` above 1, the best of a beam search with the `settings` of
+    `search_signatures.beam_settings`, numbers.
     """
-    signatures = TextSignatures(model, *tokenizers, max_length)
-    answer = tf.function(signatures.answer, input_signature=[tf.TensorSpec((None,), tf.string)])
+    signatures = TextSignatures(model, *tokenizers, max_length, beam_width, n_best=1)
+
+    def best(text):
+        if beam_width == 1:
+            return signatures.answer(text)
+        found = signatures.beam(text, **{k: [v] for k, v in settings.items()})
+        return {"text": found["text"][:, 0]}
+
+    answer = tf.function(best, input_signature=[tf.TensorSpec((None,), tf.string)])
     order = np.argsort([len(text) for text in texts], kind="stable")
     answers = [""] * len(texts)
     with progress.bar("texts", console) as bar:

@@ -17,6 +17,8 @@ def export(
     source_tokenizer=None,
     target_tokenizer=None,
     max_length=100,
+    beam_width=5,
+    n_best=5,
     version=None,
     warmup=(),
 ):
@@ -26,11 +28,19 @@ def export(
 
     - `serving_default`: `text` -> `text`, `score`, `alignment`, `source_pieces`, `target_pieces`;
     - `score`: `text`, `target` -> `score`, the log-probability of a given pair;
-    - `decode_ids`: `ids`, `lengths` -> `ids`, `lengths`, `score`, `alignment`.
+    - `decode_ids`: `ids`, `lengths` -> `ids`, `lengths`, `score`, `alignment`;
+    - `beam`: `text` -> the best few of a beam search, with `log_probability`, too;
+    - `sample`: `text` -> an answer that is drawn.
 
-    Without tokenizers `serving_default` is `decode_ids`. Any other model with known inputs (a
-    functional one, say) gets a `serving_default` with the names of its inputs and outputs. All
-    outputs are batch first, and none of the signatures needs XLA or Keras.
+    The settings of `beam` and `sample` are inputs that a request over gRPC may leave out: see
+    `keras_attention.search_signatures`. TensorFlow Serving's REST wants all of them. Where it
+    batches requests, all inputs have to be of one length: a request of several texts has to give
+    each setting for each.
+
+    Without tokenizers `serving_default` is `decode_ids`, and `beam` and `sample` take `ids` and
+    `lengths` for `text` and `prefix` and `prefix_lengths` for `prefix`. Any other model with known
+    inputs (a functional one, say) gets a `serving_default` with the names of its inputs and
+    outputs. All outputs are batch first, and none of the signatures needs XLA or Keras.
 
     The version appears under its name in one step, when it is complete: a server that watches the
     folder never sees half of it.
@@ -41,6 +51,8 @@ def export(
         source_tokenizer: a `keras_attention.text.Tokenizer`; both or none.
         target_tokenizer: a `keras_attention.text.Tokenizer`.
         max_length: most tokens of an answer; for a `Seq2Seq`.
+        beam_width: how many hypotheses `beam` goes on with at each step.
+        n_best: how many answers `beam` gives, at most `beam_width`.
         version: a positive integer; the next after the highest there by default.
         warmup: texts with which the server runs the model before it counts as available.
 
@@ -49,7 +61,7 @@ def export(
 
     Raises:
         ValueError: another backend, a model that is not built or without known inputs, one
-            tokenizer without the other, or a bad `version`.
+            tokenizer without the other, `n_best` above `beam_width`, or a bad `version`.
         FileExistsError: the version is there already.
     """
     if keras.backend.backend() != "tensorflow":
@@ -83,11 +95,14 @@ def export(
     archive = keras.export.ExportArchive()
     archive.track(model)
     if source_tokenizer is not None:
-        answers = signatures.TextSignatures(model, source_tokenizer, target_tokenizer, max_length)
+        answers = signatures.TextSignatures(
+            model, source_tokenizer, target_tokenizer, max_length, beam_width, n_best
+        )
         signatures.add_text_endpoints(archive, answers)
         signatures.add_ids_endpoint(archive, "decode_ids", model, max_length)
     elif isinstance(model, Seq2Seq):
         signatures.add_ids_endpoint(archive, "serving_default", model, max_length)
+        signatures.add_ids_searches(archive, model, max_length, beam_width, n_best)
     else:
         signatures.add_model_endpoint(archive, model)
     path.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,8 @@ import itertools
 import keras
 import tensorflow as tf
 
+from keras_attention import search_signatures
+
 
 class TextSignatures:
     """What a text-to-text model answers: strings in, strings out, the search in the graph.
@@ -14,13 +16,19 @@ class TextSignatures:
         source_tokenizer: text to source tokens.
         target_tokenizer: target tokens to text.
         max_length: most tokens of an answer.
+        beam_width: how many hypotheses `beam` goes on with at each step.
+        n_best: how many answers `beam` gives.
     """
 
-    def __init__(self, model, source_tokenizer, target_tokenizer, max_length):
+    def __init__(
+        self, model, source_tokenizer, target_tokenizer, max_length, beam_width=5, n_best=5
+    ):
         self.model = model
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
         self.max_length = max_length
+        self.beam_width = beam_width
+        self.n_best = n_best
 
     def answer(self, text):
         """Answers `text`, string `(B,)`.
@@ -31,13 +39,53 @@ class TextSignatures:
         """
         ids, lengths = self.source_tokenizer.tokenize(text)
         found = decode_ids(self.model, ids, lengths, self.max_length)
-        return {
-            "text": self.target_tokenizer.detokenize(found["ids"], found["lengths"]),
-            "score": found["score"],
-            "alignment": found["alignment"],
-            "source_pieces": self.source_tokenizer.pieces(ids, lengths),
-            "target_pieces": self.target_tokenizer.pieces(found["ids"], found["lengths"]),
-        }
+        return self._as_text(ids, lengths, found)
+
+    def beam(self, text, prefix=("",), **settings):
+        """The `n_best` answers to `text`, string `(B,)`, of a beam search, the best first.
+
+        Args:
+            text: string `(B,)`.
+            prefix: string `(B,)` or `(1,)`, what the answers begin with.
+            settings: `(B,)` or `(1,)` each, see `search_signatures.beam_settings`.
+
+        Returns a dictionary, batch first: `text` string `(B, N)`; `score` float32 `(B, N)`, what
+        they are ranked by; `log_probability` float32 `(B, N)`, the model's; `alignment` float32
+        `(B, N, Tt, Ts)`; `source_pieces` string `(B, Ts)`; `target_pieces` string `(B, N, Tt)`.
+        Where there are fewer than N answers, the rest has text "" and score -inf.
+        """
+        ids, lengths = self.source_tokenizer.tokenize(text)
+        found = search_signatures.beam(
+            self.model,
+            ids,
+            tf.sequence_mask(lengths, tf.shape(ids)[1]),
+            settings,
+            self.target_tokenizer.tokenize(prefix),
+            max_length=self.max_length,
+            beam_width=self.beam_width,
+            n_best=self.n_best,
+        )
+        return self._as_text(ids, lengths, found)
+
+    def sample(self, text, prefix=("",), **settings):
+        """A drawn answer to each `text`, string `(B,)`.
+
+        Args: as of `beam`, with the settings of `search_signatures.sample_settings`. The same
+        `seed` draws the same answer to the same text again; give a text several times, with
+        different seeds, for several answers.
+
+        Returns what `answer` returns.
+        """
+        ids, lengths = self.source_tokenizer.tokenize(text)
+        found = search_signatures.sample(
+            self.model,
+            ids,
+            tf.sequence_mask(lengths, tf.shape(ids)[1]),
+            settings,
+            self.target_tokenizer.tokenize(prefix),
+            max_length=self.max_length,
+        )
+        return self._as_text(ids, lengths, found)
 
     def score(self, text, target):
         """`score` float32 `(B,)`: the log-probability of `target` as the answer to `text`."""
@@ -48,6 +96,21 @@ class TextSignatures:
             "score": self.model.log_probability(
                 ids, target_ids, source_mask=mask, target_lengths=target_lengths
             )
+        }
+
+    def _as_text(self, ids, lengths, found):
+        """Pieces and text in place of target ids `(B, ..., Tt)`, and the pieces of the source."""
+        found = dict(found)
+        target_ids, target_lengths = found.pop("ids"), found.pop("lengths")
+        rows = tf.reshape(target_ids, (-1, tf.shape(target_ids)[-1]))
+        row_lengths = tf.reshape(target_lengths, (-1,))
+        text = self.target_tokenizer.detokenize(rows, row_lengths)
+        pieces = self.target_tokenizer.pieces(rows, row_lengths)
+        return {
+            "text": tf.reshape(text, tf.shape(target_lengths)),
+            **found,
+            "source_pieces": self.source_tokenizer.pieces(ids, lengths),
+            "target_pieces": tf.reshape(pieces, tf.shape(target_ids)),
         }
 
 
@@ -69,13 +132,26 @@ def decode_ids(model, ids, lengths, max_length):
 
 
 def add_text_endpoints(archive, signatures):
-    """`serving_default` and `score`, over text."""
+    """`serving_default`, `score`, `beam` and `sample`, over text."""
     text = tf.TensorSpec((None,), tf.string, name="text")
     target = tf.TensorSpec((None,), tf.string, name="target")
+    prefix = tf.TensorSpec((None,), tf.string, name="prefix"), tf.constant([""])
     archive.track(signatures.source_tokenizer)
     archive.track(signatures.target_tokenizer)
     archive.add_endpoint("serving_default", signatures.answer, input_signature=[text])
     archive.add_endpoint("score", signatures.score, input_signature=[text, target])
+    for name, answer, settings in (
+        ("beam", signatures.beam, search_signatures.beam_settings),
+        ("sample", signatures.sample, search_signatures.sample_settings),
+    ):
+        search_signatures.add_endpoint(
+            archive,
+            name,
+            lambda inputs, answer=answer: answer(**inputs),
+            [text],
+            [prefix],
+            settings(signatures.max_length),
+        )
 
 
 def add_ids_endpoint(archive, name, model, max_length):
@@ -84,11 +160,42 @@ def add_ids_endpoint(archive, name, model, max_length):
     def decode(ids, lengths):
         return decode_ids(model, ids, lengths, max_length)
 
-    signature = [
+    archive.add_endpoint(name, decode, input_signature=_ids_inputs())
+
+
+def add_ids_searches(archive, model, max_length, beam_width, n_best):
+    """`beam` and `sample`, over token ids."""
+    optional = [
+        (tf.TensorSpec((None, None), tf.int32, name="prefix"), tf.constant([[0]])),
+        (tf.TensorSpec((None,), tf.int32, name="prefix_lengths"), tf.constant([0])),
+    ]
+
+    def answer(search, inputs, **options):
+        ids, lengths = inputs["ids"], inputs["lengths"]
+        mask = tf.sequence_mask(lengths, tf.shape(ids)[1])
+        prefix = inputs["prefix"], inputs["prefix_lengths"]
+        return search(model, ids, mask, inputs, prefix, max_length=max_length, **options)
+
+    def beam(inputs):
+        return answer(search_signatures.beam, inputs, beam_width=beam_width, n_best=n_best)
+
+    def sample(inputs):
+        return answer(search_signatures.sample, inputs)
+
+    for name, search, settings in (
+        ("beam", beam, search_signatures.beam_settings),
+        ("sample", sample, search_signatures.sample_settings),
+    ):
+        search_signatures.add_endpoint(
+            archive, name, search, _ids_inputs(), optional, settings(max_length)
+        )
+
+
+def _ids_inputs():
+    return [
         tf.TensorSpec((None, None), tf.int32, name="ids"),
         tf.TensorSpec((None,), tf.int32, name="lengths"),
     ]
-    archive.add_endpoint(name, decode, input_signature=signature)
 
 
 def add_model_endpoint(archive, model):

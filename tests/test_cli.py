@@ -80,6 +80,7 @@ BAD = [
     ("query --server localhost:1 --model m text", "localhost:1"),
     ("plot --server localhost:1 --model m text --output {f}/a.png", "localhost:1"),
     ("query --model m", "Missing argument 'TEXTS...'"),
+    ("query --model m --set seed text", "Expected NAME=VALUE. Received: 'seed'"),
     ("--unknown", "No such option.*--unknown"),
     ("unknown", "No such command 'unknown'"),
 ]
@@ -174,6 +175,9 @@ def test_from_text_to_picture(files, tmp_path, capfd):
     assert re.search(r"exact match [\d.]+ %  character error rate", capfd.readouterr().out)
     answers = (tmp_path / "new" / "a.tsv").read_text().splitlines()
     assert [line.split("\t")[0] for line in answers] == list(dict(DEV))
+    beam = ["--beam-width", 3, "--length-penalty", 0.5]
+    assert run("evaluate", "--run", trained().path, *test, *beam) == 0
+    assert re.search(r"exact match [\d.]+ %", capfd.readouterr().out)
     models = tmp_path / "saved_models" / "dates"
     export = ["export", "--run", trained().path, "--to", models, "--warmup", "3 May 2021"]
     assert run(*export) == 0
@@ -186,6 +190,12 @@ def test_from_text_to_picture(files, tmp_path, capfd):
         assert run("query", *asked, "7 Mar 2011", "[/b] ☃") == 0
         shown = capfd.readouterr().out
         assert "7 Mar 2011" in shown and "[/b] ☃" in shown and " ms" in shown
+        beam = ["--signature", "beam", "--set", "length_penalty=1", "--set", "prefix=20"]
+        assert run("query", *asked, *beam, "--set", "min_length=4", "7 Mar 2011") == 0
+        shown = capfd.readouterr().out
+        assert len(re.findall(r"│ 20\S* +│ +-\d", shown)) == 5 and shown.count("7 Mar") == 1
+        sample = ["--signature", "sample", "--set", "seed=7", "--set", "temperature=0"]
+        assert run("query", *asked, *sample, "7 Mar 2011") == 0
         assert run("plot", *asked, "7 Mar 2011", "--output", tmp_path / "a.png") == 0
         assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
         assert run("query", "--server", address, "--model", "other", "x") == 2

@@ -47,20 +47,40 @@ def described(infos):
 
 def test_signatures(meta_graph):
     string, int32, float32 = 7, 3, 1
+    ints, floats = (int32, [-1]), (float32, [-1])
+    constraints = {
+        **{"prefix": (string, [-1]), "max_length": ints, "min_length": ints},
+        **{"repetition_penalty": floats, "no_repeat_ngram": ints},
+    }
     signatures = {k: v for k, v in meta_graph.signature_def.items() if not k.startswith("__")}
-    assert set(signatures) == {"serving_default", "score", "decode_ids"}
+    assert set(signatures) == {"serving_default", "score", "decode_ids", "beam", "sample"}
     inputs = {name: described(s.inputs) for name, s in signatures.items()}
     assert inputs == {
         "serving_default": {"text": (string, [-1])},
         "score": {"text": (string, [-1]), "target": (string, [-1])},
         "decode_ids": {"ids": (int32, [-1, -1]), "lengths": (int32, [-1])},
-    }
-    dtypes = {n: {k: i.dtype for k, i in s.outputs.items()} for n, s in signatures.items()}
-    assert dtypes == {
-        "serving_default": {
-            **{"text": string, "score": float32, "alignment": float32},
-            **{"source_pieces": string, "target_pieces": string},
+        "beam": {
+            **{"text": (string, [-1]), "length_penalty": floats, "coverage_penalty": floats},
+            **constraints,
         },
+        "sample": {
+            **{"text": (string, [-1]), "seed": ints, "temperature": floats},
+            **{"top_k": ints, "top_p": floats, "min_p": floats},
+            **constraints,
+        },
+    }
+    for name, wanted in inputs.items():
+        optional = set(wanted) - {"text"} if name in ("beam", "sample") else set()
+        assert set(signatures[name].defaults) == optional
+    dtypes = {n: {k: i.dtype for k, i in s.outputs.items()} for n, s in signatures.items()}
+    answer = {
+        **{"text": string, "score": float32, "alignment": float32},
+        **{"source_pieces": string, "target_pieces": string},
+    }
+    assert dtypes == {
+        "serving_default": answer,
+        "sample": answer,
+        "beam": {**answer, "log_probability": float32},
         "score": {"score": float32},
         "decode_ids": {"ids": int32, "lengths": int32, "score": float32, "alignment": float32},
     }
@@ -92,6 +112,7 @@ def test_only_ops_that_a_server_has(meta_graph):
 PROOF = """
 import json, sys
 import numpy as np
+from keras_attention_serving import tensors
 from keras_attention_serving.runtime import SavedModel
 
 folder, inputs, output = sys.argv[1:]
@@ -100,9 +121,11 @@ with SavedModel(folder) as model:
         signature = model.signatures[name]
         arrays = {
             signature.inputs[k].name: np.array([s.encode() for s in v], object)
-            if isinstance(v[0], str) else np.array(v, "int32")
+            if isinstance(v[0], str) else np.array(v, "f" if isinstance(v[0], float) else "i")
             for k, v in feeds.items()
         }
+        for k, default in signature.defaults.items():
+            arrays.setdefault(signature.inputs[k].name, tensors.to_array(default))
         names = sorted(signature.outputs)
         found = model.run(arrays, [signature.outputs[n].name for n in names])
         np.savez(f"{output}/{i}.npz", **dict(zip(names, found, strict=True)))
@@ -148,6 +171,48 @@ def test_the_proof(version, tmp_path):
     padded = decode_ids(trained_model(), tf.constant(cut), tf.constant(lengths), MAX_LENGTH)
     np.testing.assert_array_equal(padded["ids"], found["ids"])
     np.testing.assert_allclose(padded["score"], found["score"], rtol=1e-5)
+
+
+SEARCHES = [
+    ("beam", {}),
+    ("beam", {"length_penalty": [0.7], "coverage_penalty": [0.4], "min_length": [3]}),
+    (
+        "beam",
+        {
+            **{"length_penalty": [0.0, 1.5, 0.5], "max_length": [5, 11, 1]},
+            **{"prefix": ["20", "", "1"], "no_repeat_ngram": [0, 1, 2]},
+            **{"repetition_penalty": [1.0, 2.0, 1.0]},
+        },
+    ),
+    ("sample", {}),
+    ("sample", {"seed": [7], "top_k": [3]}),
+    (
+        "sample",
+        {
+            **{"seed": [7, -1, 0], "temperature": [0.0, 0.7, 2.0], "top_p": [1.0, 0.9, 0.5]},
+            **{"min_p": [0.1, 0.0, 0.0], "prefix": ["", "19", ""]},
+        },
+    ),
+]
+
+
+def test_the_proof_for_searches(version, tmp_path):
+    """Settings that a request leaves out have their defaults, which change nothing."""
+    signatures = TextSignatures(trained_model(), *trained().tokenizers(), MAX_LENGTH)
+    texts = TEXTS[:3]
+    calls = [(name, {"text": texts, **settings}) for name, settings in SEARCHES]
+    for (name, settings), found in zip(
+        SEARCHES, in_another_process(version, tmp_path, calls), strict=True
+    ):
+        settings = {k: tf.constant(v) for k, v in settings.items()}
+        answer = tf.function(getattr(signatures, name))
+        wanted = answer(tf.constant(texts), **settings)
+        assert set(found) == set(wanted)
+        for output, value in wanted.items():
+            if value.dtype == tf.float32:  # constants are folded where settings are no inputs
+                np.testing.assert_allclose(found[output], value, rtol=1e-5, atol=1e-6)
+            else:
+                np.testing.assert_array_equal(found[output], value)
 
 
 def test_warmup_records(version):
@@ -269,7 +334,7 @@ def test_another_backend(tmp_path, monkeypatch):
 def test_a_model_without_tokenizers_answers_ids(tmp_path):
     model = trained_model()
     served = tf.saved_model.load(ka.export(model, tmp_path / "m", max_length=3)).signatures
-    assert set(served) == {"serving_default"}
+    assert set(served) == {"serving_default", "beam", "sample"}
     ids, lengths = tf.constant([[5, 6, 7], [8, 9, 9]]), tf.constant([3, 1])
     found = served["serving_default"](ids=ids, lengths=lengths)
     expected = model.decode(np.array([[5, 6, 7], [8, 0, 0]]), max_length=3)

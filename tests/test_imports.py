@@ -35,6 +35,7 @@ WITH_TENSORFLOW = {
     "cli",
     "evaluation",
     "export",
+    "search_signatures",
     "signatures",
     "text",
     "training",

@@ -99,3 +99,68 @@ def test_answers_are_as_long_as_the_longest(answer):
     assert answer["target_pieces"].shape[1] == max(
         sum(piece != b"" for piece in row) for row in answer["target_pieces"]
     )
+
+
+def numpy(outputs):
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def test_the_best_few_answers(signatures, answer):
+    """Of a beam of five: text, pieces and alignment of each, and its log-probability."""
+    found = numpy(signatures.beam(TEXTS, length_penalty=[0.5]))
+    assert found["text"].shape == (len(TEXTS), 5)
+    np.testing.assert_array_equal(found["source_pieces"], answer["source_pieces"])
+    kept = found["target_pieces"] != b""
+    source = (answer["source_pieces"] != b"")[:, None, None]
+    assert (found["alignment"][~(kept[..., None] & source)] == 0).all()
+    sums = found["alignment"].sum(axis=-1)
+    np.testing.assert_allclose(sums, kept & source.any(axis=-1), atol=1e-5)
+    lengths = kept.sum(axis=-1)
+    assert kept.shape[2] == lengths.max()
+    ended = lengths < MAX_LENGTH
+    normalized = found["log_probability"] / ((5 + lengths + ended) / 6) ** 0.5
+    np.testing.assert_allclose(found["score"], normalized, rtol=1e-5)
+    for n in range(5):
+        for text, pieces in zip(found["text"][:, n], found["target_pieces"][:, n], strict=True):
+            assert text == b"".join(pieces).replace("▁".encode(), b" ")
+        wanted = signatures.score(TEXTS, found["text"][:, n])["score"].numpy()
+        same = ended[:, n]
+        np.testing.assert_allclose(found["log_probability"][same, n], wanted[same], rtol=1e-4)
+    assert all(len(set(row)) == 5 for row in found["text"])
+    assert (found["log_probability"][0, 0] >= answer["score"][0] - 1e-5).all()
+
+
+def test_a_drawn_answer(signatures, answer):
+    greedy = numpy(signatures.sample(TEXTS, temperature=[0.0]))
+    np.testing.assert_array_equal(greedy["text"], answer["text"])
+    np.testing.assert_allclose(greedy["score"], answer["score"], rtol=1e-5)
+    seeds = np.arange(20, dtype="int32")
+    drawn = numpy(signatures.sample(TEXTS[:1] * 20, seed=seeds, temperature=[1.5]))
+    assert len(set(drawn["text"])) > 10
+    again = numpy(signatures.sample(TEXTS[:1], seed=seeds[7:8], temperature=[1.5]))
+    assert again["text"][0] == drawn["text"][7]
+
+
+def test_a_prefix_of_the_answer(signatures):
+    prefixes = ["1", "", "20", "~"]
+    for found in (signatures.beam(TEXTS, prefixes), signatures.sample(TEXTS, prefixes)):
+        texts = found["text"].numpy().reshape(len(TEXTS), -1)
+        for row, prefix in zip(texts, ("1", "", "20", ""), strict=True):
+            assert all(text.decode().startswith(prefix) for text in row)
+
+
+def test_settings_that_make_no_sense_count_as_the_nearest_that_do(signatures):
+    """Also of one example alone: a batch may hold several requests."""
+    nan = float("nan")
+    usual = numpy(signatures.beam(TEXTS))
+    found = signatures.beam(TEXTS, length_penalty=[-5.0], max_length=[9999], min_length=[-1])
+    np.testing.assert_array_equal(found["text"], usual["text"])
+    found = signatures.beam(
+        TEXTS, length_penalty=[nan, 0, 0, 0], repetition_penalty=[-1.0, 1, 1, 1], max_length=[0]
+    )
+    assert max(map(len, found["text"].numpy().ravel())) <= 5  # one piece
+    usual = numpy(signatures.sample(TEXTS))
+    found = signatures.sample(TEXTS, temperature=[nan], top_k=[-3], top_p=[7.0], min_p=[nan])
+    np.testing.assert_array_equal(found["text"], usual["text"])
+    found = signatures.sample(TEXTS, top_p=[0.0, 1, 1, 1], temperature=[-1.0, 1, 1, 1])
+    np.testing.assert_array_equal(found["text"][1:], usual["text"][1:])

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.decoding import Hypotheses, greedy
+from keras_attention.decoding import Hypotheses, NBest, beam_search, greedy, sample
 
 
 class Seq2Seq(keras.Model):
@@ -35,13 +35,64 @@ class Seq2Seq(keras.Model):
         raise NotImplementedError(f"{type(self).__name__} must define `encode`.")
 
     def step(self, token, state, memory):
-        """Advances by one token: see `keras_attention.decoding.StepFunction`."""
+        """Advances by one token: see `keras_attention.decoding.StepFunction`.
+
+        Token and state may hold W rows for each row of the memory, example-major.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define `step`.")
 
-    def decode(self, source, source_mask=None, max_length=100) -> Hypotheses:
-        """Answers `source (B, Ts)` greedily, with at most `max_length` tokens."""
+    def decode(self, source, source_mask=None, max_length=100, **options) -> Hypotheses:
+        """Answers each source with the likeliest token at each step.
+
+        Args:
+            source: int `(B, Ts)`.
+            source_mask: boolean `(B, Ts)`; `source != 0` by default.
+            max_length: most tokens of an answer; a positive integer.
+            options: `max_margin`, int or int `(B,)`, most tokens more than the source has; and
+                what `keras_attention.decoding.greedy` takes: `limits`, `constraints`.
+        """
+        return self._search(greedy, source, source_mask, max_length, **options)
+
+    def beam_search(
+        self, source, source_mask=None, max_length=100, beam_width=5, **options
+    ) -> NBest:
+        """Answers each source with the best of a beam search.
+
+        Args:
+            source: int `(B, Ts)`.
+            source_mask: boolean `(B, Ts)`; `source != 0` by default.
+            max_length: most tokens of an answer; a positive integer.
+            beam_width: how many hypotheses go on at each step.
+            options: `max_margin` as for `decode`, and what `keras_attention.decoding.beam_search`
+                takes: `n_best`, `length_penalty`, `coverage_penalty`, `limits`, `constraints`.
+        """
+        mask = source != 0 if source_mask is None else source_mask
+        options = {"beam_width": beam_width, "memory_mask": mask, **options}
+        return self._search(beam_search, source, mask, max_length, **options)
+
+    def sample(self, source, seeds, source_mask=None, max_length=100, **options) -> Hypotheses:
+        """Answers each source with tokens that are drawn.
+
+        Args:
+            source: int `(B, Ts)`.
+            seeds: int `(B,)`; the same seed draws the same answer to the same source again,
+                whatever else is in the batch.
+            source_mask: boolean `(B, Ts)`; `source != 0` by default.
+            max_length: most tokens of an answer; a positive integer.
+            options: `max_margin` as for `decode`, and what `keras_attention.decoding.sample`
+                takes: `temperature`, `top_k`, `top_p`, `min_p`, `limits`, `constraints`.
+        """
+        return self._search(sample, source, source_mask, max_length, seeds=seeds, **options)
+
+    def _search(self, search, source, source_mask, max_length, max_margin=None, **options):
         memory, state = self.encode(source, source_mask)
-        return greedy(
+        if max_margin is not None:
+            mask = source != 0 if source_mask is None else source_mask
+            limits = ops.sum(ops.cast(mask, "int32"), axis=1) + ops.cast(max_margin, "int32")
+            limits = ops.maximum(limits, 1)
+            given = options.get("limits")
+            options["limits"] = limits if given is None else ops.minimum(limits, given)
+        return search(
             self.step,
             state,
             memory,
@@ -49,6 +100,7 @@ class Seq2Seq(keras.Model):
             start_id=self.start_id,
             end_id=self.end_id,
             max_length=max_length,
+            **options,
         )
 
     def log_probability(self, source, target, source_mask=None, target_lengths=None):

@@ -51,3 +51,68 @@ def oracle(logits, weights, start_id, end_id, max_length):
             ids[t], alignments[t], length = token, seen[t], t + 1
         answers.append((ids, length, score, alignments))
     return [np.array(column) for column in zip(*answers, strict=True)]
+
+
+# How many states a hashed model has: enough that different histories seldom meet.
+STATES = 997
+
+
+def hashed_step(token, state, memory):
+    """A model whose logits depend on all tokens so far, and W rows of it for each of the memory.
+
+    The state is a hash of the tokens `(B * W,)`; the memory holds the logits `(B, STATES, V)` and
+    the weights `(B, STATES, Tv)` for each hash.
+    """
+    (state,) = state
+    state = (state * 31 + token + 1) % STATES
+    logits, weights = memory
+    batch, rows = ops.shape(logits)[0], ops.shape(state)[0]
+    index = ops.arange(rows, dtype="int32") // (rows // batch) * STATES + state
+
+    def read(table):
+        return ops.take(ops.reshape(table, (-1, ops.shape(table)[-1])), index, axis=0)
+
+    return read(logits), [state], read(weights)
+
+
+def hashed_tables(seed, batch, vocabulary, memory, scale=2.0):
+    """Random tables for `hashed_step`; the weights of each state sum to 1."""
+    generator = np.random.default_rng(seed)
+    logits = scale * generator.standard_normal((batch, STATES, vocabulary))
+    weights = generator.random((batch, STATES, memory)) ** 4
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return logits.astype("float32"), weights.astype("float32")
+
+
+def hashed_oracle(logits, weights):
+    """`next(tokens, token) -> log-probabilities, weights` of one example, in NumPy float64."""
+    logits = logits.astype("float64")
+    best = logits.max(axis=-1, keepdims=True)
+    log_p = logits - best - np.log(np.exp(logits - best).sum(axis=-1, keepdims=True))
+
+    def after(tokens):
+        state = 0
+        for token in tokens:
+            state = (state * 31 + token + 1) % STATES
+        return log_p[state], weights[state].astype("float64")
+
+    return after
+
+
+def run(search, step, logits, weights, **options):
+    """Runs a search over the tables from state 0; returns NumPy arrays in a tuple of its kind."""
+
+    def function(state, memory):
+        return search(step, state, memory, batch_size=len(logits), **options)
+
+    state = [ops.zeros((len(logits),), dtype="int32")]
+    memory = ops.convert_to_tensor(logits), ops.convert_to_tensor(weights)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        # It compiles a loop in any case; the whole at once takes it less time.
+        found = jax.jit(function)(state, memory)
+        jax.effects_barrier()
+    else:
+        found = function(state, memory)
+    return type(found)(*(ops.convert_to_numpy(x) for x in found))

@@ -1,0 +1,280 @@
+"""The best few hypotheses at each step."""
+
+import dataclasses
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_attention.decoding import ranking
+from keras_attention.decoding.beam import (
+    NEVER,
+    Ended,
+    Live,
+    at,
+    best_of,
+    continuations,
+    first_live,
+    none_ended,
+)
+from keras_attention.decoding.constraints import Constraints
+from keras_attention.decoding.hypotheses import NBest
+from keras_attention.decoding.settings import by_example, check_setting, is_off
+from keras_attention.decoding.step import StepFunction
+
+
+def beam_search(
+    step: StepFunction,
+    state: Any,
+    memory: Any,
+    *,
+    beam_width: int,
+    n_best: int = 1,
+    batch_size: Any,
+    start_id: int,
+    end_id: int,
+    max_length: int,
+    limits: Any = None,
+    length_penalty: Any = 0.0,
+    coverage_penalty: Any = 0.0,
+    memory_mask: Any = None,
+    constraints: Constraints | None = None,
+) -> NBest:
+    """Goes on with the best few hypotheses at each step, and keeps those that end apart.
+
+    With a = `length_penalty`, b = `coverage_penalty`, n the number of tokens of a hypothesis Y,
+    its end included, and p_ij the attention of its token i to position j of the memory, the score
+    of a hypothesis that ends is
+
+        log P(Y | X) / ((5 + n) / 6)^a  +  b sum_j log(min(sum_i p_ij, 1))
+
+    once and for all: it takes no place from those that go on, and nothing after its end counts. A
+    hypothesis ends where its end is among the `beam_width` best continuations of all. The search
+    stops when, in every example, no hypothesis that goes on can come among the `n_best` any more;
+    that changes no answer. With `beam_width=1` and no penalty it finds what `greedy` finds.
+
+    Settings are numbers for all examples, or tensors `(B,)` with one for each.
+
+    Args:
+        step: the function that advances the sequences; it gets `beam_width` rows of token and
+            state for each row of the memory, see `StepFunction`.
+        state: the state before the first step, one row for each example.
+        memory: what the step reads.
+        beam_width: W, how many hypotheses go on.
+        n_best: N, how many are returned, at most W.
+        batch_size: B, an integer or a scalar tensor.
+        start_id: the token before the first.
+        end_id: the token after the last.
+        max_length: L, most tokens to decode; a positive integer.
+        limits: int `(B,)`, most tokens for each example; `max_length` by default and at most.
+        length_penalty: a, 0 or more: the higher, the longer the answers.
+        coverage_penalty: b, 0 or more: the higher, the more of the memory is attended to. Less
+            attention than 1e-6 counts as 1e-6.
+        memory_mask: boolean `(B, Tv)`, True = no padding; for `coverage_penalty`.
+        constraints: what the answers have to satisfy; nothing by default. What a repetition
+            penalty makes of log P counts in the score, but not in `log_probability`.
+
+    Returns:
+        `NBest`, where those cut off at the limit have the same score, without an end.
+
+    Raises:
+        ValueError: a number out of range, `n_best` above `beam_width`, or a coverage penalty
+            without `memory_mask`.
+
+    Reference: Wu et al., 2016, https://arxiv.org/abs/1609.08144, section 7.
+    """
+    check_setting("max_length", max_length, "max_length >= 1", lambda x: x >= 1)
+    check_setting("limits", limits, "limits >= 1", lambda x: x >= 1)
+    check_setting("beam_width", beam_width, "beam_width >= 1", lambda x: x >= 1)
+    fits = f"1 <= n_best <= beam_width={beam_width}"
+    check_setting("n_best", n_best, fits, lambda x: 1 <= x <= beam_width)
+    check_setting("length_penalty", length_penalty, "length_penalty >= 0", lambda x: x >= 0)
+    check_setting("coverage_penalty", coverage_penalty, "coverage_penalty >= 0", lambda x: x >= 0)
+    covers = not is_off(coverage_penalty, 0)
+    if covers and memory_mask is None:
+        raise ValueError(
+            "Expected memory_mask along with coverage_penalty. Received: memory_mask=None"
+        )
+    limits = by_example(max_length if limits is None else limits, 2, "int32")
+    search = _BeamSearch(
+        step=step,
+        memory=memory,
+        width=beam_width,
+        n_best=n_best,
+        batch_size=batch_size,
+        end_id=end_id,
+        max_length=max_length,
+        limits=ops.broadcast_to(ops.clip(limits, 1, max_length), (batch_size, 1)),
+        alpha=ops.maximum(by_example(length_penalty, 2), 0.0),
+        beta=ops.maximum(by_example(coverage_penalty, 2), 0.0) if covers else None,
+        memory_mask=ops.cast(memory_mask, "bool") if covers else None,
+        constraints=constraints or Constraints(),
+    )
+    return search.run(state, start_id)
+
+
+@dataclasses.dataclass(frozen=True)
+class _BeamSearch:
+    """The settings of one search: see `beam_search`. `beta` is None for no coverage penalty."""
+
+    step: Any
+    memory: Any
+    width: int
+    n_best: int
+    batch_size: Any
+    end_id: int
+    max_length: int
+    limits: Any
+    alpha: Any
+    beta: Any
+    memory_mask: Any
+    constraints: Constraints
+
+    def run(self, state, start_id):
+        covered = ()
+        if self.beta is not None:
+            steps = ops.shape(self.memory_mask)[1]
+            covered = ops.zeros((self.batch_size, self.width, steps), dtype="float32")
+        start = ops.convert_to_tensor(0, dtype="int32")
+        # The first step runs outside the loop: it tells how wide the weights are.
+        carry, weights = self.advance(
+            start,
+            first_live(self.batch_size, self.width, self.max_length, start_id, covered),
+            none_ended(self.batch_size, self.n_best, self.max_length),
+            ops.zeros((self.batch_size, 1), dtype="bool"),
+            keras.tree.map_structure(self.widened, state),
+        )
+        # Time first, so that a step writes one contiguous row.
+        rows = ops.zeros((self.max_length, *ops.shape(weights)), dtype="float32")
+        rows = _with_row(rows, start, weights)
+
+        def goes_on(t, carry, rows):
+            _, _, done, _ = carry
+            return ops.logical_and(t < self.max_length, ops.logical_not(ops.all(done)))
+
+        def body(t, carry, rows):
+            carry, weights = self.advance(t, *carry)
+            return t + 1, carry, _with_row(rows, t, weights)
+
+        _, (live, ended, *_), rows = ops.while_loop(goes_on, body, (start + 1, carry, rows))
+        return self.result(live, ended, rows)
+
+    def advance(self, t, live, ended, done, state):
+        """One step of all examples; returns what the next one needs, and the weights."""
+        token = ops.reshape(live.token, (self.batch_size * self.width,))
+        logits, state, weights = self.step(token, state, self.memory)
+        weights = self.in_beams(ops.cast(weights, "float32"))
+        log_probabilities = self.in_beams(ops.log_softmax(ops.cast(logits, "float32"), axis=-1))
+        allowed = log_probabilities
+        if not self.constraints.is_empty():
+            allowed = self.constraints.apply(allowed, live.ids, t, self.end_id)
+        total, token, slot = continuations(live.total, allowed)
+        gain = at(
+            ops.reshape(log_probabilities, (self.batch_size, -1)),
+            slot * log_probabilities.shape[-1] + token,
+        )
+        covered = live.covered if self.beta is None else live.covered + weights
+        is_end = ops.equal(token, self.end_id)
+        may_end = ops.logical_and(is_end, ops.logical_not(done))
+        continued = live._replace(covered=covered), total, gain, slot
+        ended = best_of(ended, self.ends(t, may_end, *continued), self.n_best)
+        new, slot = self.goes_on(t, token, is_end, *continued)
+        # Those of a finished example stay as they are, to be returned where nothing has ended.
+        live = keras.tree.map_structure(lambda old, x: _where(done, old, x), live, new)
+        # Totals only fall and coverage adds nothing, so that all they may gain is length.
+        attainable = live.total[:, :1] / ranking.length_penalty(self.limits, self.alpha)
+        beaten = ended.score[:, -1:] >= attainable
+        done = ops.logical_or(done, ops.logical_or(beaten, t + 1 >= self.limits))
+        state = keras.tree.map_structure(lambda x: self.reordered(x, slot), state)
+        return (live, ended, done, state), weights
+
+    def ends(self, t, may_end, live, total, gain, slot):
+        """What ends now: of the 2 W continuations only the first W may."""
+        first = [x[:, : self.width] for x in (may_end, total, gain, slot)]
+        may_end, total, gain, slot = first
+        covered = at(live.covered, slot) if self.beta is not None else ()
+        score = self.score(total, t + 1, covered)
+        return Ended(
+            ops.where(may_end, score, NEVER),
+            at(live.log_probability, slot) + gain,
+            ops.zeros_like(slot) + t,
+            at(live.ids, slot),
+            at(live.slots, slot),
+        )
+
+    def goes_on(self, t, token, is_end, live, total, gain, slot):
+        """The W best continuations that are no end, and the places of what they follow."""
+        total, order = ops.top_k(ops.where(is_end, NEVER, total), self.width)
+        token, gain, slot = at(token, order), at(gain, order), at(slot, order)
+        here = ops.equal(ops.arange(self.max_length, dtype="int32"), t)
+        new = Live(
+            total,
+            at(live.log_probability, slot) + gain,
+            token,
+            ops.where(here, token[..., None], at(live.ids, slot)),
+            ops.where(here, slot[..., None], at(live.slots, slot)),
+            at(live.covered, slot) if self.beta is not None else (),
+        )
+        return new, slot
+
+    def score(self, total, length, covered):
+        score = total / ranking.length_penalty(length, self.alpha)
+        if self.beta is None:
+            return score
+        return score + ranking.coverage_penalty(covered, self.memory_mask, self.beta)
+
+    def result(self, live, ended, rows):
+        """Those that ended, and after them those that were cut off."""
+        score, order = ops.top_k(self.score(live.total, self.limits, live.covered), self.n_best)
+        cut = Ended(
+            score,
+            at(live.log_probability, order),
+            ops.broadcast_to(self.limits, (self.batch_size, self.n_best)),
+            at(live.ids, order),
+            at(live.slots, order),
+        )
+        count = ops.sum(ops.cast(ended.score > NEVER, "int32"), axis=1, keepdims=True)
+        places = ops.arange(self.n_best, dtype="int32")[None]
+        places = ops.where(places < count, places, self.n_best + places - count)
+        merged = [ops.concatenate(fields, axis=1) for fields in zip(ended, cut, strict=True)]
+        best = Ended(*(at(field, places) for field in merged))
+        exists = best.score > NEVER
+        lengths = ops.where(exists, best.lengths, 0)
+        positions = ops.arange(self.max_length, dtype="int32")
+        holds = positions < lengths[..., None]
+        # Row (t, b, w) of all weights, for the place w from which token t was chosen.
+        examples = ops.arange(self.batch_size, dtype="int32")[:, None, None]
+        index = (positions * self.batch_size + examples) * self.width + best.slots
+        weights = ops.reshape(rows, (-1, ops.shape(rows)[-1]))
+        return NBest(
+            ops.where(holds, best.ids, 0),
+            lengths,
+            best.score,
+            ops.where(exists, best.log_probability, NEVER),
+            ops.where(holds[..., None], ops.take(weights, index, axis=0), 0.0),
+        )
+
+    def in_beams(self, x):
+        """Rows `(B * W, ...)` as `(B, W, ...)`."""
+        return ops.reshape(x, (self.batch_size, self.width, *ops.shape(x)[1:]))
+
+    def in_rows(self, x):
+        """The way back."""
+        return ops.reshape(x, (self.batch_size * self.width, *ops.shape(x)[2:]))
+
+    def widened(self, x):
+        """Each row of `(B, ...)` W times: `(B * W, ...)`."""
+        shape = (self.batch_size, self.width, *ops.shape(x)[1:])
+        return self.in_rows(ops.broadcast_to(x[:, None], shape))
+
+    def reordered(self, x, slot):
+        return self.in_rows(at(self.in_beams(x), slot))
+
+
+def _with_row(rows, index, row):
+    return ops.scatter_update(rows, ops.reshape(index, (1, 1)), row[None])
+
+
+def _where(done, old, new):
+    """`old` for the examples that are `done (B, 1)`, else `new (B, W, ...)`."""
+    return ops.where(ops.reshape(done, (-1, *[1] * (len(new.shape) - 1))), old, new)

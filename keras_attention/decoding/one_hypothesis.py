@@ -1,0 +1,70 @@
+"""The loop of the searches that keep one hypothesis for each example."""
+
+from keras import ops
+
+from keras_attention.decoding.hypotheses import Hypotheses
+from keras_attention.decoding.settings import check_setting, is_number
+
+
+def one_hypothesis(
+    choose, step, state, memory, *, batch_size, start_id, end_id, max_length, limits=None
+):
+    """Takes at each step the token that `choose` chooses, until every sequence has ended.
+
+    The loop is part of the graph and stops early, when the last sequence of the batch has ended.
+
+    Args:
+        choose: function of logits float32 `(B, V)`, of the tokens so far int32 `(L, B)` and of
+            their number to the next token int32 `(B,)` and its log-probability float32 `(B,)`.
+        limits: int `(B,)`, most tokens for each example; `max_length` by default and at most.
+        others: see `greedy`.
+
+    Returns:
+        `Hypotheses` with L = `max_length`.
+    """
+    check_setting("max_length", max_length, "max_length >= 1", lambda x: x >= 1)
+    check_setting("limits", limits, "limits >= 1", lambda x: x >= 1)
+    limits = max_length if limits is None else ops.minimum(ops.cast(limits, "int32"), max_length)
+
+    def advance(t, token, finished, score, lengths, ids, state):
+        logits, state, weights = step(token, state, memory)
+        token, gain = choose(ops.cast(logits, "float32"), ids, t)
+        score = ops.where(finished, score, score + gain)
+        finished = ops.logical_or(finished, ops.equal(token, end_id))
+        lengths = ops.where(finished, lengths, lengths + 1)
+        weights = ops.where(finished[:, None], 0.0, ops.cast(weights, "float32"))
+        ids = _with_row(ids, t, ops.where(finished, 0, token))
+        if not is_number(limits):
+            finished = ops.logical_or(finished, t + 1 >= limits)
+        return (token, finished, score, lengths, ids, state), weights
+
+    start = ops.convert_to_tensor(0, dtype="int32")
+    # The first step runs outside the loop: it tells how wide the weights are.
+    carry, weights = advance(
+        start,
+        ops.full((batch_size,), start_id, dtype="int32"),
+        ops.zeros((batch_size,), dtype="bool"),
+        ops.zeros((batch_size,), dtype="float32"),
+        ops.zeros((batch_size,), dtype="int32"),
+        # Time first, so that a step writes one contiguous row.
+        ops.zeros((max_length, batch_size), dtype="int32"),
+        state,
+    )
+    alignments = ops.zeros((max_length, *ops.shape(weights)), dtype="float32")
+    alignments = _with_row(alignments, start, weights)
+
+    def goes_on(t, carry, alignments):
+        _, finished, *_ = carry
+        return ops.logical_and(t < max_length, ops.logical_not(ops.all(finished)))
+
+    def body(t, carry, alignments):
+        carry, weights = advance(t, *carry)
+        return t + 1, carry, _with_row(alignments, t, weights)
+
+    _, carry, alignments = ops.while_loop(goes_on, body, (start + 1, carry, alignments))
+    _, _, score, lengths, ids, _ = carry
+    return Hypotheses(ops.transpose(ids), lengths, score, ops.transpose(alignments, (1, 0, 2)))
+
+
+def _with_row(rows, index, row):
+    return ops.scatter_update(rows, ops.reshape(index, (1, 1)), row[None])

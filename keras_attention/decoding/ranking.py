@@ -1,0 +1,31 @@
+"""How a beam search ranks hypotheses of different length."""
+
+from keras import ops
+
+# What a position of the source counts that was hardly attended to: log(0) would make all equal.
+LEAST_COVERED = 1e-6
+
+
+def length_penalty(length, alpha):
+    """`((5 + length) / 6) ** alpha`, by which log-probabilities are divided.
+
+    Reference: Wu et al., 2016, https://arxiv.org/abs/1609.08144, equation 14.
+    """
+    return ((5.0 + ops.cast(length, "float32")) / 6.0) ** alpha
+
+
+def coverage_penalty(covered, mask, beta):
+    """`beta * sum_j log(min(covered_j, 1))` over the positions j of the source: 0 or less.
+
+    Args:
+        covered: float32 `(B, W, Tv)`, the attention that each position got so far.
+        mask: boolean `(B, Tv)`, True = no padding.
+        beta: weight, broadcastable to the result.
+
+    Returns:
+        float32 `(B, W)`.
+
+    Reference: Wu et al., 2016, https://arxiv.org/abs/1609.08144, equation 14.
+    """
+    logs = ops.log(ops.clip(covered, LEAST_COVERED, 1.0))
+    return beta * ops.sum(ops.where(mask[:, None], logs, 0.0), axis=-1)

@@ -1,0 +1,172 @@
+"""The searches that an exported model answers with. Graph code: needs TensorFlow.
+
+A setting is an input with a default, so that a request may leave it out. It has shape `(B,)`, one
+number for each example, or `(1,)`, one for all, as the defaults have. What is out of range counts
+as the nearest number in range, and what is no number as the default: in a batch of several
+requests, one that is wrong must not spoil the others.
+"""
+
+import inspect
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from keras_attention.decoding import Constraints
+
+
+class Setting(NamedTuple):
+    """A number that a request may set: an int32 if its default is one, else float32."""
+
+    default: Any
+    low: Any
+    high: Any
+
+    def dtype(self):
+        return tf.int32 if isinstance(self.default, int) else tf.float32
+
+    def in_range(self, values):
+        values = tf.cast(values, self.dtype())
+        if self.dtype() == tf.float32:
+            values = tf.where(tf.math.is_nan(values), self.default, values)
+        return tf.clip_by_value(values, self.low, self.high)
+
+
+def beam_settings(max_length):
+    """By name, those of `beam`. They change nothing by default: see `decoding.beam_search`."""
+    return {
+        "length_penalty": Setting(0.0, 0.0, 10.0),
+        "coverage_penalty": Setting(0.0, 0.0, 100.0),
+        **_constraints(max_length),
+    }
+
+
+def sample_settings(max_length):
+    """By name, those of `sample`. They change nothing by default: see `decoding.sample`."""
+    return {
+        "seed": Setting(0, tf.int32.min, tf.int32.max),
+        "temperature": Setting(1.0, 0.0, 100.0),
+        "top_k": Setting(0, 0, tf.int32.max),
+        "top_p": Setting(1.0, 0.0, 1.0),
+        "min_p": Setting(0.0, 0.0, 1.0),
+        **_constraints(max_length),
+    }
+
+
+def _constraints(max_length):
+    return {
+        "max_length": Setting(max_length, 1, max_length),
+        "min_length": Setting(0, 0, max_length),
+        "repetition_penalty": Setting(1.0, 0.01, 100.0),
+        "no_repeat_ngram": Setting(0, 0, max_length),
+    }
+
+
+def beam(model, ids, mask, settings, prefix, *, max_length, beam_width, n_best):
+    """The `n_best` answers to `ids (B, Ts)`, the best first.
+
+    Args:
+        mask: boolean `(B, Ts)`, True = no padding.
+        settings: tensors by name; those of `beam_settings` that are missing have their default.
+        prefix: ids `(B, P)` and lengths `(B,)` of what the answers begin with; 1 for B as well.
+
+    Returns:
+        `ids` int32 `(B, N, Tt)`, as long as the longest; `lengths` int32, `score` and
+        `log_probability` float32 `(B, N)`; `alignment` float32 `(B, N, Tt, Ts)`.
+    """
+    values = _values(beam_settings(max_length), settings)
+    found = model.beam_search(
+        ids,
+        source_mask=mask,
+        max_length=max_length,
+        beam_width=beam_width,
+        n_best=n_best,
+        length_penalty=values["length_penalty"],
+        coverage_penalty=values["coverage_penalty"],
+        limits=values["max_length"],
+        constraints=_constraints_of(values, prefix),
+    )
+    longest = tf.maximum(tf.reduce_max(found.lengths), 1)
+    return {
+        "ids": found.ids[:, :, :longest],
+        "lengths": found.lengths,
+        "score": found.score,
+        "log_probability": found.log_probability,
+        "alignment": found.alignments[:, :, :longest],
+    }
+
+
+def sample(model, ids, mask, settings, prefix, *, max_length):
+    """A drawn answer to each of `ids (B, Ts)`.
+
+    Args and returns: see `beam`, without N and without `log_probability`, which is the `score`.
+    """
+    values = _values(sample_settings(max_length), settings)
+    found = model.sample(
+        ids,
+        values["seed"],
+        source_mask=mask,
+        max_length=max_length,
+        temperature=values["temperature"],
+        top_k=values["top_k"],
+        top_p=values["top_p"],
+        min_p=values["min_p"],
+        limits=values["max_length"],
+        constraints=_constraints_of(values, prefix),
+    )
+    longest = tf.maximum(tf.reduce_max(found.lengths), 1)
+    return {
+        "ids": found.ids[:, :longest],
+        "lengths": found.lengths,
+        "score": found.score,
+        "alignment": found.alignments[:, :longest],
+    }
+
+
+def add_endpoint(archive, name, answer, required, optional, settings):
+    """Adds a signature with optional inputs.
+
+    Args:
+        archive: `keras.export.ExportArchive`.
+        name: of the signature.
+        answer: function of a dictionary of tensors, one for each input.
+        required: `tf.TensorSpec`s with names.
+        optional: pairs of a `tf.TensorSpec` with a name and the default, a tensor.
+        settings: `Setting`s by name.
+    """
+    optional = [
+        *optional,
+        *(
+            (tf.TensorSpec((None,), s.dtype(), name=n), tf.constant([s.default], s.dtype()))
+            for n, s in settings.items()
+        ),
+    ]
+    specs = [*required, *(spec for spec, _ in optional)]
+
+    def endpoint(*values):
+        return answer({spec.name: value for spec, value in zip(specs, values, strict=True)})
+
+    # Where TensorFlow looks for the names and defaults of a signature's inputs.
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    endpoint.__signature__ = inspect.Signature(
+        [inspect.Parameter(spec.name, kind) for spec in required]
+        + [inspect.Parameter(spec.name, kind, default=value) for spec, value in optional]
+    )
+    archive.add_endpoint(name, endpoint, input_signature=specs)
+
+
+def _values(table, given):
+    return {
+        name: setting.in_range(given.get(name, [setting.default]))
+        for name, setting in table.items()
+    }
+
+
+def _constraints_of(values, prefix):
+    prefix_ids, prefix_lengths = prefix
+    return Constraints(
+        min_length=values["min_length"],
+        repetition_penalty=values["repetition_penalty"],
+        no_repeat_ngram=values["no_repeat_ngram"],
+        prefix=prefix_ids,
+        prefix_lengths=prefix_lengths,
+    )
