@@ -88,25 +88,35 @@ def _read(source, target):
 
 
 def _setting(text):
-    """`name=value` to the name and a list of one number or string."""
-    import numpy as np
-
+    """`name=value` as a pair."""
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise click.BadParameter(f"Expected NAME=VALUE. Received: {text!r}")
-    for kind, dtype in ((int, "int32"), (float, "float32")):
+    return name, value
+
+
+def _inputs(client, model, signature, settings):
+    """Settings as the inputs that the signature takes them for."""
+    if not settings:
+        return {}
+    import numpy as np
+
+    known = client.metadata(model).signatures
+    known = known[signature].inputs if signature in known else {}
+    found = {}
+    for name, value in settings.items():
+        if name not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise ValueError(
+                f"Expected settings of signature {signature}: {names}. Received: {name}={value}"
+            )
+        dtype = known[name].dtype
         try:
-            # Settings that are float32 are penalties and probabilities: 1 is as good as 1.0.
-            return name, np.array([kind(value)], "float32" if name in _FLOATS else dtype)
-        except (ValueError, OverflowError):
-            continue
-    return name, [value]
+            found[name] = [value] if dtype.kind == "O" else np.array([value], dtype)
+        except ValueError:
+            raise ValueError(f"Expected {name} of {dtype}. Received: {name}={value}") from None
+    return found
 
-
-_FLOATS = (
-    *("length_penalty", "coverage_penalty", "repetition_penalty"),
-    *("temperature", "top_p", "min_p"),
-)
 
 _run_option = click.option(
     "--run", "run", required=True, type=click.Path(path_type=Path), help="Folder of the run."
@@ -266,9 +276,10 @@ def query(server, model, signature, settings, texts):
 
     table = Table("question", "answer", "score", "latency")
     with Client(server) as client:
+        inputs = _inputs(client, model, signature, settings)
         for text in texts:
             start = time.perf_counter()
-            answer = client.predict(model, {"text": [text], **settings}, signature=signature)
+            answer = client.predict(model, {"text": [text], **inputs}, signature=signature)
             latency = f"{1000 * (time.perf_counter() - start):.1f} ms"
             # One answer, or the best few, of which only the first has the question beside it.
             for found, score in zip(answer["text"].ravel(), answer["score"].ravel(), strict=True):

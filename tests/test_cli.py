@@ -196,6 +196,10 @@ def test_from_text_to_picture(files, tmp_path, capfd):
         assert len(re.findall(r"│ 20\S* +│ +-\d", shown)) == 5 and shown.count("7 Mar") == 1
         sample = ["--signature", "sample", "--set", "seed=7", "--set", "temperature=0"]
         assert run("query", *asked, *sample, "7 Mar 2011") == 0
+        capfd.readouterr()
+        for wrong in ("nothing=1", "seed=x"):
+            assert run("query", *asked, "--signature", "sample", "--set", wrong, "x") == 2
+            assert f"Received: {wrong}" in capfd.readouterr().err
         assert run("plot", *asked, "7 Mar 2011", "--output", tmp_path / "a.png") == 0
         assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
         assert run("query", "--server", address, "--model", "other", "x") == 2

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.scores import plain_additive_scores
 
 # `(B, Tq, Tv, U)` of so many elements costs less than what it takes to avoid it.
 SMALL = 1 << 16
@@ -27,7 +28,7 @@ def additive_scores(query, key, vector):
     dtype = wide_dtype(query.dtype)
     query, key, vector = (ops.cast(x, dtype) for x in (query, key, vector))
     if _is_little(query.shape, key.shape) or dtype == "float64":
-        return _plain(query, key, vector)
+        return plain_additive_scores(query, key, vector)
     if keras.backend.backend() == "tensorflow":
         from keras_attention.ops.additive_tensorflow import scores
     elif keras.backend.backend() == "jax":
@@ -35,19 +36,13 @@ def additive_scores(query, key, vector):
     elif keras.backend.backend() == "torch":
         from keras_attention.ops.additive_torch import scores
     else:
-        scores = _plain
+        scores = plain_additive_scores
     return scores(query, key, vector)
 
 
 def _is_little(query_shape, key_shape):
-    """Whether the plain formula is the best there is. Sizes that are not known yet are large."""
+    """Whether the plain formula is the best there is. Sizes not known yet are large."""
     if query_shape[1] == 1 or query_shape[2] < FEW_UNITS:
         return True
     sizes = (*query_shape, key_shape[1])
     return None not in sizes and math.prod(sizes) <= SMALL
-
-
-def _plain(query, key, vector):
-    query = query[:, :, None, :]  # (B, Tq, 1, U)
-    key = key[:, None, :, :]  # (B, 1, Tv, U)
-    return ops.squeeze(ops.matmul(ops.tanh(query + key), vector[:, None]), -1)

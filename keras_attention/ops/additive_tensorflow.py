@@ -4,6 +4,7 @@ import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
 from keras_attention.ops import additive_chain, additive_products
+from keras_attention.ops.scores import plain_additive_scores
 
 # Elements of a slab `(groups, B, Tq, Tv)`: enough to keep the processors busy with one operation,
 # few enough to stay in their caches. One group at least.
@@ -13,7 +14,16 @@ GRADIENT_SLAB = 1 << 19
 
 def scores(query, key, vector):
     """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key (B, Tv, U)` and `vector (U,)`."""
-    return (_in_chain if compiled_by_xla() else _in_slabs)(query, key, vector)
+    if compiled_by_xla():
+        return _in_chain(query, key, vector)
+    if query.shape[1] is not None:
+        return _in_slabs(query, key, vector)
+    # A step of an exported decoder: how many queries there are is seen when it runs.
+    return tf.cond(
+        tf.shape(query)[1] == 1,
+        lambda: plain_additive_scores(query, key, vector),
+        lambda: _in_slabs(query, key, vector),
+    )
 
 
 def compiled_by_xla():

@@ -218,7 +218,9 @@ def test_second_order_gradients():
 def test_little_work_takes_the_plain_formula(monkeypatch):
     """A decoder's step, a few units, a small cube: none of the machinery."""
     plain = []
-    monkeypatch.setattr(additive, "_plain", lambda *arrays: plain.append(arrays[0].shape))
+    monkeypatch.setattr(
+        additive, "plain_additive_scores", lambda *arrays: plain.append(arrays[0].shape)
+    )
     for sizes in [(64, 1, 50, 256), (8, 99, 99, 2)]:
         additive_scores(*arrays_of(random(1), random(1), sizes)[:3])
     assert len(plain) == 2
