@@ -211,8 +211,15 @@ def evaluate(run, test, test_target, output, beam_width, length_penalty):
 @click.option("--to", required=True, type=click.Path(path_type=Path), help="saved_models/NAME")
 @click.option("--version", type=int, help="Version; by default the next.")
 @click.option("--warmup", multiple=True, help="A text to warm up the server with; repeatable.")
-def export(run, to, version, warmup):
+@click.option(
+    "--searches/--no-searches",
+    default=True,
+    show_default=True,
+    help="Whether servers offer `beam` and `sample`, too; without, they start in half the time.",
+)
+def export(run, to, version, warmup, searches):
     """Writes the best model of a run as a SavedModel."""
+    from keras_attention.export import SEARCHES
     from keras_attention.export import export as export_model
 
     folder = RunFolder(run)
@@ -223,6 +230,7 @@ def export(run, to, version, warmup):
         source_tokenizer=source,
         target_tokenizer=target,
         max_length=folder.settings().max_length,
+        searches=SEARCHES if searches else (),
         version=version,
         warmup=warmup,
     )

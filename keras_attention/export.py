@@ -9,6 +9,8 @@ import keras
 
 from keras_attention.models import Seq2Seq
 
+SEARCHES = ("beam", "sample")
+
 
 def export(
     model,
@@ -19,6 +21,7 @@ def export(
     max_length=100,
     beam_width=5,
     n_best=5,
+    searches=SEARCHES,
     version=None,
     warmup=(),
 ):
@@ -53,6 +56,8 @@ def export(
         max_length: most tokens of an answer; for a `Seq2Seq`.
         beam_width: how many hypotheses `beam` goes on with at each step.
         n_best: how many answers `beam` gives, at most `beam_width`.
+        searches: which of `"beam"` and `"sample"` to write. They more than double the graph, and
+            with it the time until a server is ready.
         version: a positive integer; the next after the highest there by default.
         warmup: texts with which the server runs the model before it counts as available.
 
@@ -61,7 +66,8 @@ def export(
 
     Raises:
         ValueError: another backend, a model that is not built or without known inputs, one
-            tokenizer without the other, `n_best` above `beam_width`, or a bad `version`.
+            tokenizer without the other, `n_best` above `beam_width`, an unknown search, or a bad
+            `version`.
         FileExistsError: the version is there already.
     """
     if keras.backend.backend() != "tensorflow":
@@ -77,6 +83,8 @@ def export(
         raise ValueError("Expected warmup texts only along with tokenizers.")
     if isinstance(warmup, str | bytes):
         raise ValueError(f"Expected a list of warmup texts. Received: warmup={warmup!r}")
+    if not set(searches) <= set(SEARCHES):
+        raise ValueError(f"Expected searches out of {SEARCHES}. Received: searches={searches!r}")
     if isinstance(model, Seq2Seq) and not model.built:
         raise ValueError(f"Expected a built model. Received: model={model!r}")
     if not isinstance(model, Seq2Seq) and not getattr(model, "inputs", None):
@@ -98,11 +106,11 @@ def export(
         answers = signatures.TextSignatures(
             model, source_tokenizer, target_tokenizer, max_length, beam_width, n_best
         )
-        signatures.add_text_endpoints(archive, answers)
+        signatures.add_text_endpoints(archive, answers, searches)
         signatures.add_ids_endpoint(archive, "decode_ids", model, max_length)
     elif isinstance(model, Seq2Seq):
         signatures.add_ids_endpoint(archive, "serving_default", model, max_length)
-        signatures.add_ids_searches(archive, model, max_length, beam_width, n_best)
+        signatures.add_ids_searches(archive, model, max_length, beam_width, n_best, searches)
     else:
         signatures.add_model_endpoint(archive, model)
     path.mkdir(parents=True, exist_ok=True)

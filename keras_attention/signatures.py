@@ -131,8 +131,8 @@ def decode_ids(model, ids, lengths, max_length):
     }
 
 
-def add_text_endpoints(archive, signatures):
-    """`serving_default`, `score`, `beam` and `sample`, over text."""
+def add_text_endpoints(archive, signatures, searches):
+    """`serving_default`, `score` and the named searches, over text."""
     text = tf.TensorSpec((None,), tf.string, name="text")
     target = tf.TensorSpec((None,), tf.string, name="target")
     prefix = tf.TensorSpec((None,), tf.string, name="prefix"), tf.constant([""])
@@ -144,14 +144,15 @@ def add_text_endpoints(archive, signatures):
         ("beam", signatures.beam, search_signatures.beam_settings),
         ("sample", signatures.sample, search_signatures.sample_settings),
     ):
-        search_signatures.add_endpoint(
-            archive,
-            name,
-            lambda inputs, answer=answer: answer(**inputs),
-            [text],
-            [prefix],
-            settings(signatures.max_length),
-        )
+        if name in searches:
+            search_signatures.add_endpoint(
+                archive,
+                name,
+                lambda inputs, answer=answer: answer(**inputs),
+                [text],
+                [prefix],
+                settings(signatures.max_length),
+            )
 
 
 def add_ids_endpoint(archive, name, model, max_length):
@@ -163,8 +164,8 @@ def add_ids_endpoint(archive, name, model, max_length):
     archive.add_endpoint(name, decode, input_signature=_ids_inputs())
 
 
-def add_ids_searches(archive, model, max_length, beam_width, n_best):
-    """`beam` and `sample`, over token ids."""
+def add_ids_searches(archive, model, max_length, beam_width, n_best, searches):
+    """The named ones of `beam` and `sample`, over token ids."""
     optional = [
         (tf.TensorSpec((None, None), tf.int32, name="prefix"), tf.constant([[0]])),
         (tf.TensorSpec((None,), tf.int32, name="prefix_lengths"), tf.constant([0])),
@@ -186,9 +187,10 @@ def add_ids_searches(archive, model, max_length, beam_width, n_best):
         ("beam", beam, search_signatures.beam_settings),
         ("sample", sample, search_signatures.sample_settings),
     ):
-        search_signatures.add_endpoint(
-            archive, name, search, _ids_inputs(), optional, settings(max_length)
-        )
+        if name in searches:
+            search_signatures.add_endpoint(
+                archive, name, search, _ids_inputs(), optional, settings(max_length)
+            )
 
 
 def _ids_inputs():

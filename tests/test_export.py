@@ -294,7 +294,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(warmup_requests, "write", write)
     with pytest.raises(type(error)):
-        export_run(tmp_path / "m", warmup=["7 may 2021"])
+        export_run(tmp_path / "m", warmup=["7 may 2021"], searches=())
     assert list((tmp_path / "m").iterdir()) == []
 
 
@@ -305,6 +305,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         ({"target_tokenizer": 1}, "both tokenizers or none"),
         ({"source_tokenizer": 1, "target_tokenizer": 1}, "a Seq2Seq along with tokenizers"),
         ({"warmup": ["a"]}, "only along with tokenizers"),
+        ({"searches": ["bean"]}, "searches out of .*Received: searches=\\['bean'\\]"),
     ],
 )
 def test_arguments_that_do_not_fit(tmp_path, arguments, message):
@@ -329,6 +330,17 @@ def test_another_backend(tmp_path, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(ValueError, match="TensorFlow backend: save.*Received: backend='jax'"):
         ka.export(dense(), tmp_path / "m")
+
+
+def test_searches_are_written_if_they_are_wanted(tmp_path):
+    path = ka.export(trained_model(), tmp_path / "m", max_length=3, searches=["sample"])
+    assert set(tf.saved_model.load(path).signatures) == {"serving_default", "sample"}
+    source, target = trained().tokenizers()
+    given = {"source_tokenizer": source, "target_tokenizer": target, "max_length": 3}
+    path = ka.export(trained_model(), tmp_path / "m", searches=(), **given)
+    saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    names = {k for k in saved_model.meta_graphs[0].signature_def if not k.startswith("__")}
+    assert names == {"serving_default", "score", "decode_ids"}
 
 
 def test_a_model_without_tokenizers_answers_ids(tmp_path):
