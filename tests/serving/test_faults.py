@@ -4,7 +4,10 @@ import asyncio
 import collections
 import os
 import shutil
+import socket
+import struct
 import time
+import urllib.request
 
 import numpy as np
 import pytest
@@ -24,7 +27,7 @@ def folder(publish, tmp_path):
 
 @pytest.fixture
 def client(folder):
-    settings = Options(max_num_load_attempts=1)
+    settings = Options(max_num_load_retries=0)
     with (
         Server(
             *({"model": folder},),
@@ -226,3 +229,29 @@ def test_far_too_many_requests(folder):
     assert codes[errors.ResourceExhausted] > seconds * asked_per_second / 10
     assert max(latencies) < 0.7
     assert set(codes) <= {"OK", "before", errors.ResourceExhausted, errors.DeadlineExceeded}
+
+
+def test_clients_that_are_silent_slow_or_gone(folder):
+    """Connections that lead to nothing cost the others nothing, over gRPC and REST."""
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    beginnings = (b"", preface[:7], preface, preface + b"\0\0\x09\4\0", b"POST /v1/mod")
+    with Server({"model": folder}, port=0, rest_port=0, host="127.0.0.1") as server:
+        idle = []
+        for port in (server.port, server.rest_port):
+            for number in range(100):
+                connection = socket.create_connection(("127.0.0.1", port), WAIT)
+                connection.sendall(beginnings[number % len(beginnings)])
+                if number % 3 == 0:  # gone, without a word
+                    linger = struct.pack("ii", 1, 0)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    connection.close()
+                else:
+                    idle.append(connection)
+        with Client(f"127.0.0.1:{server.port}", timeout=WAIT) as client:
+            for _ in range(20):
+                assert client.predict("model", ONE)["y"] == 2
+        url = f"http://127.0.0.1:{server.rest_port}/v1/models/model"
+        with urllib.request.urlopen(url, timeout=WAIT) as answer:
+            assert b"AVAILABLE" in answer.read()
+        for connection in idle:
+            connection.close()
