@@ -4,19 +4,7 @@ from keras_attention import layers as layers
 from keras_attention import ops as ops
 from keras_attention._version import __version__ as __version__
 from keras_attention.export import export as export
-from keras_attention.layers import AttentionBase as AttentionBase
-from keras_attention.layers import BahdanauAttention as BahdanauAttention
-from keras_attention.layers import CoverageAttention as CoverageAttention
-from keras_attention.layers import LocalAttention as LocalAttention
-from keras_attention.layers import LocationSensitiveAttention as LocationSensitiveAttention
-from keras_attention.layers import LuongAttention as LuongAttention
-from keras_attention.layers import MoChA as MoChA
-from keras_attention.layers import MonotonicAttention as MonotonicAttention
-from keras_attention.layers import MultiHeadCrossAttention as MultiHeadCrossAttention
-from keras_attention.layers import MultiHeadSelfAttention as MultiHeadSelfAttention
-from keras_attention.layers import PointerGenerator as PointerGenerator
-from keras_attention.layers import StatefulAttention as StatefulAttention
-from keras_attention.layers import TimeDistributedScorer as TimeDistributedScorer
+from keras_attention.layers import *  # noqa: F403 - all of its __all__, and that alone
 from keras_attention.losses import CoverageLoss as CoverageLoss
 from keras_attention.losses import GuidedAlignmentLoss as GuidedAlignmentLoss
 from keras_attention.losses import SequenceCrossentropy as SequenceCrossentropy

@@ -28,6 +28,7 @@ class BahdanauAttention(AttentionBase):
     Example:
 
     ```python
+    query, memory = keras.ops.ones((2, 3, 32)), keras.ops.ones((2, 5, 48))
     attention = BahdanauAttention(units=64)
     context, weights = attention(query, memory, return_attention_scores=True)
     ```

@@ -22,6 +22,7 @@ class CoverageAttention(HistoryAttention):
     Example:
 
     ```python
+    query, memory = keras.ops.ones((2, 3, 32)), keras.ops.ones((2, 5, 48))
     attention = CoverageAttention(BahdanauAttention(256))
     context, weights = attention(query, memory, return_attention_scores=True)
     ```

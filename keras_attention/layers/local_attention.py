@@ -27,6 +27,7 @@ class LocalAttention(StatefulAttention):
     Example:
 
     ```python
+    decoder_states, memory = keras.ops.ones((2, 3, 32)), keras.ops.ones((2, 5, 48))
     context = LocalAttention(LuongAttention("general"), window=10)(decoder_states, memory)
     ```
 

@@ -25,6 +25,7 @@ class LocationSensitiveAttention(HistoryAttention):
     Example:
 
     ```python
+    query, memory = keras.ops.ones((2, 3, 32)), keras.ops.ones((2, 5, 48))
     attention = LocationSensitiveAttention(BahdanauAttention(128), filters=32, kernel_size=31)
     context = attention(query, memory)
     ```

@@ -28,6 +28,7 @@ class LuongAttention(AttentionBase):
     Example:
 
     ```python
+    decoder_states, memory = keras.ops.ones((2, 3, 32)), keras.ops.ones((2, 5, 48))
     attention = LuongAttention("general")
     context = attention(decoder_states, memory)
     ```

@@ -22,6 +22,7 @@ class MoChA(MonotonicAttention):
     Example:
 
     ```python
+    query, memory = keras.ops.ones((2, 3, 32)), keras.ops.ones((2, 5, 48))
     attention = MoChA(BahdanauAttention(64), chunk_size=4, score_bias=-4.0)
     context = attention(query, memory)
     ```

@@ -30,6 +30,7 @@ class MonotonicAttention(StatefulAttention):
     Example:
 
     ```python
+    query, memory = keras.ops.ones((2, 3, 32)), keras.ops.ones((2, 5, 48))
     attention = MonotonicAttention(BahdanauAttention(64, normalize=True), noise=1.0, score_bias=-4)
     context, weights = attention(query, memory, return_attention_scores=True, training=True)
     ```

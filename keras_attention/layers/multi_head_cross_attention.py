@@ -26,6 +26,7 @@ class MultiHeadCrossAttention(MultiHeadBase):
     Example:
 
     ```python
+    query, memory = keras.ops.ones((2, 3, 32)), keras.ops.ones((2, 5, 48))
     attention = MultiHeadCrossAttention(num_heads=8, key_dim=64)
     output, weights = attention(query, memory, return_attention_scores=True)
     ```

@@ -21,6 +21,7 @@ class MultiHeadSelfAttention(MultiHeadBase):
     Example:
 
     ```python
+    tokens = keras.ops.array([[7, 2, 5, 0], [3, 1, 0, 0]])
     x = keras.layers.Embedding(1000, 64, mask_zero=True)(tokens)
     y = MultiHeadSelfAttention(num_heads=4, key_dim=16)(x, use_causal_mask=True)
     ```

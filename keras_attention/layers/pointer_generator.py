@@ -25,6 +25,11 @@ class PointerGenerator(keras.layers.Layer):
     Example:
 
     ```python
+    source = keras.ops.array([[4, 1000, 7, 1001, 1000], [6, 1000, 3, 2, 0]])  # 1000 words are known
+    inputs, states = keras.ops.ones((2, 3, 16)), keras.ops.ones((2, 3, 32))
+    memory, logits = keras.ops.ones((2, 5, 48)), keras.ops.ones((2, 3, 1000))
+
+    attention = CoverageAttention(BahdanauAttention(64))
     context, weights = attention(states, memory, return_attention_scores=True)
     features = keras.ops.concatenate([context, states, inputs], axis=-1)
     log_probabilities = PointerGenerator(extra_words=50)(logits, weights, source, features)

@@ -27,9 +27,10 @@ class TimeDistributedScorer(AttentionBase):
     Example:
 
     ```python
+    query, memory = keras.ops.ones((2, 3, 32)), keras.ops.ones((2, 5, 48))
     scorer = keras.Sequential([keras.layers.Dense(64, "tanh"), keras.layers.Dense(1)])
     context = TimeDistributedScorer(scorer)(query, memory)
-    pooled = TimeDistributedScorer(keras.layers.Dense(1))(sequence)
+    pooled = TimeDistributedScorer(keras.layers.Dense(1))(memory)
     ```
 
     Args:

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers import AttentionBase
-from keras_attention.layers.unroll import pack, unroll
+from keras_attention.models.cell_loop import run_steps
 
 OUTPUTS = ("attention", "cell")
 
@@ -32,6 +32,8 @@ class AttentionCell(keras.layers.Layer):
     Example:
 
     ```python
+    inputs, memory = keras.ops.ones((2, 3, 16)), keras.ops.ones((2, 5, 48))
+    memory_mask = keras.ops.array([[True] * 5, [True] * 4 + [False]])
     cell = AttentionCell(keras.layers.LSTMCell(64), BahdanauAttention(64), attention_layer_size=32)
     outputs, alignments = cell(inputs, memory, return_attention_scores=True)
 
@@ -240,51 +242,7 @@ class AttentionCell(keras.layers.Layer):
         Returns:
             Outputs, weights and final state as in `call`.
         """
-        steps = ops.shape(inputs)[1]
-        draws = [self._draw(i, steps, key, training) for i, (key, _, _) in enumerate(memory)]
-        drawn = [_steps_first(x) for pair in draws for x in pair if x is not None]
-        rows, unpack = pack([inputs, *extras, *drawn], inputs)
-        flat = keras.tree.flatten(state)
-        kinds = [keras.backend.standardize_dtype(x.dtype) for x in flat]
-        previous = ops.zeros((ops.shape(inputs)[0], self.features_dim), dtype=rows.dtype)
-
-        def advance(row, states):
-            previous, *flat = states
-            parts = unpack(row)
-            x, given = parts[0], parts[1 : 1 + len(extras)]
-            left = iter(parts[1 + len(extras) :])
-            own = [
-                [None if x is None else _one_step(next(left), x) for x in pair] for pair in draws
-            ]
-            if choose is not None:
-                x = choose(x, ops.cast(previous, x.dtype), *given)
-            flat = [ops.cast(s, kind) for s, kind in zip(flat, kinds, strict=True)]
-            nested = keras.tree.pack_sequence_as(state, flat)
-            output, following, weights = self.step(x, nested, memory, own, training)
-            wide = [ops.cast(y, rows.dtype) for y in [output, *keras.tree.flatten(weights)]]
-            carried = [ops.cast(s, rows.dtype) for s in keras.tree.flatten(following)]
-            return ops.concatenate(wide, axis=-1), [wide[0], *carried]
-
-        carried = [previous, *(ops.cast(x, rows.dtype) for x in flat)]
-        dropped = _cells_with_dropout(self.cell) if training else []
-        if dropped:
-            # Keras' cells draw one mask for all steps in their first call: not inside the loop.
-            advance(rows[:, 0], carried)
-        together, (_, *flat) = unroll(advance, rows, carried)
-        for cell in dropped:
-            cell.reset_dropout_mask()
-            cell.reset_recurrent_dropout_mask()
-        flat = [ops.cast(x, kind) for x, kind in zip(flat, kinds, strict=True)]
-        together = ops.cast(together, self.compute_dtype)
-        outputs, start, weights = together[..., : self.features_dim], self.features_dim, []
-        # Beside weights of unknown length, the known size is lost: layers that follow need it.
-        outputs = ops.reshape(outputs, (*ops.shape(inputs)[:2], self.features_dim))
-        for key, _, _ in memory:
-            end = start + ops.shape(key)[-2]
-            weights.append(together[..., start:end])
-            start = end
-        weights = weights if self.is_list else weights[0]
-        return outputs, weights, keras.tree.pack_sequence_as(state, flat)
+        return run_steps(self, inputs, state, memory, choose, extras, training)
 
     def compute_mask(self, inputs, previous_mask):
         return previous_mask
@@ -329,16 +287,6 @@ class AttentionCell(keras.layers.Layer):
         size = self.cell.state_size
         return [size] if isinstance(size, int) else size
 
-    def _draw(self, index, steps, key, training):
-        """Dropout mask and noise of one attention, for all steps: drawn outside of the loop."""
-        attention = self.attentions[index]
-        if not training:
-            return None, None
-        drops = attention.dropout > 0
-        return attention.sample_dropout(steps, key) if drops else None, attention.sample_noise(
-            steps, key
-        )
-
     def _one_each(self, name, value, of_shapes=False):
         """A list with one `value` for each attention."""
         several = isinstance(value, (list, tuple))
@@ -351,24 +299,3 @@ class AttentionCell(keras.layers.Layer):
                 f"Received: {len(values)}"
             )
         return values
-
-
-def _cells_with_dropout(cell):
-    cells = getattr(cell, "cells", [cell])
-    return [c for c in cells if getattr(c, "dropout", 0) or getattr(c, "recurrent_dropout", 0)]
-
-
-def _steps_first(draw):
-    """`(B, T, Tv)`, or `(B, H, T, Tv)` with heads, as one row `(B, T, n)` for each step."""
-    if len(draw.shape) == 3:
-        return draw
-    batch, heads, steps, length = ops.shape(draw)
-    return ops.reshape(ops.transpose(draw, (0, 2, 1, 3)), (batch, steps, heads * length))
-
-
-def _one_step(row, draw):
-    """A row of `_steps_first(draw)` as the draw of a single query."""
-    if len(draw.shape) == 3:
-        return row[:, None]
-    batch, heads, _, length = ops.shape(draw)
-    return ops.reshape(row, (batch, heads, 1, length))

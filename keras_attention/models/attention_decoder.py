@@ -31,8 +31,15 @@ class AttentionDecoder(keras.layers.Layer):
         embedding=keras.layers.Embedding(1000, 32),
         sampling=InverseSigmoidSampling(k=500),
     )
-    logits = decoder(target, memory, memory_mask=mask)
-    found = greedy(decoder.step, *decoder.start(memory, mask), batch_size=2, ...)
+    target, memory = keras.ops.array([[2, 5, 7, 4], [2, 8, 6, 0]]), keras.ops.ones((2, 5, 48))
+    mask = keras.ops.array([[True] * 5, [True] * 4 + [False]])
+    logits = decoder(target, memory, memory_mask=mask, training=True)
+
+    state, prepared = decoder.start(memory, mask)
+    step = with_repeated_memory(decoder.step)
+    found = beam_search(
+        step, state, prepared, beam_width=4, batch_size=2, start_id=2, end_id=3, max_length=20
+    )
     ```
 
     Args:

@@ -19,6 +19,8 @@ class RNNSeq2Seq(Seq2Seq):
     Example:
 
     ```python
+    source = np.array([[5, 9, 7, 3], [8, 6, 3, 0]])
+    target_inputs, labels = np.array([[2, 4, 6], [2, 7, 0]]), np.array([[4, 6, 3], [7, 3, 0]])
     model = RNNSeq2Seq(1000, 800, units=256, attention=BahdanauAttention(128))
     model.compile("adam", loss=SequenceCrossentropy(), metrics=[TokenAccuracy()])
     model.fit({"source": source, "target": target_inputs}, labels)
