@@ -9,6 +9,7 @@ from keras import ops
 
 import keras_attention as ka
 from keras_attention import migrate
+from keras_attention.decoding import greedy
 from keras_attention.migrate.matching import check_built
 from tests.arrays import as_float64, assert_close, assert_equal
 
@@ -123,13 +124,14 @@ def test_wrappers_of_addons(case):
         assert_close(one, ADDONS[f"{case}/alignments_{i}"], **CLOSE)
 
 
-def built_decoder():
+def built_decoder(embedding=None):
     cells = keras.layers.StackedRNNCells([keras.layers.LSTMCell(UNITS), gru()])
     cell = ka.AttentionCell(
         cells, normalized(), attention_layer_size=SIZE, attention_activation="tanh"
     )
-    decoder = ka.AttentionDecoder(cell, keras.layers.Dense(OUTPUTS))
-    decoder.build((None, None, DX), (None, None, DM))
+    decoder = ka.AttentionDecoder(cell, keras.layers.Dense(OUTPUTS), embedding)
+    target = (None, None, DX) if embedding is None else (None, None)
+    decoder.build(target, (None, None, DM))
     return decoder
 
 
@@ -148,6 +150,33 @@ def test_decoder_of_addons(source, tmp_path):
     inputs, memory = ADDONS["decoder/inputs"], ADDONS["decoder/memory"]
     logits = decoder(inputs, memory, memory_mask=mask_of("decoder"))
     assert_close(logits, ADDONS["decoder/outputs"], **CLOSE)
+
+
+def test_answers_of_addons():
+    """What is decoded greedily with the weights that were loaded, token for token."""
+    embedding = keras.layers.Embedding(OUTPUTS, DX)
+    decoder = built_decoder(embedding)
+    migrate.load_addons(decoder, arrays_of(ADDONS, "decoder/checkpoint"))
+    embedding.set_weights([ADDONS["decoder/embedding"]])
+    expected, lengths = ADDONS["decoder/greedy"], ADDONS["decoder/greedy_lengths"]
+    steps = 29
+    state, memory = decoder.start(ADDONS["decoder/memory"], mask_of("decoder"))
+    tokens = {"start_id": 2, "end_id": 3, "max_length": steps}
+    found = greedy(decoder.step, state, memory, batch_size=2, **tokens)
+    ids = ops.convert_to_numpy(found.ids)
+    for i, length in enumerate(lengths):
+        ended = expected[i, length - 1] == 3
+        assert found.lengths[i] == length - ended
+        assert_equal(ids[i, : length - ended], expected[i, : length - ended])
+
+
+def test_losses_of_addons():
+    logits, labels, weights = (ADDONS[f"loss/{name}"] for name in ("logits", "labels", "weights"))
+    assert_close(ka.SequenceCrossentropy()(labels, logits), ADDONS["loss/default"], **CLOSE)
+    averaged = ka.SequenceCrossentropy()(labels, logits, sample_weight=weights)
+    assert_close(averaged, ADDONS["loss/average"], **CLOSE)
+    each = ka.SequenceCrossentropy(reduction="none")(labels, logits, sample_weight=weights)
+    assert_close(each, ADDONS["loss/none"], **CLOSE)
 
 
 def test_short_names():
