@@ -20,14 +20,16 @@ ARROWS = {
     "losses": (set(), {"keras"}),
     "metrics": (set(), {"keras"}),
     "text": (set(), {"numpy", "sentencepiece", "tensorflow", "tensorflow_text"}),
+    "migrate": ({"layers", "models"}, {"keras", "numpy"}),
     "plotting": (set(), {"matplotlib", "numpy"}),
 }
 
-# What one backend alone can do stands in files of `ops` named for it, imported when called.
+# What one backend alone can do stands in files of `ops` named for it, imported when called; so does
+# what reads the files of one.
 OF_ONE_BACKEND = {
-    f"ops/{path.name}": path.stem.rsplit("_", 1)[1]
+    str(path.relative_to(LIBRARY)): path.stem.rsplit("_", 1)[1]
     for backend in ("tensorflow", "jax", "torch")
-    for path in LIBRARY.glob(f"ops/*_{backend}.py")
+    for path in [*LIBRARY.glob(f"ops/*_{backend}.py"), *LIBRARY.glob(f"migrate/*_{backend}.py")]
 }
 
 # The parts that hold what TensorFlow alone can do. Without it, the rest must import.

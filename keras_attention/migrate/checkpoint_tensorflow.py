@@ -1,0 +1,9 @@
+"""Checkpoints, as TensorFlow alone reads them."""
+
+import tensorflow as tf
+
+
+def read_checkpoint(path):
+    """Everything in a checkpoint, by name."""
+    reader = tf.train.load_checkpoint(path)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
