@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_attention.layers import AttentionBase
 from keras_attention.layers.unroll import pack, unroll
+from keras_attention.models.draws import draw, one_step, steps_first
 
 OUTPUTS = ("attention", "cell")
 
@@ -241,8 +242,11 @@ class AttentionCell(keras.layers.Layer):
             Outputs, weights and final state as in `call`.
         """
         steps = ops.shape(inputs)[1]
-        draws = [self._draw(i, steps, key, training) for i, (key, _, _) in enumerate(memory)]
-        drawn = [_steps_first(x) for pair in draws for x in pair if x is not None]
+        draws = [
+            draw(attention, steps, key, training)
+            for attention, (key, _, _) in zip(self.attentions, memory, strict=True)
+        ]
+        drawn = [steps_first(x) for pair in draws for x in pair if x is not None]
         rows, unpack = pack([inputs, *extras, *drawn], inputs)
         flat = keras.tree.flatten(state)
         kinds = [keras.backend.standardize_dtype(x.dtype) for x in flat]
@@ -253,9 +257,7 @@ class AttentionCell(keras.layers.Layer):
             parts = unpack(row)
             x, given = parts[0], parts[1 : 1 + len(extras)]
             left = iter(parts[1 + len(extras) :])
-            own = [
-                [None if x is None else _one_step(next(left), x) for x in pair] for pair in draws
-            ]
+            own = [[None if x is None else one_step(next(left), x) for x in pair] for pair in draws]
             if choose is not None:
                 x = choose(x, ops.cast(previous, x.dtype), *given)
             flat = [ops.cast(s, kind) for s, kind in zip(flat, kinds, strict=True)]
@@ -329,16 +331,6 @@ class AttentionCell(keras.layers.Layer):
         size = self.cell.state_size
         return [size] if isinstance(size, int) else size
 
-    def _draw(self, index, steps, key, training):
-        """Dropout mask and noise of one attention, for all steps: drawn outside of the loop."""
-        attention = self.attentions[index]
-        if not training:
-            return None, None
-        drops = attention.dropout > 0
-        return attention.sample_dropout(steps, key) if drops else None, attention.sample_noise(
-            steps, key
-        )
-
     def _one_each(self, name, value, of_shapes=False):
         """A list with one `value` for each attention."""
         several = isinstance(value, (list, tuple))
@@ -356,19 +348,3 @@ class AttentionCell(keras.layers.Layer):
 def _cells_with_dropout(cell):
     cells = getattr(cell, "cells", [cell])
     return [c for c in cells if getattr(c, "dropout", 0) or getattr(c, "recurrent_dropout", 0)]
-
-
-def _steps_first(draw):
-    """`(B, T, Tv)`, or `(B, H, T, Tv)` with heads, as one row `(B, T, n)` for each step."""
-    if len(draw.shape) == 3:
-        return draw
-    batch, heads, steps, length = ops.shape(draw)
-    return ops.reshape(ops.transpose(draw, (0, 2, 1, 3)), (batch, steps, heads * length))
-
-
-def _one_step(row, draw):
-    """A row of `_steps_first(draw)` as the draw of a single query."""
-    if len(draw.shape) == 3:
-        return row[:, None]
-    batch, heads, _, length = ops.shape(draw)
-    return ops.reshape(row, (batch, heads, 1, length))
