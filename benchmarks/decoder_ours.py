@@ -172,10 +172,11 @@ def searcher(model, batch, jit=False, exported=False):
     memory, state = tf.constant(batch["memory"]), tf.constant(batch["state"])
 
     def answer(memory, state):
+        prepared = model.prepare(memory)
         found = greedy(
             model.step,
-            model.start([[state]]),
-            model.prepare(memory),
+            model.start([[state]], prepared),
+            prepared,
             batch_size=ops.shape(memory)[0],
             start_id=START,
             end_id=NO_END,

@@ -17,8 +17,8 @@ RANGES = {
     **dict.fromkeys(("source_vocabulary", "target_vocabulary"), (1, math.inf)),
     **dict.fromkeys(("attention_units", "embedding_dim", "max_length"), (0, math.inf)),
     **dict.fromkeys(("warmup_steps",), (0, math.inf)),
-    **dict.fromkeys(("dropout", "label_smoothing", "beta_2"), (0, 1)),
-    "learning_rate": (0, math.inf),
+    **dict.fromkeys(("dropout", "label_smoothing", "beta_2", "averaging"), (0, 1)),
+    **dict.fromkeys(("learning_rate", "clip_norm"), (0, math.inf)),
     "seed": (0, 2**32),
 }
 CHOICES = {"query": ("previous", "current"), "cell": ("gru", "lstm")}
@@ -65,6 +65,12 @@ class Settings:
     learning_rate: float = _setting(2e-3, "Adam's, at its highest; it falls to 0 by a cosine.")
     warmup_steps: int = _setting(50, "Steps in which the learning rate rises from 0.")
     beta_2: float = _setting(0.98, "Adam's memory of squared gradients.")
+    clip_norm: float = _setting(1.0, "Largest norm of all gradients as one; 0 for any.")
+    averaging: float = _setting(
+        0.0,
+        "Momentum of a moving average of the weights, which is what is kept; 0.999 looks back at "
+        "about 1000 steps; 0 for no average.",
+    )
     label_smoothing: float = _setting(0.0, "Probability spread over all tokens.")
     max_length: int = _setting(0, "Most tokens of an answer; 0 for 1.5 times the longest seen.")
     seed: int = _setting(1, "Of weights, batches and dropout.")

@@ -8,7 +8,12 @@ import keras
 
 from keras_attention.layers import (
     BahdanauAttention,
+    CoverageAttention,
+    LocalAttention,
+    LocationSensitiveAttention,
     LuongAttention,
+    MoChA,
+    MonotonicAttention,
     MultiHeadCrossAttention,
     TimeDistributedScorer,
 )
@@ -27,6 +32,15 @@ ATTENTIONS = {
     "scorer": lambda units: TimeDistributedScorer(
         keras.Sequential([keras.layers.Dense(units, "tanh"), keras.layers.Dense(1)])
     ),
+    "monotonic": lambda units: MonotonicAttention(
+        BahdanauAttention(units, normalize=True), noise=1.0, score_bias=-1.0
+    ),
+    "mocha": lambda units: MoChA(
+        BahdanauAttention(units, normalize=True), chunk_size=4, noise=1.0, score_bias=-1.0
+    ),
+    "local": lambda units: LocalAttention(LuongAttention("general")),
+    "location-sensitive": lambda units: LocationSensitiveAttention(BahdanauAttention(units)),
+    "coverage": lambda units: CoverageAttention(BahdanauAttention(units)),
     "multi-head": lambda units: MultiHeadCrossAttention(4, max(1, units // 4)),
     "none": lambda units: None,
 }
@@ -66,7 +80,13 @@ def train(folder, train_pairs, dev_pairs, settings, console=None):
         warmup_steps=settings.warmup_steps,
     )
     model.compile(
-        keras.optimizers.Adam(schedule, beta_2=settings.beta_2, global_clipnorm=1.0),
+        keras.optimizers.Adam(
+            schedule,
+            beta_2=settings.beta_2,
+            global_clipnorm=settings.clip_norm or None,
+            use_ema=settings.averaging > 0,
+            ema_momentum=settings.averaging,
+        ),
         loss=SequenceCrossentropy(settings.label_smoothing),
         metrics=[TokenAccuracy(), SequenceAccuracy()],
     )
@@ -77,7 +97,10 @@ def train(folder, train_pairs, dev_pairs, settings, console=None):
 
 
 def resume(folder, train_pairs, dev_pairs, console=None):
-    """Goes on from the best model of a run, with the settings and vocabularies of that run."""
+    """Goes on from the best model of a run, with the settings and vocabularies of that run.
+
+    With averaging, the best model is an average of weights: training goes on from there.
+    """
     return _fit(folder, folder.load_model(), train_pairs, dev_pairs, folder.settings(), console)
 
 
@@ -141,13 +164,17 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console):
     progress = TrainingProgress(len(train_batches) * settings.epochs, settings.looks, console)
     progress.steps_done = len(train_batches) * done // settings.looks
     keeper = _KeepBest(folder)
+    callbacks = [_NumberEpochs(train_batches), keeper, progress]
+    if settings.averaging:
+        # Before the keeper, which is to find the average in the model; training goes on without.
+        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     try:
         return model.fit(
             train_batches.dataset(),
             validation_data=dev_batches.dataset(),
             epochs=settings.epochs * settings.looks,
             initial_epoch=done,
-            callbacks=[_NumberEpochs(train_batches), keeper, progress],
+            callbacks=callbacks,
             shuffle=False,  # the batches shuffle themselves
             verbose=0,
         )

@@ -199,3 +199,46 @@ def test_looks_between_the_ends_of_a_pass(tmp_path, monkeypatch):
     # Four batches a pass: the best model is that after the first pass.
     assert folder.state() == {"epoch": 2, "best": 1.0}
     assert int(folder.load_model().optimizer.iterations) == 4
+
+
+class _Average(keras.callbacks.Callback):
+    """Averages the weights after each step, in NumPy."""
+
+    def __init__(self, momentum):
+        super().__init__()
+        self.momentum = momentum
+        self.average = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        weights = [np.array(w.numpy(), "float64") for w in self.model.trainable_weights]
+        pairs = zip(self.average or weights, weights, strict=True)
+        self.average = [self.momentum * a + (1 - self.momentum) * w for a, w in pairs]
+
+
+def test_the_model_that_is_kept_is_an_average_of_weights(tmp_path, monkeypatch):
+    fit, average = keras.Model.fit, _Average(0.75)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            keras.Model,
+            "fit",
+            lambda self, *a, callbacks, **k: fit(self, *a, callbacks=[average, *callbacks], **k),
+        )
+        options = {"epochs": 2, "averaging": 0.75, "clip_norm": 0.0, **SMALLEST}
+        folder, _ = train(tmp_path / "run", **options)
+    assert folder.state()["epoch"] == 2
+    model = folder.load_model()
+    for weight, expected in zip(model.trainable_weights, average.average, strict=True):
+        np.testing.assert_allclose(weight.numpy(), expected, atol=1e-6)
+    # What is measured is what is kept.
+    assert dev_loss(folder) == pytest.approx(folder.state()["best"], rel=1e-5)
+    assert model.optimizer.global_clipnorm is None
+    assert folder.settings().averaging == 0.75
+    _more_epochs(folder, 3)
+    history = training.resume(folder, TRAIN, DEV, quiet())
+    assert history.epoch == [2]
+    assert np.isfinite(history.history["val_loss"]).all()
+
+
+def test_gradients_are_clipped_by_their_norm_as_one():
+    optimizer = trained().load_model().optimizer
+    assert (optimizer.global_clipnorm, optimizer.use_ema) == (1.0, False)

@@ -7,6 +7,7 @@ from keras_attention.layers.arguments import check_positive, fresh
 from keras_attention.layers.attention_base import AttentionBase
 from keras_attention.ops import additive_scores
 from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.rows import by_rows
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -84,7 +85,7 @@ class BahdanauAttention(AttentionBase):
             )
 
     def project_query(self, query):
-        projected = self.query_dense(query)
+        projected = by_rows(self.query_dense, query)
         if not self.normalize:
             return projected
         return projected + ops.cast(self.attention_b, projected.dtype)

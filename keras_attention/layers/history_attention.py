@@ -7,6 +7,7 @@ from keras_attention.layers.arguments import fresh
 from keras_attention.layers.stateful_attention import StatefulAttention
 from keras_attention.layers.unroll import pack, unroll
 from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.rows import by_rows
 
 
 class HistoryAttention(StatefulAttention):
@@ -65,7 +66,7 @@ class HistoryAttention(StatefulAttention):
             parts = [part[:, None] for part in unpack(row)]
             own_mask = parts[1] if differs_by_query else mask
             own_noise = None if noise is None else parts[-1]
-            seen = self.history_dense(self.features(history))
+            seen = by_rows(self.history_dense, self.features(history))
             scores = self.score(parts[0], key + ops.cast(seen, key.dtype))
             weights = ops.squeeze(self.weigh_scores(scores, own_mask, own_noise), 1)
             following = self.remember(history, weights)

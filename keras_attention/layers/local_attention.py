@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.layers.arguments import check_positive, fresh
 from keras_attention.layers.stateful_attention import StatefulAttention
 from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.rows import by_rows
 
 POSITIONS = ("predictive", "monotonic")
 
@@ -119,7 +120,7 @@ class LocalAttention(StatefulAttention):
             if mask is not None:
                 count = ops.max(ops.where(mask, steps + 1, 0.0), axis=-1)  # (B, Tq) or (B, 1)
             vector = ops.cast(self.position_v, scores.dtype)
-            hidden = ops.cast(self.position_dense(query), scores.dtype)
+            hidden = ops.cast(by_rows(self.position_dense, query), scores.dtype)
             positions = count * ops.sigmoid(ops.sum(hidden * vector, axis=-1))
         distances = steps - positions[..., None]
         near = ops.abs(distances) <= self.window

@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.layers.arguments import check_positive, fresh
 from keras_attention.layers.attention_base import AttentionBase
 from keras_attention.ops import additive_scores, dot_scores
+from keras_attention.ops.rows import by_rows
 
 SCORES = ("dot", "general", "concat", "location")
 
@@ -88,11 +89,12 @@ class LuongAttention(AttentionBase):
             self.attention_g = self.add_weight(name="attention_g", shape=(), initializer="ones")
 
     def project_query(self, query):
+        if self.score_name not in ("concat", "location"):
+            return query
+        kernel = ops.cast(self.kernel, query.dtype)
         if self.score_name == "concat":  # W [q; k] = W_q q + W_k k: no [q; k] is ever built
-            return ops.matmul(query, ops.cast(self.kernel, query.dtype)[: self._query_dim])
-        if self.score_name == "location":
-            return ops.matmul(query, ops.cast(self.kernel, query.dtype))
-        return query
+            kernel = kernel[: self._query_dim]
+        return by_rows(lambda rows: ops.matmul(rows, kernel), query)
 
     def project_key(self, key):
         if self.score_name == "general":

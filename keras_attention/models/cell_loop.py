@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers.unroll import pack, unroll
+from keras_attention.models.draws import draw, one_step, steps_first
 
 
 def run_steps(layer, inputs, state, memory, choose=None, extras=(), training=None):
@@ -14,8 +15,8 @@ def run_steps(layer, inputs, state, memory, choose=None, extras=(), training=Non
     """
     steps = ops.shape(inputs)[1]
     keys = [key for key, _, _ in memory]
-    draws = [_draw(a, steps, key, training) for a, key in zip(layer.attentions, keys, strict=True)]
-    drawn = [_steps_first(x) for pair in draws for x in pair if x is not None]
+    draws = [draw(a, steps, key, training) for a, key in zip(layer.attentions, keys, strict=True)]
+    drawn = [steps_first(x) for pair in draws for x in pair if x is not None]
     rows, unpack = pack([inputs, *extras, *drawn], inputs)
     flat = keras.tree.flatten(state)
     kinds = [keras.backend.standardize_dtype(x.dtype) for x in flat]
@@ -26,7 +27,7 @@ def run_steps(layer, inputs, state, memory, choose=None, extras=(), training=Non
         parts = unpack(row)
         x, given = parts[0], parts[1 : 1 + len(extras)]
         left = iter(parts[1 + len(extras) :])
-        own = [[None if x is None else _one_step(next(left), x) for x in pair] for pair in draws]
+        own = [[None if x is None else one_step(next(left), x) for x in pair] for pair in draws]
         if choose is not None:
             x = choose(x, ops.cast(previous, x.dtype), *given)
         flat = [ops.cast(s, kind) for s, kind in zip(flat, kinds, strict=True)]
@@ -58,30 +59,6 @@ def run_steps(layer, inputs, state, memory, choose=None, extras=(), training=Non
     return outputs, weights, keras.tree.pack_sequence_as(state, flat)
 
 
-def _draw(attention, steps, key, training):
-    """Dropout mask and noise of one attention, for all steps."""
-    if not training:
-        return None, None
-    dropout_mask = attention.sample_dropout(steps, key) if attention.dropout > 0 else None
-    return dropout_mask, attention.sample_noise(steps, key)
-
-
 def _cells_with_dropout(cell):
     cells = getattr(cell, "cells", [cell])
     return [c for c in cells if getattr(c, "dropout", 0) or getattr(c, "recurrent_dropout", 0)]
-
-
-def _steps_first(draw):
-    """`(B, T, Tv)`, or `(B, H, T, Tv)` with heads, as one row `(B, T, n)` for each step."""
-    if len(draw.shape) == 3:
-        return draw
-    batch, heads, steps, length = ops.shape(draw)
-    return ops.reshape(ops.transpose(draw, (0, 2, 1, 3)), (batch, steps, heads * length))
-
-
-def _one_step(row, draw):
-    """A row of `_steps_first(draw)` as the draw of a single query."""
-    if len(draw.shape) == 3:
-        return row[:, None]
-    batch, heads, _, length = ops.shape(draw)
-    return ops.reshape(row, (batch, heads, 1, length))

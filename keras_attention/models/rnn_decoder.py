@@ -5,8 +5,11 @@ import inspect
 import keras
 from keras import ops
 
+from keras_attention.decoding import with_repeated_memory
 from keras_attention.layers import StatefulAttention
+from keras_attention.layers.unroll import pack, unroll
 from keras_attention.models.cells import CELLS, STATES_PER_CELL, check_cell, check_layers
+from keras_attention.models.draws import draw, one_step, steps_first
 from keras_attention.models.teacher_forcing import can_run_whole, run_whole
 
 QUERIES = ("previous", "current")
@@ -32,7 +35,8 @@ class RNNDecoder(keras.layers.Layer):
         embedding_dim: size of the embeddings.
         num_layers: number of recurrent layers.
         cell: `"gru"` or `"lstm"`.
-        attention: an attention layer, or None.
+        attention: an attention layer, or None. What a `StatefulAttention` remembers travels with
+            the state, from step to step and with the hypotheses of a search.
         query: `"previous"` or `"current"`, the state that asks.
         dropout: fraction dropped of the embeddings and of what the logits are made of.
         tie_embeddings: whether the logits use the embeddings as V (Press and Wolf, 2017).
@@ -42,7 +46,7 @@ class RNNDecoder(keras.layers.Layer):
         memory: `(B, Tv, D)`.
         state: list over layers of lists of `(B, D')`, what the encoder ended with.
         memory_mask: boolean `(B, Tv)`, True = no padding.
-        training: whether dropout is active.
+        training: whether dropout, noise and soft alignments are active.
 
     Returns:
         Logits `(B, Tt, vocabulary_size)`.
@@ -70,7 +74,6 @@ class RNNDecoder(keras.layers.Layer):
                 "Expected attention to be None or a layer of this package that attends from one "
                 f"sequence to another. Received: attention={attention!r}"
             )
-        _check_stateless(attention)
         if query not in QUERIES:
             raise ValueError(f"Expected query to be one of {QUERIES}. Received: query={query!r}")
         self.vocabulary_size = vocabulary_size
@@ -114,12 +117,6 @@ class RNNDecoder(keras.layers.Layer):
         )
         if not tie_embeddings:
             self.logits = keras.layers.Dense(vocabulary_size, dtype=policy, name="logits")
-        self.loop = keras.layers.RNN(
-            _StepCell(self._advance, self._num_states(), dtype=policy),
-            return_sequences=True,
-            dtype=policy,
-            name="loop",
-        )
 
     def build(self, target_shape, memory_shape, state_shape):
         batch, steps = target_shape
@@ -145,12 +142,14 @@ class RNNDecoder(keras.layers.Layer):
         else:
             self.logits.build((batch, steps, self.units))
 
-    def start(self, state):
-        """The state before the first step, from what the encoder ended with."""
-        flat = []
-        for layers, states in zip(self.bridges, state, strict=True):
-            flat += [layer(x) for layer, x in zip(layers, states, strict=True)]
-        return flat
+    def start(self, state, memory):
+        """The state before the first step: a flat list of tensors, those of the cells first.
+
+        Args:
+            state: what the encoder ended with.
+            memory: the result of `prepare`.
+        """
+        return [*self._start_cells(state), *self._start_attention(memory)]
 
     def prepare(self, memory, memory_mask=None):
         """What all steps read: projected key and value, and the mask `(B, ..., Tv)`."""
@@ -167,32 +166,33 @@ class RNNDecoder(keras.layers.Layer):
         """
         x = self.embedding(token)
         queries = _ratio(token, memory[-1])
+        cells, attended = self._parts(state)
         if self.feeds_context:
-            hidden, context, state, weights = self._read_and_advance(x, state, memory, queries)
+            hidden = self._top(cells)
+            context, attended, weights = self._read_rows(hidden, attended, memory, queries)
+            hidden, cells = self._advance_cells(ops.concatenate([x, context], axis=-1), cells)
         else:
-            hidden, state = self._advance_cells(x, state)
-            context, weights = self._read_rows(hidden, memory, queries)
+            hidden, cells = self._advance_cells(x, cells)
+            context, attended, weights = self._read_rows(hidden, attended, memory, queries)
         logits = self._logits(ops.concatenate([hidden, context], axis=-1))
-        return logits, state, weights
+        return logits, [*cells, *attended], weights
 
     def call(self, target, memory, state, memory_mask=None, training=None):
         x = self.embedding_dropout(self.embedding(target), training=training)
-        prepared = self.prepare(memory, memory_mask)
-        dropout_mask = ()
-        if training and self.attention is not None and self.attention.dropout > 0:
-            steps = 1 if self.feeds_context else ops.shape(target)[1]
-            # One mask for all steps of a loop, as for recurrent dropout in Keras.
-            dropout_mask = (self.attention.sample_dropout(steps, prepared[0]),)
-        if can_run_whole(self) and not dropout_mask:
-            features = run_whole(self, x, self.start(state), prepared)
+        memory = self.prepare(memory, memory_mask)
+        cells, draws = self._start_cells(state), (None, None)
+        if self.attention is not None:
+            draws = draw(self.attention, ops.shape(target)[1], memory[0], training)
+        if can_run_whole(self) and draws == (None, None):
+            features = run_whole(self, x, cells, memory)
         elif self.feeds_context:
-            initial_state = [*self.start(state), *prepared, *dropout_mask]
-            features = self.loop(x, initial_state=initial_state)
+            features = self._unroll(x, cells, memory, draws, training)
         else:
             # Nothing that is read goes back into the loop: all steps can read at once, after it.
-            hidden = self.loop(x, initial_state=self.start(state))
-            context, _ = self._read(hidden, prepared, *dropout_mask)
-            features = ops.concatenate([hidden, context], axis=-1)
+            features, _ = unroll(self._advance_cells, x, cells)
+            if self.attention is not None:
+                context, _ = self.attention.attend(features, *memory, *draws, training)
+                features = ops.concatenate([features, context], axis=-1)
         return self._logits(self.output_dropout(features, training=training))
 
     def compute_output_shape(self, target_shape, memory_shape=None, state_shape=None):
@@ -226,43 +226,71 @@ class RNNDecoder(keras.layers.Layer):
         hidden, nested = self.cells(x, nested)
         return hidden, keras.tree.flatten(nested)
 
-    def _read(self, query, memory, dropout_mask=None):
-        """Context `(B, Tq, Dv)`, empty without attention, and weights `(B, ..., Tq, Tv)`."""
-        if self.attention is None:
-            return query[..., :0], None
-        key, value, mask = memory
-        return self.attention.attend(query, key, value, mask, dropout_mask)
+    def _start_cells(self, state):
+        flat = []
+        for layers, states in zip(self.bridges, state, strict=True):
+            flat += [layer(x) for layer, x in zip(layers, states, strict=True)]
+        return flat
 
-    def _read_rows(self, hidden, memory, queries, dropout_mask=None):
-        """Context and weights `(B W, ...)` of `hidden (B W, H)`: so many queries to each memory."""
-        mask = memory[-1]
-        batch, length = ops.shape(mask)[0], ops.shape(mask)[-1]
+    def _start_attention(self, memory):
+        return [] if self.attention is None else self.attention.initial_state(memory[0])
+
+    def _parts(self, state):
+        """What of a state belongs to the cells, and what to the attention."""
+        return state[: self._num_states()], state[self._num_states() :]
+
+    def _top(self, cells):
+        """The hidden state of the top layer."""
+        return cells[-STATES_PER_CELL[self.cell]]
+
+    def _read_rows(self, hidden, attended, memory, queries):
+        """Context, new state and weights of `hidden (B W, H)`: so many queries to each memory."""
+        length = ops.shape(memory[-1])[-1]
         if self.attention is None:
-            return hidden[:, :0], ops.zeros((ops.shape(hidden)[0], length), self.compute_dtype)
+            weights = ops.zeros((ops.shape(hidden)[0], length), self.compute_dtype)
+            return hidden[:, :0], attended, weights
+        if isinstance(self.attention, StatefulAttention):
+            # A step of one query each: several to one memory would be a sequence to it.
+            return with_repeated_memory(self.attention.step)(hidden, attended, memory)
+        batch = ops.shape(memory[-1])[0]
         query = ops.reshape(hidden, (batch, queries, hidden.shape[-1]))
-        context, weights = self._read(query, memory, dropout_mask)
+        context, weights = self.attention.attend(query, *memory)
         if len(weights.shape) == 4:
             weights = ops.mean(weights, axis=1)  # over heads
         context = ops.reshape(context, (-1, context.shape[-1]))
-        return context, ops.reshape(weights, (-1, length))
+        return context, attended, ops.reshape(weights, (-1, length))
 
-    def _read_and_advance(self, x, state, memory, queries, dropout_mask=None):
-        hidden = state[-STATES_PER_CELL[self.cell]]
-        context, weights = self._read_rows(hidden, memory, queries, dropout_mask)
-        hidden, state = self._advance_cells(ops.concatenate([x, context], axis=-1), state)
-        return hidden, context, state, weights
+    def _unroll(self, x, cells, memory, draws, training):
+        """Hidden states and contexts `(B, T, H + D)` of steps that read before they advance.
 
-    def _advance(self, x, states):
-        """A step of the training loop. What it reads travels with the states."""
-        count = self._num_states()
-        state, rest = states[:count], states[count:]
-        if not self.feeds_context:
-            return self._advance_cells(x, state)
-        key, value, mask, *dropout_mask = rest
-        # Keras' loop casts all states to floats.
-        memory = (key, value, ops.cast(mask, "bool"))
-        hidden, context, state, _ = self._read_and_advance(x, state, memory, 1, *dropout_mask)
-        return ops.concatenate([hidden, context], axis=-1), [*state, *rest]
+        Args:
+            x: `(B, T, E)`, embedded tokens.
+            cells: the state of the cells before the first step.
+            memory: the result of `prepare`.
+            draws: dropout mask and noise for all steps, each None where there is none.
+            training: see the class.
+        """
+        state = [*cells, *self._start_attention(memory)]
+        kinds = [keras.backend.standardize_dtype(part.dtype) for part in state]
+        rows, unpack = pack([x, *(steps_first(drawn) for drawn in draws if drawn is not None)], x)
+
+        def advance(row, state):
+            x, *drawn = unpack(row)
+            left = iter(drawn)
+            own = [None if y is None else one_step(next(left), y) for y in draws]
+            # The loop carries all in one dtype, which is wide enough for what attention keeps.
+            state = [ops.cast(part, kind) for part, kind in zip(state, kinds, strict=True)]
+            cells, attended = self._parts(state)
+            context, attended, _ = self.attention.step(
+                self._top(cells), attended, memory, *own, training
+            )
+            hidden, cells = self._advance_cells(ops.concatenate([x, context], axis=-1), cells)
+            features = ops.concatenate([hidden, context], axis=-1)
+            following = [ops.cast(part, rows.dtype) for part in (*cells, *attended)]
+            return ops.cast(features, rows.dtype), following
+
+        features, _ = unroll(advance, rows, state)
+        return ops.cast(features, self.compute_dtype)
 
     def _logits(self, features):
         vector = self.attention_vector(features)
@@ -283,34 +311,3 @@ def _ratio(rows, memory):
     if None in (rows.shape[0], memory.shape[0]):
         return -1
     return rows.shape[0] // memory.shape[0]
-
-
-def _check_stateless(attention):
-    """Raises ValueError for attention that needs more from step to step than this decoder keeps."""
-    if isinstance(attention, StatefulAttention):
-        raise ValueError(
-            "Expected attention without a state: AttentionCell carries one from step to step. "
-            f"Received: attention={attention!r}"
-        )
-    if getattr(attention, "probability", None) == "gumbel":
-        raise ValueError(
-            'Expected attention without noise: AttentionCell draws it for "gumbel" at each step. '
-            f"Received: attention={attention!r}"
-        )
-
-
-@keras.saving.register_keras_serializable(package="keras_attention")
-class _StepCell(keras.layers.Layer):
-    """Lets `keras.layers.RNN` run a function of inputs and states; owns no weights."""
-
-    def __init__(self, step, num_states, **kwargs):
-        super().__init__(**kwargs)
-        self._step = step
-        # `RNN` wants sizes, but uses them only where no initial state is given.
-        self.state_size = [1] * num_states
-
-    def build(self, inputs_shape):
-        pass
-
-    def call(self, inputs, states):
-        return self._step(inputs, states)

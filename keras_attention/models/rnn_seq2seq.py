@@ -125,7 +125,8 @@ class RNNSeq2Seq(Seq2Seq):
             self.build({"source": (None, None), "target": (None, None)})
         mask = source != 0 if source_mask is None else source_mask
         memory, state = self.encoder(source, source_mask=mask, training=training)
-        return self.decoder.prepare(memory, mask), self.decoder.start(state)
+        memory = self.decoder.prepare(memory, mask)
+        return memory, self.decoder.start(state, memory)
 
     def step(self, token, state, memory):
         return self.decoder.step(token, state, memory)

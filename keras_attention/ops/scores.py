@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.rows import by_rows
 
 
 def dot_scores(query, key):
@@ -13,6 +14,5 @@ def dot_scores(query, key):
 
 def plain_additive_scores(query, key, vector):
     """`v . tanh(q + k)` as it is written, for inputs of one dtype; builds `(B, Tq, Tv, U)`."""
-    query = query[:, :, None, :]  # (B, Tq, 1, U)
-    key = key[:, None, :, :]  # (B, 1, Tv, U)
-    return ops.squeeze(ops.matmul(ops.tanh(query + key), vector[:, None]), -1)
+    hidden = ops.tanh(query[:, :, None, :] + key[:, None, :, :])
+    return ops.squeeze(by_rows(lambda rows: ops.matmul(rows, vector[:, None]), hidden), -1)

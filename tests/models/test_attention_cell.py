@@ -330,9 +330,3 @@ def test_numbers_of_memories():
     inputs, memory = arrays()
     with pytest.raises(ValueError, match="one memory for each of 2 attentions. Received: 3"):
         layer(inputs, [memory] * 3)
-
-
-def test_the_decoder_that_carries_no_state_says_so():
-    attention = ka.MonotonicAttention(ka.BahdanauAttention(3))
-    with pytest.raises(ValueError, match="AttentionCell carries one.*Received: attention="):
-        ka.RNNSeq2Seq(11, 13, units=5, attention=attention)
