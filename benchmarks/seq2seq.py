@@ -3,10 +3,11 @@
     python benchmarks/seq2seq.py --tfa-python PATH [--seconds 10]
 
 The decoder of `decoder.py`, which says how to make the environment of PATH. The peer is
-`AttentionWrapper` with `BasicDecoder` in a `tf.function`, compiled beforehand. Both have the same
-weights; the same losses and the same tokens come out of them before anything is timed, of a beam
-search those of all hypotheses. Searches run for 30 steps, since no token ends them. "exported" is a SavedModel as TensorFlow Serving runs
-it: batch and length unknown, no XLA.
+`AttentionWrapper` with `BasicDecoder` or `BeamSearchDecoder` in a `tf.function`, compiled
+beforehand. Both have the same weights; the same losses and the same tokens come out of them before
+anything is timed, of a beam search those of all hypotheses. Searches run for 30 steps, since no
+token ends them. "exported" is a SavedModel as TensorFlow Serving runs it: batch and length
+unknown, no XLA.
 """
 
 import click
