@@ -23,7 +23,7 @@ from rich.table import Table
 
 def multiply_adds():
     """Of one step: each product forward, and twice as much back."""
-    batch, source, target, units, vocabulary = SIZES.values()
+    batch, source, target, units, vocabulary, _ = SIZES.values()
     rows = batch * target
     gates = 3 * units
     forward = rows * (2 * units * gates + units * gates)  # [x; c] and h to the gates

@@ -6,6 +6,7 @@ See `decoder.py` and `seq2seq.py`, which start it.
 """
 
 import functools
+import itertools
 import json
 import sys
 import tempfile
@@ -20,14 +21,19 @@ from keras import ops  # noqa: E402
 from side_by_side import serve  # noqa: E402
 
 import keras_attention as ka  # noqa: E402
-from keras_attention.decoding import greedy  # noqa: E402
+from keras_attention.decoding import beam_search, greedy  # noqa: E402
 from keras_attention.models.rnn_decoder import RNNDecoder  # noqa: E402
 
 SIZES = json.loads(sys.argv[1])
 BATCH, SOURCE, TARGET = SIZES["batch"], SIZES["source"], SIZES["target"]
 UNITS, VOCABULARY = SIZES["units"], SIZES["vocabulary"]
+BEAM = SIZES["beam"]
 START, NO_END = 2, -1
 RATE = 0.01
+SEARCHES = {
+    "greedy": greedy,
+    "beam": functools.partial(beam_search, beam_width=BEAM, n_best=BEAM),
+}
 
 
 class Cell(keras.layers.Layer):
@@ -167,13 +173,13 @@ def keras_decoder():
     return made
 
 
-def searcher(model, batch, jit=False, exported=False):
-    """Greedy search as a function to serve: ids `(B, L)` where inputs are given."""
+def searcher(search, model, batch, jit=False, exported=False):
+    """A search as a function to serve: ids `(B, [W,] L)` where inputs are given."""
     memory, state = tf.constant(batch["memory"]), tf.constant(batch["state"])
 
     def answer(memory, state):
         prepared = model.prepare(memory)
-        found = greedy(
+        found = search(
             model.step,
             model.start([[state]], prepared),
             prepared,
@@ -257,10 +263,11 @@ def main():
         functions["keras" + suffix] = trainer(
             keras_decoder, lambda made: copy_into_keras(named, made), batch, jit
         )
-        for size in {1, BATCH}:
-            functions[f"greedy_{size}{suffix}"] = searcher(model, data(size), jit)
-    for size in {1, BATCH}:
-        functions[f"greedy_{size}_exported"] = searcher(model, data(size), exported=True)
+    for (name, search), size in itertools.product(SEARCHES.items(), (1, BATCH)):
+        arguments = search, model, data(size)
+        functions[f"{name}_{size}"] = searcher(*arguments)
+        functions[f"{name}_{size}_xla"] = searcher(*arguments, jit=True)
+        functions[f"{name}_{size}_exported"] = searcher(*arguments, exported=True)
     serve(functions, peak_memory)
 
 

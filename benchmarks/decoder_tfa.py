@@ -6,6 +6,8 @@ The same function of the same weights: `AttentionWrapper` attends after its cell
 that it feeds to the next step is the one that `RNNDecoder` reads before it.
 """
 
+import functools
+import itertools
 import json
 import sys
 
@@ -17,7 +19,10 @@ from side_by_side import serve
 SIZES = json.loads(sys.argv[1])
 BATCH, SOURCE, TARGET = SIZES["batch"], SIZES["source"], SIZES["target"]
 UNITS, VOCABULARY = SIZES["units"], SIZES["vocabulary"]
+BEAM = SIZES["beam"]
 START, NO_END = 2, -1
+
+SEARCHES = ("greedy", "beam")
 
 
 class Cell(tf.keras.layers.Layer):
@@ -60,6 +65,13 @@ class Decoder(tf.Module):
             output_layer=self.head,
             maximum_iterations=TARGET,
         )
+        self.beams = tfa.seq2seq.BeamSearchDecoder(
+            self.wrapper,
+            BEAM,
+            embedding_fn=lambda ids: tf.gather(self.embedding, ids),
+            output_layer=self.head,
+            maximum_iterations=TARGET,
+        )
         first = [tf.zeros(shape) for shape in ((1, SOURCE, UNITS), (1, UNITS))]
         self.train_logits(tf.zeros((1, TARGET), tf.int32), *first)
         self.set(weights)
@@ -94,7 +106,8 @@ class Decoder(tf.Module):
         )
         return self.head(outputs.rnn_output)
 
-    def search(self, memory, state):
+    def greedy_ids(self, memory, state):
+        """`(B, L)`."""
         outputs, _, _ = self.greedy(
             None,
             start_tokens=tf.fill([memory.shape[0]], START),
@@ -102,6 +115,16 @@ class Decoder(tf.Module):
             initial_state=self.start(memory, state),
         )
         return outputs.sample_id
+
+    def beam_ids(self, memory, state):
+        """`(B, W, L)`, the best first; every example W times, as its documentation has it."""
+        outputs, _, _ = self.beams(
+            None,
+            start_tokens=tf.fill([memory.shape[0]], START),
+            end_token=NO_END,
+            initial_state=self.start(*(tfa.seq2seq.tile_batch(x, BEAM) for x in (memory, state))),
+        )
+        return tf.transpose(outputs.predicted_ids, (0, 2, 1))
 
 
 def main():
@@ -117,14 +140,10 @@ def main():
             if "/" in key:
                 made[key] = tf.constant(value)
         made["step"] = train_step(made["decoder"], made)
-        made["search"] = {
-            size: tf.function(
-                lambda size=size: made["decoder"].search(
-                    made[f"{size}/memory"], made[f"{size}/state"]
-                )
-            )
-            for size in (1, BATCH)
-        }
+        for name, size in itertools.product(SEARCHES, (1, BATCH)):
+            search = getattr(made["decoder"], f"{name}_ids")
+            inputs = made[f"{size}/memory"], made[f"{size}/state"]
+            made[f"{name}_{size}"] = tf.function(functools.partial(search, *inputs))
 
     def train(inputs):
         if "steps" in inputs:
@@ -133,17 +152,18 @@ def main():
         float(made["step"]())
         return None
 
-    def search(size):
+    def search(name):
         def run(inputs):
             if inputs:
                 made["decoder"].set(made["weights"])  # which a training step has changed
-            ids = made["search"][size]().numpy()
+            ids = made[name]().numpy()
             return {"ids": ids} if inputs else None
 
         return run
 
     functions = {"setup": setup, "train": train}
-    functions.update({f"greedy_{size}": search(size) for size in (1, BATCH)})
+    names = [f"{name}_{size}" for name, size in itertools.product(SEARCHES, (1, BATCH))]
+    functions.update({name: search(name) for name in names})
     serve(functions, peak_memory)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from side_by_side import Worker, in_turns, median_ms
 
 HERE = Path(__file__).parent
-SIZES = {"batch": 64, "source": 50, "target": 30, "units": 256, "vocabulary": 1000}
+SIZES = {"batch": 64, "source": 50, "target": 30, "units": 256, "vocabulary": 1000, "beam": 5}
 
 
 @contextlib.contextmanager
@@ -43,14 +43,18 @@ def check_losses(contestants, steps=3):
 
 
 def check_ids(contestants):
-    """Raises unless all answer alike: the same tokens, and enough different ones to tell."""
+    """Raises unless all answer alike: the same tokens, and enough different ones to tell.
+
+    Of a beam search all hypotheses count, in their order. No token ends one: those that tfa keeps
+    in the beam after their end, in which it differs, do not arise.
+    """
     expected = None
     for name, (worker, function) in contestants.items():
         ids = worker.call(function, ids=1)["ids"]
         expected = ids if expected is None else expected
         if not np.array_equal(ids, expected):
             raise RuntimeError(f"{name}: other tokens in {(ids != expected).mean():.1%} of places")
-    if len(np.unique(expected)) < 10:
+    if len(np.unique(expected)) < 4:  # the beams of one example soon repeat themselves
         raise RuntimeError("Hardly any token differs from another: that proves nothing.")
 
 

@@ -48,7 +48,9 @@ def greedy(
     def choose(logits, ids, t):
         if constraints.is_empty():
             token = ops.argmax(logits, axis=-1)
-            return ops.cast(token, "int32"), ops.max(logits, axis=-1) - ops.logsumexp(logits, -1)
+            # The log-probability of the highest logit: log_softmax of that one alone.
+            below = logits - ops.max(logits, axis=-1, keepdims=True)
+            return ops.cast(token, "int32"), -ops.log(ops.sum(ops.exp(below), axis=-1))
         log_probabilities = ops.log_softmax(logits, axis=-1)
         so_far = ops.transpose(ids)[:, None]
         allowed = constraints.apply(log_probabilities[:, None], so_far, t, end_id)[:, 0]

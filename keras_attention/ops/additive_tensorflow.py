@@ -10,6 +10,9 @@ from keras_attention.ops.scores import plain_additive_scores
 # few enough to stay in their caches. One group at least.
 SCORE_SLAB = 1 << 18
 GRADIENT_SLAB = 1 << 19
+# With so many queries, as the beams of a search are, the plain formula is up to three times as
+# fast. What it builds is let go at once: the gradient does without.
+FEW_QUERIES = 8
 
 
 def scores(query, key, vector):
@@ -20,7 +23,7 @@ def scores(query, key, vector):
         return _in_slabs(query, key, vector)
     # A step of an exported decoder: how many queries there are is seen when it runs.
     return tf.cond(
-        tf.shape(query)[1] == 1,
+        tf.shape(query)[1] <= FEW_QUERIES,
         lambda: plain_additive_scores(query, key, vector),
         lambda: _in_slabs(query, key, vector),
     )
@@ -39,17 +42,21 @@ def _in_chain(query, key, vector):
     def gradient(upstream):
         return additive_chain.gradients(query, key, vector, upstream)
 
-    return additive_chain.scores(query, key, vector), gradient
+    of = plain_additive_scores if _has_few_queries(query) else additive_chain.scores
+    return of(query, key, vector), gradient
 
 
 @tf.custom_gradient
 def _in_slabs(query, key, vector):
     fast, exact = additive_products.SCORE_GROUP, 1
-    result = tf.cond(
-        additive_products.scores_are_exact(query, key),
-        lambda: _sum_scores(additive_products.scores, fast, query, key, vector),
-        lambda: _sum_scores(additive_products.exact_scores, exact, query, key, vector),
-    )
+    if _has_few_queries(query):
+        result = plain_additive_scores(query, key, vector)
+    else:
+        result = tf.cond(
+            additive_products.scores_are_exact(query, key),
+            lambda: _sum_scores(additive_products.scores, fast, query, key, vector),
+            lambda: _sum_scores(additive_products.exact_scores, exact, query, key, vector),
+        )
 
     def gradient(upstream):
         fast, exact = additive_products.GRADIENT_GROUP, 1
@@ -61,6 +68,10 @@ def _in_slabs(query, key, vector):
         return vector * by_query, vector * by_key, by_vector
 
     return result, gradient
+
+
+def _has_few_queries(query):
+    return query.shape[1] is not None and query.shape[1] <= FEW_QUERIES
 
 
 def _sum_scores(of_slab, size, query, key, vector):

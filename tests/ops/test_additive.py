@@ -117,6 +117,8 @@ def test_as_exact_as_float64(name, mode):
 # Lengths that fill no block, sizes of 1, more units than one block or slab has, nothing at all.
 SIZES = [(1, 2, 1, 8), (2, 31, 1, 9), (1, 3, 67, 67), (2, 33, 16, 130), (5, 2, 3, 11)]
 SIZES += [(0, 3, 5, 11), (2, 0, 5, 11), (2, 3, 0, 11)]
+# More queries than a beam has: TensorFlow computes few of them in another way.
+SIZES += [(1, 11, 67, 67), (2, 11, 0, 11)]
 
 
 @pytest.mark.parametrize("sizes", SIZES)
