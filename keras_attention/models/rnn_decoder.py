@@ -157,15 +157,16 @@ class RNNDecoder(keras.layers.Layer):
             return self.attention.prepare(memory, memory_mask)
         return (ops.ones(ops.shape(memory)[:2], "bool") if memory_mask is None else memory_mask,)
 
-    def step(self, token, state, memory):
+    def step(self, token, state, memory, width=None):
         """One step of a search: see `keras_attention.decoding.StepFunction`.
 
         A search may follow W sequences for each memory: with `token (B W,)`, a state of as many
         rows, those of one memory side by side, and the memory untiled, the rows are W queries to
-        each memory. The weights come out `(B W, Tv)`.
+        each memory. The weights come out `(B W, Tv)`. In a graph where the size of the batch is not
+        known, `width` tells W, and how many queries there are is known all the same.
         """
         x = self.embedding(token)
-        queries = _ratio(token, memory[-1])
+        queries = width or _ratio(token, memory[-1])
         cells, attended = self._parts(state)
         if self.feeds_context:
             hidden = self._top(cells)

@@ -128,8 +128,8 @@ class RNNSeq2Seq(Seq2Seq):
         memory = self.decoder.prepare(memory, mask)
         return memory, self.decoder.start(state, memory)
 
-    def step(self, token, state, memory):
-        return self.decoder.step(token, state, memory)
+    def step(self, token, state, memory, width=None):
+        return self.decoder.step(token, state, memory, width)
 
     def get_config(self):
         attention = keras.saving.serialize_keras_object(self.decoder.attention)

@@ -1,5 +1,7 @@
 """What all sequence-to-sequence models have in common."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -34,10 +36,11 @@ class Seq2Seq(keras.Model):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `encode`.")
 
-    def step(self, token, state, memory):
+    def step(self, token, state, memory, width=None):
         """Advances by one token: see `keras_attention.decoding.StepFunction`.
 
-        Token and state may hold W rows for each row of the memory, example-major.
+        Token and state may hold W rows for each row of the memory, example-major; `width` tells W
+        to graphs that do not know the size of the batch.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `step`.")
 
@@ -92,8 +95,9 @@ class Seq2Seq(keras.Model):
             limits = ops.maximum(limits, 1)
             given = options.get("limits")
             options["limits"] = limits if given is None else ops.minimum(limits, given)
+        width = options.get("beam_width", 1)
         return search(
-            self.step,
+            functools.partial(self.step, width=width),
             state,
             memory,
             batch_size=ops.shape(source)[0],
