@@ -80,7 +80,7 @@ def _attend(query, key, value, mask, bias, sinks, spoilt, seed, *, block, **opti
 
 
 # Without it, each block would be a dozen calls from Python.
-_attend_in_graph = tf.function(_attend)
+_attend_in_graph = tf.function(_attend, autograph=False)
 
 
 def _once(backward, d_output, output, logs, tensors):
