@@ -344,9 +344,11 @@ def main() -> None:
 def draw(rows, path: str) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    axes = figure.subplots(2, 2, sharex=True)
-    for column, backward in enumerate((False, True)):
+    modes = sorted({row[1] for row in rows})
+    lengths = sorted({row[0] for row in rows})
+    figure = Figure(figsize=(5 * len(modes), 7), layout="constrained")
+    axes = figure.subplots(2, len(modes), sharex=True, squeeze=False)
+    for column, backward in enumerate(modes):
         chosen = [row for row in rows if row[1] == backward]
         labels = dict.fromkeys(label for row in chosen for label in row[2])
         for line, (name, index, unit) in enumerate((("time, ms", 2, 1e3), ("memory, MB", 3, 1e-6))):
@@ -357,6 +359,8 @@ def draw(rows, path: str) -> None:
                 ]
                 panel.loglog(*zip(*points, strict=True), marker="o", label=label)
             panel.set_ylabel(name)
+            panel.set_xticks(lengths, [str(length) for length in lengths])
+            panel.minorticks_off()
             panel.grid(alpha=0.3)
         axes[0][column].set_title("forward and backward" if backward else "forward")
         axes[1][column].set_xlabel("length N")

@@ -80,7 +80,7 @@ def _attend(query, key, value, mask, bias, sinks, spoilt, seed, *, block, **opti
 
 
 # Without it, each block would be a dozen calls from Python.
-_attend_in_graph = tf.function(_attend)
+_attend_in_graph = tf.function(_attend, autograph=False)
 
 
 def _once(backward, d_output, output, logs, tensors):
@@ -126,7 +126,7 @@ class _Blocks:
         batch, heads, self.query_length, features = _shape(query)
         _, self.kv_heads, self.value_length, value_features = _shape(value)
         self.shared = heads // self.kv_heads
-        most_rows, most_columns = size or ((512, 512) if self.in_xla else (512, 1024))
+        most_rows, most_columns = size or (512, 512)
         self.count_q, self.rows = _cut(self.query_length, most_rows)
         self.count_k, self.columns = _cut(self.value_length, most_columns)
         # Short sequences share a block, long ones have their own: its size is bounded either way.
@@ -173,9 +173,10 @@ class _Blocks:
 
             def column(j, edge, log, mixed, *sees):
                 here = at | {"k": j}
+                key = tf.cast(self._pick(self.key, here, "b.k."), self.dtype)
                 value = tf.cast(self._pick(self.value, here, "b.k."), self.dtype)
 
-                scores, _, visible = self._scores(query, here, edge)
+                scores, _, visible = self._scores(query, key, here, edge)
                 weights, log_here, factor = self._softmax(scores)
                 if self.dropout:
                     weights *= self._dropout_factors(here)
@@ -207,6 +208,9 @@ class _Blocks:
         kept = tf.reduce_sum(d_output * tf.cast(output, self.dtype), -1, keepdims=True)
         d_output = self._pad(self._by_head(d_output), "b..q.")
         kept = self._pad(self._by_head(kept), "b..q.")
+        # What is subtracted from each row of a block can be one more feature, times 1: two passes
+        # over the block less. XLA makes one pass of them all anyway.
+        in_product = not (self.in_xla or self.soft_cap or self.dropout)
         count = self.count_b * self.count_k
         shape = [count, self.group, self.kv_heads]
         stores = [
@@ -225,24 +229,32 @@ class _Blocks:
             # ones that are transposed and not blocks of scores.
             query_t, d_mixed_t = (tf.linalg.matrix_transpose(x) for x in (query, d_mixed))
             kept_here, log = self._pick(kept, at, "b..q."), logs[step]
+            if in_product:
+                query_less, d_mixed_less = _with(query, -log), _with(d_mixed, -kept_here)
 
             def column(j, edge, d_query, d_keys, d_values, *d_biases):
                 here = at | {"k": j}
-                scores, capped, _ = self._scores(query, here, edge, minus=log)
-                weights = tf.exp(scores)
+                key = tf.cast(self._pick(self.key, here, "b.k."), self.dtype)
                 value = tf.cast(self._pick(self.value, here, "b.k."), self.dtype)
-                d_weights = self._by_row(tf.matmul(d_mixed, value, transpose_b=True))
-                mixing = weights
-                if self.dropout:
-                    factors = self._dropout_factors(here)
-                    mixing, d_weights = weights * factors, d_weights * factors
-                d_scores = weights * (d_weights - kept_here)
+                factors = self._dropout_factors(here) if self.dropout else None
+                if in_product:
+                    ones = tf.ones_like(key[..., :1])
+                    scores, capped, _ = self._scores(query_less, _with(key, ones), here, edge)
+                    weights = tf.exp(scores)
+                    d_weights = tf.matmul(d_mixed_less, _with(value, ones), transpose_b=True)
+                    d_scores = weights * self._by_row(d_weights)
+                else:
+                    scores, capped, _ = self._scores(query, key, here, edge, minus=log)
+                    weights = tf.exp(scores)
+                    d_weights = self._by_row(tf.matmul(d_mixed, value, transpose_b=True))
+                    d_weights = d_weights * factors if self.dropout else d_weights
+                    d_scores = weights * (d_weights - kept_here)
                 if d_biases:
                     d_biases = [self._add_bias(d_biases[0], d_scores, here)]
                 if self.soft_cap:
                     d_scores *= 1 - tf.square(capped)
                 d_scores = self._flat(d_scores)
-                key = tf.cast(self._pick(self.key, here, "b.k."), self.dtype)
+                mixing = weights * factors if self.dropout else weights
                 index = at["b"] * self.count_k + j
                 d_key = tf.matmul(query_t, d_scores)
                 d_value = tf.matmul(d_mixed_t, self._flat(mixing))
@@ -271,9 +283,8 @@ class _Blocks:
 
     # One block
 
-    def _scores(self, query, at, edge, minus=None):
+    def _scores(self, query, key, at, edge, minus=None):
         """Scores `(b, K, R, rows, columns)`, masked ones low, the capped ones, and the mask."""
-        key = tf.cast(self._pick(self.key, at, "b.k."), self.dtype)
         capped = None
         scores = self._by_row(tf.matmul(query, key, transpose_b=True))
         if self.soft_cap:
@@ -517,6 +528,11 @@ def _largest(*values):
 
 def _pad_end(x, more):
     return tf.pad(x, [[0, m] for m in more])
+
+
+def _with(x, column):
+    """`x` with one feature more, that has the same elements in another shape."""
+    return tf.concat([x, tf.reshape(column, [*_shape(x)[:-1], 1])], -1)
 
 
 def _log_add(a, b):

@@ -127,13 +127,55 @@ def test_equals_keras_with_the_same_weights(case, use_bias):
     assert_close(found[1], expected[1], **CLOSE)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="compares with PyTorch's layer")
+@pytest.mark.parametrize("causal", [False, True])
+def test_equals_pytorch_with_the_same_weights(causal):
+    import torch
+
+    size = HEADS * 2
+    x = random_inputs(x=(B, TV, size))["x"]
+    ours = ka.MultiHeadSelfAttention(HEADS, 2)
+    ours(x)
+    randomize(ours)
+    theirs = torch.nn.MultiheadAttention(size, HEADS, batch_first=True)
+    parts = [ours.query_dense, ours.key_dense, ours.value_dense]
+    kernels = [as_float64(part.kernel).reshape(size, size).T for part in parts]
+    biases = [as_float64(part.bias).reshape(size) for part in parts]
+    last = ours.output_dense
+    with torch.no_grad():
+        for theirs_weight, array in (
+            (theirs.in_proj_weight, np.concatenate(kernels)),
+            (theirs.in_proj_bias, np.concatenate(biases)),
+            (theirs.out_proj.weight, as_float64(last.kernel).reshape(size, size).T),
+            (theirs.out_proj.bias, as_float64(last.bias)),
+        ):
+            theirs_weight.copy_(torch.from_numpy(array))
+        # True = may attend, here; there it is the opposite.
+        padding = np.array([[True] * 3 + [False] * 2, [True] * 5])
+        hidden = torch.from_numpy(~np.tri(TV, dtype=bool)) if causal else None
+        tensor = torch.from_numpy(x)
+        expected = theirs(
+            tensor,
+            tensor,
+            tensor,
+            key_padding_mask=torch.from_numpy(~padding),
+            attn_mask=hidden,
+            average_attn_weights=False,
+        )
+    mask = np.broadcast_to(padding[:, None], (B, TV, TV))
+    found = ours(x, attention_mask=mask, use_causal_mask=causal, return_attention_scores=True)
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other.numpy(), **CLOSE)
+
+
 def test_output_is_the_same_whether_or_not_weights_are_asked_for():
     """Also where a sequence is all padding, where Keras' own differs."""
     inputs = random_inputs(query=(B, TQ, DQ), value=(B, TV, DV))
     layer = ka.MultiHeadCrossAttention(HEADS, KEY_DIM, dropout=0.5)
     mask = np.array([[False] * TV, [True] * TV])
     with_weights, _ = layer(**inputs, value_mask=mask, return_attention_scores=True)
-    assert_equal(layer(**inputs, value_mask=mask), with_weights)
+    # JAX and PyTorch have a fused kernel for the call without weights.
+    assert_close(layer(**inputs, value_mask=mask), with_weights, rtol=1e-5, atol=1e-6)
 
 
 def test_an_all_masked_sequence_gives_the_output_bias():

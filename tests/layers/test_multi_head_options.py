@@ -228,3 +228,45 @@ def test_a_cache_with_a_padded_prompt_and_positions_of_their_own():
     assert_close(output[1, 0], expected[1, 2], **CLOSE)
     assert tuple(weights.shape) == (B, HEADS, 1, TV)
     assert (as_float64(weights)[1, ..., 3:] == 0).all()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports from TensorFlow")
+@options
+def test_a_cache_in_an_exported_model(option, tmp_path):
+    """A signature that takes the next steps and the cache, and returns both, for any batch."""
+    import tensorflow as tf
+
+    x = inputs_of(x=(B, TV, DQ))["x"]
+    layer = layer_of(option)
+    layer(x)
+    randomize(layer)
+    empty = layer.start_cache(B, TV)
+
+    class Module(tf.Module):
+        def __init__(self):
+            self.variables_of_layer = [weight.value for weight in layer.weights]
+
+        @tf.function
+        def step(self, query, key, value, position):
+            output, cache = layer.advance(query, {"key": key, "value": value}, position)
+            return {"output": output, **cache}
+
+    module = Module()
+    caches = {n: tf.TensorSpec([None, *x.shape[1:]], name=n) for n, x in empty.items()}
+    step = module.step.get_concrete_function(
+        tf.TensorSpec([None, None, DQ], name="query"),
+        **caches,
+        position=tf.TensorSpec([], tf.int32, name="position"),
+    )
+    operations = {op.type for op in step.graph.get_operations()}
+    assert not {op for op in operations if op.startswith("Xla") or "PyFunc" in op}
+    tf.saved_model.save(module, tmp_path, signatures=step)
+    loaded = tf.saved_model.load(tmp_path).signatures["serving_default"]
+    expected = as_float64(layer(x, use_causal_mask=True))
+    cache, position = empty, 0
+    for count in [3, 1, 1]:
+        piece = x[:, position : position + count]
+        answer = loaded(query=tf.constant(piece), **cache, position=tf.constant(position))
+        here = slice(position, position + count)
+        assert_close(answer.pop("output"), expected[:, here], **CLOSE)
+        cache, position = answer, position + count
