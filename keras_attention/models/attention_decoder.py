@@ -127,7 +127,8 @@ class AttentionDecoder(keras.layers.Layer):
         """One step of a search: see `keras_attention.decoding.StepFunction`.
 
         `token` is int `(B,)`, or a vector `(B, D)` if there is no embedding. The weights are those
-        of the first attention.
+        of the first attention. One row for each row of the memory: for a beam search give it to
+        `keras_attention.decoding.with_repeated_memory`.
         """
         inputs = token if self.embedding is None else self.embedding(token)
         output, state, weights = self.cell.step(inputs, state, memory)

@@ -20,7 +20,7 @@ def additive_scores(query, key, vector):
     Computed in float32 at least, and returned so: `(B, Tq, Tv)`. Memory is in proportion to
     `(B, Tq, Tv)` and to the inputs, in the gradient too; only for a single query, as of a decoder's
     step, few units or little work is `(B, Tq, Tv, U)` built; for a few queries, as of a beam, it
-    may be for a moment, but not for the gradient.
+    may be for a moment, and for the gradient only if their number is not known beforehand.
 
     As exact as `tanh` for any input: infinities and NaN have the effect that they have there.
     Second-order gradients can be had; on PyTorch `(B, Tq, Tv, U)` is built for them. On a GPU
