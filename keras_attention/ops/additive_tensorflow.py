@@ -11,7 +11,7 @@ from keras_attention.ops.scores import plain_additive_scores
 SCORE_SLAB = 1 << 18
 GRADIENT_SLAB = 1 << 19
 # With so many queries, as the beams of a search are, the plain formula is up to three times as
-# fast. What it builds is let go at once, and the gradient does without, where their number is known.
+# fast. Where their number is known, the gradient does without what it builds.
 FEW_QUERIES = 8
 
 
