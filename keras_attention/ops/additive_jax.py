@@ -5,10 +5,8 @@ import jax
 from keras_attention.ops import additive_chain
 
 
-@jax.jit
 @jax.custom_vjp
-def scores(query, key, vector):
-    """See `additive_chain.scores`."""
+def _chain(query, key, vector):
     return additive_chain.scores(query, key, vector)
 
 
@@ -20,4 +18,10 @@ def _backward(saved, upstream):
     return additive_chain.gradients(*saved, upstream)
 
 
-scores.__wrapped__.defvjp(_forward, _backward)
+_chain.defvjp(_forward, _backward)
+
+
+@jax.jit
+def scores(query, key, vector):
+    """See `additive_chain.scores`."""
+    return _chain(query, key, vector)
