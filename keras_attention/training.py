@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import random
+import warnings
 
 import keras
 
@@ -169,15 +170,18 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console):
         # Before the keeper, which is to find the average in the model; training goes on without.
         callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     try:
-        return model.fit(
-            train_batches.dataset(),
-            validation_data=dev_batches.dataset(),
-            epochs=settings.epochs * settings.looks,
-            initial_epoch=done,
-            callbacks=callbacks,
-            shuffle=False,  # the batches shuffle themselves
-            verbose=0,
-        )
+        with warnings.catch_warnings():
+            # Parts of a pass may differ by a batch, which Keras takes for data that have run out.
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+            return model.fit(
+                train_batches.dataset(),
+                validation_data=dev_batches.dataset(),
+                epochs=settings.epochs * settings.looks,
+                initial_epoch=done,
+                callbacks=callbacks,
+                shuffle=False,  # the batches shuffle themselves
+                verbose=0,
+            )
     except KeyboardInterrupt:
         if keeper.best is None:  # stopped in the first epoch: better than nothing
             folder.save_model(model, keeper.epoch, None)

@@ -201,6 +201,12 @@ def test_looks_between_the_ends_of_a_pass(tmp_path, monkeypatch):
     assert int(folder.load_model().optimizer.iterations) == 4
 
 
+def test_looks_that_do_not_divide_a_pass(tmp_path):
+    """Four batches in three parts, without a warning, which would be an error here."""
+    _, history = train(tmp_path / "run", epochs=1, looks=3, **SMALLEST)
+    assert len(history["loss"]) == 3
+
+
 class _Average(keras.callbacks.Callback):
     """Averages the weights after each step, in NumPy."""
 

@@ -80,6 +80,7 @@ def test_to_the_end(fails):
         task = asyncio.ensure_future(to_the_end(loop.run_in_executor(None, work), cancellation))
         while not begun.is_set():
             await asyncio.sleep(0.001)
+        await asyncio.sleep(0)  # the thread may be there before the task is
         for _ in range(3):
             task.cancel()
             await asyncio.sleep(0.005)
