@@ -175,7 +175,10 @@ def test_output_is_the_same_whether_or_not_weights_are_asked_for():
     mask = np.array([[False] * TV, [True] * TV])
     with_weights, _ = layer(**inputs, value_mask=mask, return_attention_scores=True)
     # JAX and PyTorch have a fused kernel for the call without weights.
-    assert_close(layer(**inputs, value_mask=mask), with_weights, rtol=1e-5, atol=1e-6)
+    # Fused forms of other backends round in another order; TensorFlow takes one form for both.
+    exact = keras.backend.backend() == "tensorflow"
+    close = {"rtol": 0, "atol": 0} if exact else {"rtol": 1e-5, "atol": 1e-6}
+    assert_close(layer(**inputs, value_mask=mask), with_weights, **close)
 
 
 def test_an_all_masked_sequence_gives_the_output_bias():
