@@ -14,7 +14,10 @@ from keras_attention.models import AttentionCell as AttentionCell
 from keras_attention.models import AttentionDecoder as AttentionDecoder
 from keras_attention.models import RNNSeq2Seq as RNNSeq2Seq
 from keras_attention.models import Seq2Seq as Seq2Seq
+from keras_attention.models import TransformerLM as TransformerLM
+from keras_attention.models import TransformerSeq2Seq as TransformerSeq2Seq
 from keras_attention.schedules import ConstantSampling as ConstantSampling
 from keras_attention.schedules import ExponentialSampling as ExponentialSampling
 from keras_attention.schedules import InverseSigmoidSampling as InverseSigmoidSampling
+from keras_attention.schedules import InverseSquareRoot as InverseSquareRoot
 from keras_attention.schedules import LinearSampling as LinearSampling
