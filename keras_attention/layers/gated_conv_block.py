@@ -33,6 +33,8 @@ class GatedConvBlock(ConvBlock):
         kernel_size: how many steps each output sees.
         dilation_rate: how far apart they are.
         skip_units: size of the skip output; None for no such output.
+        residual: whether to make the residual output; False for the last block of a model, which
+            reads the skip outputs alone.
         causal: whether no output sees a step after its own.
         dropout: fraction dropped in training of what the convolution reads.
 
@@ -44,11 +46,12 @@ class GatedConvBlock(ConvBlock):
         training: whether dropout is active.
 
     Returns:
-        Output `(B, T, D)`; with `skip_units` also the skip `(B, T, skip_units)`.
+        Output `(B, T, D)`; with `skip_units` also the skip `(B, T, skip_units)`, which is alone
+        without `residual`.
 
     Raises:
-        ValueError: a size is not a positive integer; the sequence is not of rank 3; a condition
-            where the layer was built without one.
+        ValueError: a size is not a positive integer; neither output is asked for; the sequence is
+            not of rank 3; a condition where the layer was built without one.
 
     Reference: van den Oord et al., 2016, https://arxiv.org/abs/1609.03499, equations 2 and 3 and
     figure 4.
@@ -60,12 +63,16 @@ class GatedConvBlock(ConvBlock):
         kernel_size=2,
         dilation_rate=1,
         skip_units=None,
+        residual=True,
         causal=True,
         dropout=0.0,
         **kwargs,
     ):
         self.units = check_positive(units=units)
         self.skip_units = None if skip_units is None else check_positive(skip_units=skip_units)
+        if not residual and skip_units is None:
+            raise ValueError("Expected skip_units without a residual output. Received: None")
+        self.residual = residual
         super().__init__(kernel_size, dilation_rate, causal, dropout, **kwargs)
         self.conditioning = None
 
@@ -82,7 +89,8 @@ class GatedConvBlock(ConvBlock):
     def build(self, x_shape, condition_shape=None):
         self.convolution.build(x_shape)
         gated = (*x_shape[:-1], self.units)
-        self.residual_dense = self._dense(x_shape[-1], "residual", gated)
+        if self.residual:
+            self.residual_dense = self._dense(x_shape[-1], "residual", gated)
         if self.skip_units is not None:
             self.skip_dense = self._dense(self.skip_units, "skip", gated)
         if condition_shape is not None:
@@ -104,21 +112,29 @@ class GatedConvBlock(ConvBlock):
             convolved = convolved + (added if len(added.shape) == len(x.shape) else added[:, None])
         signal, gate = ops.split(convolved, 2, axis=-1)
         z = ops.tanh(signal) * ops.sigmoid(gate)
+        if not self.residual:
+            return self.skip_dense(z)
         output = x + self.residual_dense(z)
         return output if self.skip_units is None else (output, self.skip_dense(z))
 
     def compute_output_shape(self, x_shape, condition_shape=None):
         if self.skip_units is None:
             return x_shape
-        return x_shape, (*x_shape[:-1], self.skip_units)
+        skip = (*x_shape[:-1], self.skip_units)
+        return (x_shape, skip) if self.residual else skip
 
     def compute_mask(self, x, previous_mask):
-        if self.skip_units is None or previous_mask is None:
+        if self.skip_units is None or not self.residual or previous_mask is None:
             return previous_mask
         return previous_mask, previous_mask
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units, "skip_units": self.skip_units}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "skip_units": self.skip_units,
+            "residual": self.residual,
+        }
 
     def _dense(self, units, name, shape, use_bias=True):
         dense = keras.layers.Dense(units, use_bias=use_bias, dtype=self.dtype_policy, name=name)

@@ -118,6 +118,12 @@ BLOCKS: list[Block] = [
         {"units": 7, "kernel_size": 3, "dilation_rate": 2, "dropout": 0.3},
     ),
     convolution(
+        "gated_conv_block_skip",
+        ka.GatedConvBlock,
+        {"units": 7, "skip_units": 13, "residual": False, "causal": False},
+        13,
+    ),
+    convolution(
         "byte_net_block", ka.ByteNetBlock, {"units": 7, "dilation_rate": 2, "causal": False}
     ),
     convolution("byte_net_block_mu", ka.ByteNetBlock, {"units": 7, "kind": "multiplicative"}),
