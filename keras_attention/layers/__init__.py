@@ -3,7 +3,11 @@
 from keras_attention.layers.alibi_bias import AlibiBias as AlibiBias
 from keras_attention.layers.attention_base import AttentionBase as AttentionBase
 from keras_attention.layers.bahdanau_attention import BahdanauAttention as BahdanauAttention
+from keras_attention.layers.byte_net_block import ByteNetBlock as ByteNetBlock
+from keras_attention.layers.conv_glu_block import ConvGluBlock as ConvGluBlock
 from keras_attention.layers.coverage_attention import CoverageAttention as CoverageAttention
+from keras_attention.layers.dilated_conv import DilatedConv as DilatedConv
+from keras_attention.layers.gated_conv_block import GatedConvBlock as GatedConvBlock
 from keras_attention.layers.learned_positions import LearnedPositions as LearnedPositions
 from keras_attention.layers.local_attention import LocalAttention as LocalAttention
 from keras_attention.layers.location_sensitive_attention import (
@@ -37,8 +41,12 @@ __all__ = [
     "AlibiBias",
     "AttentionBase",
     "BahdanauAttention",
+    "ByteNetBlock",
+    "ConvGluBlock",
     "CoverageAttention",
     "LearnedPositions",
+    "DilatedConv",
+    "GatedConvBlock",
     "LocalAttention",
     "LocationSensitiveAttention",
     "LuongAttention",
