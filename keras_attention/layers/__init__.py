@@ -16,6 +16,7 @@ from keras_attention.layers.multi_head_cross_attention import (
 from keras_attention.layers.multi_head_self_attention import (
     MultiHeadSelfAttention as MultiHeadSelfAttention,
 )
+from keras_attention.layers.ntm_cell import NTMCell as NTMCell
 from keras_attention.layers.pointer_generator import PointerGenerator as PointerGenerator
 from keras_attention.layers.stateful_attention import StatefulAttention as StatefulAttention
 from keras_attention.layers.time_distributed_scorer import (
@@ -33,6 +34,7 @@ __all__ = [
     "MonotonicAttention",
     "MultiHeadCrossAttention",
     "MultiHeadSelfAttention",
+    "NTMCell",
     "PointerGenerator",
     "StatefulAttention",
     "TimeDistributedScorer",
