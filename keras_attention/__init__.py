@@ -12,6 +12,8 @@ from keras_attention.metrics import SequenceAccuracy as SequenceAccuracy
 from keras_attention.metrics import TokenAccuracy as TokenAccuracy
 from keras_attention.models import AttentionCell as AttentionCell
 from keras_attention.models import AttentionDecoder as AttentionDecoder
+from keras_attention.models import LinearStart as LinearStart
+from keras_attention.models import MemoryNetwork as MemoryNetwork
 from keras_attention.models import RNNSeq2Seq as RNNSeq2Seq
 from keras_attention.models import Seq2Seq as Seq2Seq
 from keras_attention.schedules import ConstantSampling as ConstantSampling

@@ -3,6 +3,7 @@
 from keras_attention.layers.attention_base import AttentionBase as AttentionBase
 from keras_attention.layers.bahdanau_attention import BahdanauAttention as BahdanauAttention
 from keras_attention.layers.coverage_attention import CoverageAttention as CoverageAttention
+from keras_attention.layers.end_to_end_memory import EndToEndMemory as EndToEndMemory
 from keras_attention.layers.local_attention import LocalAttention as LocalAttention
 from keras_attention.layers.location_sensitive_attention import (
     LocationSensitiveAttention as LocationSensitiveAttention,
@@ -27,6 +28,7 @@ __all__ = [
     "AttentionBase",
     "BahdanauAttention",
     "CoverageAttention",
+    "EndToEndMemory",
     "LocalAttention",
     "LocationSensitiveAttention",
     "LuongAttention",

@@ -5,6 +5,7 @@ import inspect
 import keras
 from keras import ops
 
+from keras_attention.layers.arguments import check_positive
 from keras_attention.ops import addressing
 from keras_attention.ops.precision import wide_dtype
 
@@ -80,25 +81,16 @@ class NTMCell(keras.layers.Layer):
         super().__init__(**kwargs)
         if not isinstance(controller, keras.layers.Layer):
             raise ValueError(f"Expected a cell or a layer. Received: controller={controller!r}")
-        sizes = {
-            "locations": locations,
-            "width": width,
-            "read_heads": read_heads,
-            "write_heads": write_heads,
-        }
-        for name, size in sizes.items():
-            if not isinstance(size, int) or size < 1:
-                raise ValueError(f"Expected {name} >= 1. Received: {name}={size!r}")
+        self.locations = check_positive(locations=locations)
+        self.width = check_positive(width=width)
+        self.read_heads = check_positive(read_heads=read_heads)
+        self.write_heads = check_positive(write_heads=write_heads)
         if not isinstance(shift_range, int) or not 0 <= 2 * shift_range < locations:
             raise ValueError(
                 "Expected a shift_range of less than half the locations. "
                 f"Received: shift_range={shift_range!r}, locations={locations}"
             )
         self.controller = controller
-        self.locations = locations
-        self.width = width
-        self.read_heads = read_heads
-        self.write_heads = write_heads
         self.shift_range = shift_range
         self.return_weights = return_weights
         self.has_state = hasattr(controller, "state_size")

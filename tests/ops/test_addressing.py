@@ -40,6 +40,7 @@ def test_a_blank_memory_resembles_no_key():
     given["memory"] = given["memory"].astype("float32")
     assert_close(addressing.content_weights(**given), np.full((B, H, N), 1 / N), **CLOSE)
     layer = Function(addressing.content_weights)
+    layer.built = True
     assert all(np.isfinite(x).all() for x in gradients(layer, given).values())
 
 
