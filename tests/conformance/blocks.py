@@ -105,6 +105,11 @@ def options(**others):
 PADDED = {"inputs": "inputs_mask"}
 READS = {"inputs": "inputs_mask", "memory": "memory_mask"}
 
+
+def convolution(name, layer_class, arguments, output_dim=11):
+    return Block(name, layer_class, arguments, {"x": 11}, output_dim, {"x": "mask"})
+
+
 BLOCKS: list[Block] = [
     Block("sinusoidal", ka.SinusoidalPositions, {}, {"inputs": 11}, 11),
     Block("learned", ka.LearnedPositions, {"max_length": 7}, {"inputs": 11}, 11),
@@ -172,4 +177,33 @@ BLOCKS: list[Block] = [
         11,
         PADDED,
     ),
+    convolution("dilated_conv", ka.DilatedConv, {"filters": 7, "kernel_size": 2}, 7),
+    convolution(
+        "dilated_conv_centred",
+        ka.DilatedConv,
+        {
+            **{"filters": 7, "kernel_size": 3, "dilation_rate": 2, "causal": False},
+            **{"use_bias": False, "kernel_initializer": "he_normal"},
+        },
+        7,
+    ),
+    convolution(
+        "gated_conv_block",
+        ka.GatedConvBlock,
+        {"units": 7, "kernel_size": 3, "dilation_rate": 2, "dropout": 0.3},
+    ),
+    convolution(
+        "gated_conv_block_skip",
+        ka.GatedConvBlock,
+        {"units": 7, "skip_units": 13, "residual": False, "causal": False},
+        13,
+    ),
+    convolution(
+        "byte_net_block", ka.ByteNetBlock, {"units": 7, "dilation_rate": 2, "causal": False}
+    ),
+    convolution("byte_net_block_mu", ka.ByteNetBlock, {"units": 7, "kind": "multiplicative"}),
+    convolution(
+        "conv_glu_block", ka.ConvGluBlock, {"units": 11, "kernel_size": 5, "causal": False}
+    ),
+    convolution("conv_glu_block_causal", ka.ConvGluBlock, {"units": 11, "dropout": 0.3}),
 ]

@@ -127,6 +127,17 @@ VARIANTS = [
             "attention_options": {"num_key_value_heads": 1, "window": 3, "qk_norm": True},
         },
     ),
+    OtherVariant(
+        "bytenet",
+        model_class=ka.ByteNetSeq2Seq,
+        arguments={"units": 22, "dilations": (1, 2), "kind": "multiplicative", "length_ratio": 0.7},
+        reads=False,
+    ),
+    OtherVariant(
+        "convs2s",
+        model_class=ka.ConvSeq2Seq,
+        arguments={"units": 11, "embedding_dim": 13, "num_layers": 2, "alignment": "mean"},
+    ),
 ]
 
 
