@@ -42,7 +42,7 @@ def batches(lines, ids, size, seed=None):
     for rows in groups:
         inputs, labels = arrays([lines[i] for i in rows], ids)
         more = [(0, 0), (0, -inputs.shape[1] % 16)]
-        yield {"target": np.pad(inputs, more)}, np.pad(labels, more)
+        yield np.pad(inputs, more), np.pad(labels, more)
 
 
 class LstmModel(ka.LanguageModel):

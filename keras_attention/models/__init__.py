@@ -11,6 +11,10 @@ from keras_attention.models.rnn_decoder import RNNDecoder as RNNDecoder
 from keras_attention.models.rnn_encoder import RNNEncoder as RNNEncoder
 from keras_attention.models.rnn_seq2seq import RNNSeq2Seq as RNNSeq2Seq
 from keras_attention.models.seq2seq import Seq2Seq as Seq2Seq
+from keras_attention.models.transformer_decoder import TransformerDecoder as TransformerDecoder
+from keras_attention.models.transformer_encoder import TransformerEncoder as TransformerEncoder
+from keras_attention.models.transformer_lm import TransformerLM as TransformerLM
+from keras_attention.models.transformer_seq2seq import TransformerSeq2Seq as TransformerSeq2Seq
 from keras_attention.models.wave_net import WaveNet as WaveNet
 
 __all__ = [
@@ -25,5 +29,9 @@ __all__ = [
     "RNNEncoder",
     "RNNSeq2Seq",
     "Seq2Seq",
+    "TransformerDecoder",
+    "TransformerEncoder",
+    "TransformerLM",
+    "TransformerSeq2Seq",
     "WaveNet",
 ]
