@@ -1,4 +1,4 @@
-"""The Neural Turing Machine: its equations, the ways to run it, and that it learns to copy."""
+"""The Neural Turing Machine: its equations, and the ways to run it."""
 
 import keras
 import numpy as np
@@ -154,16 +154,6 @@ def test_half_precision_is_close(policy):
     assert keras.backend.standardize_dtype(found.dtype) == policy.removeprefix("mixed_")
     limit = 0.02 if policy == "mixed_float16" else 0.15
     assert_close(found, expected, atol=limit * np.abs(expected).max())
-
-
-def copy_batch(generator, count, steps, bits=3):
-    """Vectors of bits, a mark, and the same vectors again while the input is silent."""
-    vectors = generator.integers(0, 2, (count, steps, bits)).astype("float32")
-    inputs = np.zeros((count, 2 * steps + 1, bits + 1), "float32")
-    inputs[:, :steps, :bits], inputs[:, steps, bits] = vectors, 1
-    targets = np.zeros((count, 2 * steps + 1, bits), "float32")
-    targets[:, steps + 1 :] = vectors
-    return inputs, targets
 
 
 def test_parameters_of_the_copy_task():
