@@ -18,7 +18,7 @@ class Copy:
 
     bits: int = 8
     sizes: tuple = (1, 20)
-    buckets: tuple = (5, 10, 20)
+    buckets: tuple = (10, 20)
 
     def steps(self, size):
         return 2 * size + 1
@@ -45,7 +45,7 @@ class Recall:
 
     bits: int = 6
     sizes: tuple = (2, 6)
-    buckets: tuple = (4, 6)
+    buckets: tuple = (6,)
     length: int = 3  # of an item
 
     def steps(self, size):
