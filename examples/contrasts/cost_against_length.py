@@ -138,14 +138,8 @@ def draw_figure(lengths, seconds, memory):
     return figure
 
 
-@click.command()
-@click.option("--lengths", default=",".join(map(str, LENGTHS)), show_default=True)
-@options(steps=5, picture="cost_against_length.png")
-def main(lengths, seed, steps, picture):
-    """What does one layer cost, in time and memory, as the sequence grows?"""
-    lengths = [int(length) for length in lengths.split(",")]
-    keras.utils.set_random_seed(seed)
-    memory, seconds = peaks(lengths), times(lengths, steps)
+def report(lengths, seconds, memory, picture):
+    """Prints the table and writes the picture."""
     print_table(
         f"forwards and backwards, {BATCH} sequences, width {WIDTH}: milliseconds / MB at the peak",
         ("layer", *map(str, lengths), "exponent of time", "of memory"),
@@ -163,6 +157,17 @@ def main(lengths, seed, steps, picture):
         ],
     )
     save(draw_figure(lengths, seconds, memory), picture)
+
+
+@click.command()
+@click.option("--lengths", default=",".join(map(str, LENGTHS)), show_default=True)
+@options(steps=5, picture="cost_against_length.png")
+def main(lengths, seed, steps, picture):
+    """What does one layer cost, in time and memory, as the sequence grows?"""
+    lengths = [int(length) for length in lengths.split(",")]
+    keras.utils.set_random_seed(seed)
+    memory, seconds = peaks(lengths), times(lengths, steps)
+    report(lengths, seconds, memory, picture)
 
 
 if __name__ == "__main__":

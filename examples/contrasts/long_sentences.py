@@ -81,14 +81,11 @@ def draw_figure(results, lengths):
     return figure
 
 
-@click.command()
-@options(steps=1500, picture="long_sentences.png")
-def main(seed, steps, picture):
-    """How well is a long sequence reversed, with attention and without?"""
-    results = measure(steps, seed)
+def report(results, picture, lengths=LENGTHS):
+    """Prints the table and writes the picture."""
     print_table(
         "sequences reversed without a mistake / tokens right, %, by number of words",
-        ("model", "seconds", *map(str, LENGTHS)),
+        ("model", "seconds", *map(str, lengths)),
         [
             (
                 name,
@@ -101,7 +98,15 @@ def main(seed, steps, picture):
             for name, result in results.items()
         ],
     )
-    save(draw_figure(results, LENGTHS), picture)
+    save(draw_figure(results, lengths), picture)
+
+
+@click.command()
+@options(steps=1500, picture="long_sentences.png")
+def main(seed, steps, picture):
+    """How well is a long sequence reversed, with attention and without?"""
+    results = measure(steps, seed)
+    report(results, picture)
 
 
 if __name__ == "__main__":

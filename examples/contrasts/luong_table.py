@@ -222,13 +222,8 @@ def draw_figure(results, rows=ROWS):
     return figure
 
 
-@click.command()
-@click.option("--train", type=Path, required=True, help="word, tab, phonemes in each line")
-@click.option("--test", type=Path, required=True, help="the same, of other words")
-@options(steps=600, picture="luong_table.png")
-def main(train, test, seed, steps, picture):
-    """Which score, global or local, with input feeding or without?"""
-    results = measure(read(train), read(test), steps, seed)
+def report(results, picture, rows=ROWS):
+    """Prints the table and writes the picture."""
 
     def figures(key):
         perplexity, phonemes, words, seconds = results[key]
@@ -247,11 +242,21 @@ def main(train, test, seed, steps, picture):
             ("none", "", *figures("none"), *[""] * 5),
             *(
                 (*row, *figures((*row, False)), *figures((*row, True)), PAPER.get(row, ""))
-                for row in ROWS
+                for row in rows
             ),
         ],
     )
-    save(draw_figure(results), picture)
+    save(draw_figure(results, rows), picture)
+
+
+@click.command()
+@click.option("--train", type=Path, required=True, help="word, tab, phonemes in each line")
+@click.option("--test", type=Path, required=True, help="the same, of other words")
+@options(steps=600, picture="luong_table.png")
+def main(train, test, seed, steps, picture):
+    """Which score, global or local, with input feeding or without?"""
+    results = measure(read(train), read(test), steps, seed)
+    report(results, picture)
 
 
 if __name__ == "__main__":

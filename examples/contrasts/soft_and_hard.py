@@ -141,11 +141,8 @@ def draw_figure(results):
     return figure
 
 
-@click.command()
-@options(steps=1500, picture="soft_and_hard.png")
-def main(seed, steps, picture):
-    """Soft and hard attention on one task whose alignment is monotonic and known."""
-    results = measure(steps, seed)
+def report(results, picture):
+    """Prints the table and writes the picture."""
     print_table(
         "answers and tokens right, entropy of the weights in nats, heaviest weight on the word",
         ("attention", "seconds", "sequences", "tokens", "entropy", "on the word"),
@@ -162,6 +159,14 @@ def main(seed, steps, picture):
         ],
     )
     save(draw_figure(results), picture)
+
+
+@click.command()
+@options(steps=1500, picture="soft_and_hard.png")
+def main(seed, steps, picture):
+    """Soft and hard attention on one task whose alignment is monotonic and known."""
+    results = measure(steps, seed)
+    report(results, picture)
 
 
 if __name__ == "__main__":

@@ -92,13 +92,11 @@ def draw_figure(results, steps):
     return figure
 
 
-@click.command()
-@options(steps=2000, picture="source_order.png")
-def main(seed, steps, picture):
-    """In which order is a source best read?"""
-    results = measure(steps, seed)
+def report(results, steps, picture):
+    """Prints the table and writes the picture."""
+    (longest,) = {len(r["by position"]) for r in results.values()}
     print_table(
-        f"sources of {LONGEST} words: right after training, by position, and on the way",
+        f"sources of {longest} words: right after training, by position, and on the way",
         (*("model", "source", "seconds", "sequences", "tokens"), "first", "middle", "last", "half"),
         [
             (
@@ -107,13 +105,21 @@ def main(seed, steps, picture):
                 f"{r['seconds']:.0f}",
                 f"{r['sequences']:.1%}",
                 f"{r['tokens']:.1%}",
-                *(f"{r['by position'][i]:.1%}" for i in (0, LONGEST // 2, LONGEST - 1)),
-                f"{r['curve'][LOOKS // 2 - 1]:.1%}",
+                *(f"{r['by position'][i]:.1%}" for i in (0, longest // 2, longest - 1)),
+                f"{r['curve'][(len(r['curve']) - 1) // 2]:.1%}",
             )
             for (attention, order), r in results.items()
         ],
     )
     save(draw_figure(results, steps), picture)
+
+
+@click.command()
+@options(steps=2000, picture="source_order.png")
+def main(seed, steps, picture):
+    """In which order is a source best read?"""
+    results = measure(steps, seed)
+    report(results, steps, picture)
 
 
 if __name__ == "__main__":

@@ -130,19 +130,16 @@ def draw_figure(results):
     return figure
 
 
-@click.command()
-@options(steps=1500, picture="vanishing_gradients.png")
-def main(seed, steps, picture):
-    """How much of the error at the end of a sequence reaches an input d steps before it?"""
-    results = measure(steps, seed)
+def report(results, picture, distances=DISTANCES):
+    """Prints the table and writes the picture."""
     print_table(
         "norm of the gradient relative to distance 0, before training > after; right answers",
-        ("model", "seconds", *(f"d = {d}" for d in DISTANCES), "right", "right, d < 10", "d >= 90"),
+        ("model", "seconds", *(f"d = {d}" for d in distances), "right", "right, d < 10", "d >= 90"),
         [
             (
                 kind,
                 f"{r['seconds']:.0f}",
-                *(f"{r['before'][d]:.0e} > {r['after'][d]:.0e}" for d in DISTANCES),
+                *(f"{r['before'][d]:.0e} > {r['after'][d]:.0e}" for d in distances),
                 f"{r['right']:.1%}",
                 f"{r['right by distance'][0]:.1%}",
                 f"{r['right by distance'][-1]:.1%}",
@@ -151,6 +148,14 @@ def main(seed, steps, picture):
         ],
     )
     save(draw_figure(results), picture)
+
+
+@click.command()
+@options(steps=1500, picture="vanishing_gradients.png")
+def main(seed, steps, picture):
+    """How much of the error at the end of a sequence reaches an input d steps before it?"""
+    results = measure(steps, seed)
+    report(results, picture)
 
 
 if __name__ == "__main__":
