@@ -1,6 +1,6 @@
 """How much of the error at the end of a sequence reaches an input d steps before it?
 
-PYTHONPATH=examples python -m contrasts.vanishing_gradients [--seed 1] [--steps 1500]
+PYTHONPATH=examples python -m contrasts.vanishing_gradients [--seed 1] [--steps 600]
     [--picture FILE]
 
 A sequence of random symbols, one of which is marked; which one it was is asked at the end. In a
@@ -151,7 +151,7 @@ def report(results, picture, distances=DISTANCES):
 
 
 @click.command()
-@options(steps=1500, picture="vanishing_gradients.png")
+@options(steps=600, picture="vanishing_gradients.png")
 def main(seed, steps, picture):
     """How much of the error at the end of a sequence reaches an input d steps before it?"""
     results = measure(steps, seed)
