@@ -12,8 +12,12 @@ from keras_attention.metrics import SequenceAccuracy as SequenceAccuracy
 from keras_attention.metrics import TokenAccuracy as TokenAccuracy
 from keras_attention.models import AttentionCell as AttentionCell
 from keras_attention.models import AttentionDecoder as AttentionDecoder
+from keras_attention.models import ByteNetSeq2Seq as ByteNetSeq2Seq
+from keras_attention.models import ConvSeq2Seq as ConvSeq2Seq
+from keras_attention.models import LanguageModel as LanguageModel
 from keras_attention.models import RNNSeq2Seq as RNNSeq2Seq
 from keras_attention.models import Seq2Seq as Seq2Seq
+from keras_attention.models import WaveNet as WaveNet
 from keras_attention.schedules import ConstantSampling as ConstantSampling
 from keras_attention.schedules import ExponentialSampling as ExponentialSampling
 from keras_attention.schedules import InverseSigmoidSampling as InverseSigmoidSampling

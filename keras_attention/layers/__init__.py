@@ -2,7 +2,11 @@
 
 from keras_attention.layers.attention_base import AttentionBase as AttentionBase
 from keras_attention.layers.bahdanau_attention import BahdanauAttention as BahdanauAttention
+from keras_attention.layers.byte_net_block import ByteNetBlock as ByteNetBlock
+from keras_attention.layers.conv_glu_block import ConvGluBlock as ConvGluBlock
 from keras_attention.layers.coverage_attention import CoverageAttention as CoverageAttention
+from keras_attention.layers.dilated_conv import DilatedConv as DilatedConv
+from keras_attention.layers.gated_conv_block import GatedConvBlock as GatedConvBlock
 from keras_attention.layers.local_attention import LocalAttention as LocalAttention
 from keras_attention.layers.location_sensitive_attention import (
     LocationSensitiveAttention as LocationSensitiveAttention,
@@ -25,7 +29,11 @@ from keras_attention.layers.time_distributed_scorer import (
 __all__ = [
     "AttentionBase",
     "BahdanauAttention",
+    "ByteNetBlock",
+    "ConvGluBlock",
     "CoverageAttention",
+    "DilatedConv",
+    "GatedConvBlock",
     "LocalAttention",
     "LocationSensitiveAttention",
     "LuongAttention",

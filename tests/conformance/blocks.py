@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+import keras_attention as ka
+
 B, T, S = 2, 3, 5  # batch, steps of the sequence, steps of what it reads besides
 
 
@@ -95,4 +97,38 @@ def tensors(arrays):
     return {name: ops.convert_to_tensor(x) for name, x in arrays.items()}
 
 
-BLOCKS: list[Block] = []
+def convolution(name, layer_class, arguments, output_dim=11):
+    return Block(name, layer_class, arguments, {"x": 11}, output_dim, {"x": "mask"})
+
+
+BLOCKS: list[Block] = [
+    convolution("dilated_conv", ka.DilatedConv, {"filters": 7, "kernel_size": 2}, 7),
+    convolution(
+        "dilated_conv_centred",
+        ka.DilatedConv,
+        {
+            **{"filters": 7, "kernel_size": 3, "dilation_rate": 2, "causal": False},
+            **{"use_bias": False, "kernel_initializer": "he_normal"},
+        },
+        7,
+    ),
+    convolution(
+        "gated_conv_block",
+        ka.GatedConvBlock,
+        {"units": 7, "kernel_size": 3, "dilation_rate": 2, "dropout": 0.3},
+    ),
+    convolution(
+        "gated_conv_block_skip",
+        ka.GatedConvBlock,
+        {"units": 7, "skip_units": 13, "residual": False, "causal": False},
+        13,
+    ),
+    convolution(
+        "byte_net_block", ka.ByteNetBlock, {"units": 7, "dilation_rate": 2, "causal": False}
+    ),
+    convolution("byte_net_block_mu", ka.ByteNetBlock, {"units": 7, "kind": "multiplicative"}),
+    convolution(
+        "conv_glu_block", ka.ConvGluBlock, {"units": 11, "kernel_size": 5, "causal": False}
+    ),
+    convolution("conv_glu_block_causal", ka.ConvGluBlock, {"units": 11, "dropout": 0.3}),
+]

@@ -105,6 +105,17 @@ VARIANTS = [
     ),
     Variant("none", None),
     Variant("none_lstm_tied", None, {"cell": "lstm", "num_layers": 2, "tie_embeddings": True}),
+    OtherVariant(
+        "bytenet",
+        model_class=ka.ByteNetSeq2Seq,
+        arguments={"units": 22, "dilations": (1, 2), "kind": "multiplicative", "length_ratio": 0.7},
+        reads=False,
+    ),
+    OtherVariant(
+        "convs2s",
+        model_class=ka.ConvSeq2Seq,
+        arguments={"units": 11, "embedding_dim": 13, "num_layers": 2, "alignment": "mean"},
+    ),
 ]
 
 
