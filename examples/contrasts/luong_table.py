@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 import keras_attention as ka
 from contrasts.experiment import FIRST, Trainer, options, pack, predict, print_table, save
 
-UNITS, BATCH, LONGEST, WINDOW = 64, 128, 16, 3
+UNITS, BATCH, LONGEST, WINDOW = 48, 128, 16, 3
 
 
 class FixedConcat(ka.LuongAttention):
@@ -196,6 +196,7 @@ def measure(train, test, steps, seed, rows=ROWS, units=UNITS, batch=BATCH, conso
 
         def one(name, make):
             _, seconds, (figures,) = trainer.train(name, make, draw, 1e-2, look=look)
+            trainer.bar.console.print("perplexity {:.3f}, PER {:.2%}, WER {:.2%}".format(*figures))
             return (*figures, seconds)
 
         results["none"] = one(

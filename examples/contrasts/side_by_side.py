@@ -22,7 +22,7 @@ from contrasts.long_sentences import FIRST, WORDS, draw, sequences
 
 LONGEST, LENGTHS, EACH, LOOKS = 15, (5, 10, 15, 16, 18, 20), 100, 10
 WEIGHTS = 100_000
-WIDTHS = range(16, 129, 8)
+WIDTHS = range(16, 129, 4)
 SIZE = WORDS + FIRST
 DILATIONS = (1, 2, 4, 8)
 
@@ -41,7 +41,10 @@ SYSTEMS = {
         2e-3,
     ),
     "ByteNet": (lambda units: ka.ByteNetSeq2Seq(SIZE, SIZE, units, dilations=DILATIONS), 3e-3),
-    "ConvS2S": (lambda units: ka.ConvSeq2Seq(SIZE, SIZE, units, num_layers=3), 3e-3),
+    "ConvS2S": (
+        lambda units: ka.ConvSeq2Seq(SIZE, SIZE, units, num_layers=3, num_positions=32),
+        3e-3,
+    ),
 }
 
 
@@ -112,7 +115,7 @@ def measure(
                 look=lambda model: Right.of(predict(model, inputs), labels),
             )
             decode = compiled(
-                lambda source, model=model: model.decode(source, max(lengths) + 1).ids
+                lambda source, model=model: model.decode(source, max_length=max(lengths) + 1).ids
             )
             sources = keras.ops.convert_to_tensor(inputs["source"])
             results[name] = {

@@ -10,6 +10,7 @@ from contrasts import (
     cost_against_length,
     long_sentences,
     luong_table,
+    side_by_side,
     soft_and_hard,
     source_order,
     vanishing_gradients,
@@ -243,3 +244,22 @@ def test_cost_against_length(capsys, tmp_path):
     memory = {name: [1e6, 2e6, 4e6] for name in seconds}
     cost_against_length.report(lengths, seconds, memory, tmp_path / "x.png")
     check_report(capsys, tmp_path / "x.png", *seconds)
+
+
+def test_width_nearest_to_a_number_of_weights():
+    make, widths = side_by_side.SYSTEMS["plain"][0], range(2, 13, 2)
+    sizes = {width: side_by_side.weights_of(make, width) for width in widths}
+    for weights in (1, sizes[6] - 1, sizes[6], sizes[6] + 1, (sizes[6] + sizes[8]) // 2 + 1, 10**9):
+        nearest = min(widths, key=lambda width: abs(sizes[width] - weights))
+        assert side_by_side.width_for(make, weights, widths) == nearest
+
+
+def test_side_by_side(capsys, tmp_path):
+    results = side_by_side.measure(
+        2, 1, weights=1, widths=range(4, 5), longest=2, lengths=(1, 3), each=2, looks=2
+    )
+    side_by_side.report(results, 2, tmp_path / "x.png", (1, 3))
+    check_report(capsys, tmp_path / "x.png", *side_by_side.SYSTEMS)
+    for result in results.values():
+        assert len(result["curve"]) == len(result["sequences"]) == 2
+        assert result["step"] > 0 and result["decoding"] > 0
