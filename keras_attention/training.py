@@ -7,43 +7,19 @@ import warnings
 
 import keras
 
-from keras_attention.layers import (
-    BahdanauAttention,
-    CoverageAttention,
-    LocalAttention,
-    LocationSensitiveAttention,
-    LuongAttention,
-    MoChA,
-    MonotonicAttention,
-    MultiHeadCrossAttention,
-    TimeDistributedScorer,
-)
+from keras_attention.architectures import build_model
 from keras_attention.losses import SequenceCrossentropy
 from keras_attention.metrics import SequenceAccuracy, TokenAccuracy
-from keras_attention.models import RNNSeq2Seq
 from keras_attention.progress import TrainingProgress
+from keras_attention.schedules import InverseSquareRoot
 from keras_attention.text import Batches, Tokenizer
 
-ATTENTIONS = {
-    "bahdanau": lambda units: BahdanauAttention(units),
-    "bahdanau-normalized": lambda units: BahdanauAttention(units, normalize=True),
-    "luong-dot": lambda units: LuongAttention("dot"),
-    "luong-general": lambda units: LuongAttention("general"),
-    "luong-concat": lambda units: LuongAttention("concat", units=units),
-    "scorer": lambda units: TimeDistributedScorer(
-        keras.Sequential([keras.layers.Dense(units, "tanh"), keras.layers.Dense(1)])
+# By name: functions of the highest rate, the steps of warm-up and all steps.
+SCHEDULES = {
+    "cosine": lambda rate, warmup, steps: keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warmup), warmup_target=rate, warmup_steps=warmup
     ),
-    "monotonic": lambda units: MonotonicAttention(
-        BahdanauAttention(units, normalize=True), noise=1.0, score_bias=-1.0
-    ),
-    "mocha": lambda units: MoChA(
-        BahdanauAttention(units, normalize=True), chunk_size=4, noise=1.0, score_bias=-1.0
-    ),
-    "local": lambda units: LocalAttention(LuongAttention("general")),
-    "location-sensitive": lambda units: LocationSensitiveAttention(BahdanauAttention(units)),
-    "coverage": lambda units: CoverageAttention(BahdanauAttention(units)),
-    "multi-head": lambda units: MultiHeadCrossAttention(4, max(1, units // 4)),
-    "none": lambda units: None,
+    "noam": lambda rate, warmup, steps: InverseSquareRoot(rate, max(1, warmup)),
 }
 LONGEST = 1.5  # answers may be this much longer than the longest target seen in training
 
@@ -74,12 +50,7 @@ def train(folder, train_pairs, dev_pairs, settings, console=None):
         settings, source_tokenizer.vocabulary_size, target_tokenizer.vocabulary_size
     )
     steps = -(-len(train_pairs) // settings.batch_size) * settings.epochs
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, steps - settings.warmup_steps),
-        warmup_target=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-    )
+    schedule = SCHEDULES[settings.schedule](settings.learning_rate, settings.warmup_steps, steps)
     model.compile(
         keras.optimizers.Adam(
             schedule,
@@ -90,6 +61,7 @@ def train(folder, train_pairs, dev_pairs, settings, console=None):
         ),
         loss=SequenceCrossentropy(settings.label_smoothing),
         metrics=[TokenAccuracy(), SequenceAccuracy()],
+        jit_compile=False,  # XLA would compile anew for each length of source and target
     )
     model.optimizer.build(model.trainable_variables)
     folder.start(settings, source_tokenizer, target_tokenizer)
@@ -123,30 +95,6 @@ def train_tokenizers(pairs, settings):
         settings.target_symbols,
     )
     return source, target
-
-
-def build_model(settings, source_vocabulary_size, target_vocabulary_size):
-    """An `RNNSeq2Seq` as the settings say."""
-    if settings.attention not in ATTENTIONS:
-        raise ValueError(
-            f"Expected attention to be one of {tuple(ATTENTIONS)}. "
-            f"Received: attention={settings.attention!r}"
-        )
-    model = RNNSeq2Seq(
-        source_vocabulary_size,
-        target_vocabulary_size,
-        units=settings.units,
-        attention=ATTENTIONS[settings.attention](settings.attention_units or settings.units),
-        query=settings.query,
-        embedding_dim=settings.embedding_dim or None,
-        num_layers=settings.layers,
-        cell=settings.cell,
-        bidirectional=settings.bidirectional,
-        dropout=settings.dropout,
-        tie_embeddings=settings.tie_embeddings,
-    )
-    model.build({"source": (None, None), "target": (None, None)})
-    return model
 
 
 def _sample(pairs, seed, most=200_000):

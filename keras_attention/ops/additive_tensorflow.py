@@ -1,10 +1,10 @@
 """The additive score on TensorFlow: a chain where XLA compiles, products of matrices elsewhere."""
 
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
 
 from keras_attention.ops import additive_chain, additive_products
 from keras_attention.ops.scores import plain_additive_scores
+from keras_attention.ops.xla_tensorflow import compiled_by_xla
 
 # Elements of a slab `(groups, B, Tq, Tv)`: enough to keep the processors busy with one operation,
 # few enough to stay in their caches. One group at least.
@@ -27,14 +27,6 @@ def scores(query, key, vector):
         lambda: plain_additive_scores(query, key, vector),
         lambda: _in_slabs(query, key, vector),
     )
-
-
-def compiled_by_xla():
-    """Whether what is traced now is inside a function with `jit_compile=True`.
-
-    Such a function marks the graph around it. TensorFlow has no public name for the question.
-    """
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 @tf.custom_gradient

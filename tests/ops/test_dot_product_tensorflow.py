@@ -12,7 +12,8 @@ if keras.backend.backend() != "tensorflow":
 import tensorflow as tf
 
 from keras_attention.ops import dot_product_attention, reach_mask
-from keras_attention.ops.dot_product_tensorflow import _Blocks, blocked_attention
+from keras_attention.ops.dot_product_block_tensorflow import Blocks
+from keras_attention.ops.dot_product_tensorflow import blocked_attention
 from tests.arrays import assert_close, assert_equal
 
 B, H, K, D, DV = 3, 4, 2, 7, 5
@@ -218,7 +219,7 @@ def test_compiled_with_sizes_known_or_not(jit_compile, known):
 def test_dropout_is_the_same_on_the_way_back():
     """Drawn anew from the seed in each block: equal to one draw that is kept."""
     inputs, seed = arrays(), tf.constant([3, 5])
-    blocks = _Blocks(
+    blocks = Blocks(
         **{name: tf.constant(x) for name, x in inputs.items()},
         mask=None,
         spoilt=None,
@@ -230,11 +231,13 @@ def test_dropout_is_the_same_on_the_way_back():
         dropout=0.4,
     )
 
+    grid = blocks.grid
+
     def drawn(b, i):
-        row = [blocks._dropout_factors({"b": b, "q": i, "k": j}) for j in range(blocks.count_k)]
+        row = [blocks.dropout_factors({"b": b, "q": i, "k": j}) for j in range(grid.count_k)]
         return tf.concat(row, -1)
 
-    batches, rows = range(blocks.count_b), range(blocks.count_q)
+    batches, rows = range(grid.count_b), range(grid.count_q)
     factors = tf.concat([tf.concat([drawn(b, i) for i in rows], -2) for b in batches], 0)
     factors = tf.reshape(factors, [B, H, *factors.shape[3:]])[:, :, :TQ, :TV]
     assert 0.35 < np.mean(factors == 0) < 0.45

@@ -1,0 +1,166 @@
+"""The Transformer that only has a decoder."""
+
+import keras
+from keras import ops
+
+from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.models.transformer_decoder import TransformerDecoder
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class TransformerLM(Seq2Seq):
+    """Predicts each token of a text from those before it, and goes on with a prompt.
+
+    It is trained on texts, `(start, a, b, c)` with the labels `(a, b, c, end)`. To go on with a
+    prompt is to answer it: `generate`, `beam_search`, `sample`, `log_probability` and `export` take
+    a prompt where other models have a source. The prompt is read in one pass; its keys and values
+    stay in the caches that the tokens after it are added to.
+
+    Masking: prompts of a batch may differ in length; their padding (token 0, or what `source_mask`
+    says) stands at the end. A prompt of padding alone is an empty one. Alignments are 0: there
+    is no memory to attend to.
+
+    Example:
+
+    ```python
+    texts = np.array([[2, 5, 9, 7], [2, 8, 6, 0]])
+    labels = np.array([[5, 9, 7, 3], [8, 6, 3, 0]])
+    model = TransformerLM(1000, units=32, num_heads=4, num_layers=2)
+    model.compile("adam", loss=SequenceCrossentropy(), metrics=[TokenAccuracy()])
+    model.fit(texts, labels, verbose=0)
+    answers = model.generate(np.array([[5, 9], [8, 0]]), max_length=5)
+    ```
+
+    Args:
+        vocabulary_size: number of tokens.
+        units, num_heads, num_layers, feedforward_dim, norm, positions, max_positions, activation,
+            dropout, attention_options: see `TransformerSeq2Seq`.
+        tie_embeddings: whether the embeddings serve as output weights.
+        start_id: the token before the first of a text.
+        end_id: the token after the last.
+
+    Call arguments:
+        inputs: int `(B, T)`, texts that begin with `start_id`; or, as other models have it,
+            `{"source": prompts int (B, Ts), "target": int (B, Tt)}`, where the target, which
+            begins with `start_id`, is what goes on with the prompt.
+        training: whether dropout is active.
+
+    Returns:
+        Logits `(B, T, vocabulary_size)`, or `(B, Tt, vocabulary_size)`.
+
+    Raises:
+        ValueError: see `TransformerSeq2Seq`.
+
+    Reference: Liu et al., 2018, https://arxiv.org/abs/1801.10198, section 4.2.3; Radford et al.,
+    2018, "Improving Language Understanding by Generative Pre-Training".
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        units=256,
+        num_heads=8,
+        num_layers=4,
+        feedforward_dim=None,
+        norm="pre",
+        positions="rotary",
+        max_positions=512,
+        activation="gelu",
+        dropout=0.0,
+        tie_embeddings=True,
+        attention_options=None,
+        start_id=2,
+        end_id=3,
+        **kwargs,
+    ):
+        super().__init__(start_id=start_id, end_id=end_id, **kwargs)
+        self._config = {
+            "vocabulary_size": vocabulary_size,
+            "units": units,
+            "num_heads": num_heads,
+            "num_layers": num_layers,
+            "feedforward_dim": feedforward_dim,
+            "norm": norm,
+            "positions": positions,
+            "max_positions": max_positions,
+            "activation": activation,
+            "dropout": dropout,
+            "tie_embeddings": tie_embeddings,
+            "attention_options": attention_options,
+        }
+        self.decoder = TransformerDecoder(
+            **self._config, reads_memory=False, dtype=self.dtype_policy, name="decoder"
+        )
+        self._config |= {"start_id": start_id, "end_id": end_id}
+
+    def build(self, input_shape):
+        shape = input_shape["target"] if isinstance(input_shape, dict) else input_shape
+        self.decoder.build(shape)
+        self.decoder.built = True
+
+    def call(self, inputs, training=None):
+        if not isinstance(inputs, dict):
+            return self.decoder(inputs, training=training)
+        target = ops.cast(inputs["target"], "int32")
+        _, state = self.encode(
+            inputs["source"], inputs.get("source_mask"), training, ops.shape(target)[1]
+        )
+        # Where the target has the start token, the text has the last one of the prompt.
+        tokens = ops.concatenate([state["token"][:, None], target[:, 1:]], axis=1)
+        x, _, _ = self.decoder.advance(tokens, state["caches"], state["position"])
+        return self.decoder.predict(x)
+
+    def generate(self, prompt, prompt_mask=None, max_length=100, **options):
+        """Goes on with each prompt by the likeliest token at each step: `decode` by its usual name.
+
+        Args:
+            prompt: int `(B, Tp)`, without the start token, padding at the end.
+            prompt_mask: boolean `(B, Tp)`; `prompt != 0` by default.
+            max_length: most tokens after the prompt; a positive integer.
+            options: see `Seq2Seq.decode`.
+
+        Returns:
+            `Hypotheses` of what comes after the prompt.
+        """
+        return self.decode(prompt, prompt_mask, max_length, **options)
+
+    def encode(self, source, source_mask=None, training=None, max_length=100):
+        if not self.built:  # all sizes are known: a model that has seen no data can answer, too
+            self.build((None, None))
+        mask = ops.cast(source != 0 if source_mask is None else source_mask, "bool")
+        source = ops.where(mask, ops.cast(source, "int32"), 0)
+        tokens = ops.pad(source, [[0, 0], [1, 0]], constant_values=self.start_id)
+        lengths = ops.sum(ops.cast(mask, "int32"), axis=1)
+        batch, steps = ops.shape(tokens)
+        caches = self.decoder.start_caches(batch, steps + max_length - 1)
+        _, caches, _ = self.decoder.advance(tokens, caches, 0)
+        state = {
+            # The first step reads the last token of the prompt again, in its place, and gives what
+            # follows it. What the padding left in the caches is overwritten before it is seen.
+            "token": ops.take_along_axis(tokens, lengths[:, None], axis=1)[:, 0],
+            "position": lengths,
+            "begun": ops.zeros((batch,), dtype="bool"),
+            "caches": caches,
+        }
+        return mask, state
+
+    def step(self, token, state, memory, width=None):
+        token = ops.where(state["begun"], ops.cast(token, "int32"), state["token"])
+        x, caches, _ = self.decoder.advance(token[:, None], state["caches"], state["position"])
+        state = {
+            "token": token,
+            "position": state["position"] + 1,
+            "begun": ops.ones_like(state["begun"]),
+            "caches": caches,
+        }
+        alignment = ops.zeros((ops.shape(token)[0], ops.shape(memory)[1]), self.compute_dtype)
+        return self.decoder.predict(x)[:, 0], state, alignment
+
+    def get_config(self):
+        options = keras.saving.serialize_keras_object(self._config["attention_options"])
+        return {**super().get_config(), **self._config, "attention_options": options}
+
+    @classmethod
+    def from_config(cls, config):
+        options = keras.saving.deserialize_keras_object(config["attention_options"])
+        return cls(**{**config, "attention_options": options})

@@ -1,0 +1,114 @@
+"""What dot-product attention computes of one block: scores, their softmax, dropout.
+
+For shapes see `dot_product_grid_tensorflow.py`.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attention.ops.dot_product_grid_tensorflow import Grid
+from keras_attention.ops.dot_product_reach_tensorflow import Reach
+from keras_attention.ops.xla_tensorflow import compiled_by_xla
+
+# Masked scores, and the log of a sum that has no term yet: below every score that counts, and the
+# one so far below the other that masked scores come out of the exponential as 0. Both are finite,
+# since the difference of two infinities is NaN.
+MASKED = float(np.finfo("float32").min) / 2
+NOTHING = float(np.finfo("float32").min) / 4
+
+
+class Blocks:
+    """One call, cut into blocks. Arguments as those of `blocked_attention`."""
+
+    def __init__(
+        self,
+        query,
+        key,
+        value,
+        mask,
+        spoilt,
+        seed,
+        size,
+        causal,
+        window,
+        soft_cap,
+        dropout,
+        bias=None,
+        sinks=None,
+    ):
+        self.dtype = tf.float64 if query.dtype == tf.float64 else tf.float32
+        self.in_xla = compiled_by_xla()
+        self.soft_cap, self.dropout, self.seed = soft_cap, dropout, seed
+        self.inputs = {"query": query, "key": key, "value": value, "bias": bias, "sinks": sinks}
+        self.grid = grid = Grid(query, value, *(size or (512, 512)))
+        self.reach = Reach(grid, causal, window)
+        self.features, self.value_features = query.shape[-1], value.shape[-1]
+        self._query = grid.pad(grid.by_head(query), "b..q.")
+        self._key = grid.pad(key, "b.k.")
+        self._value = grid.pad(value, "b.k.")
+        self._mask = None if mask is None else grid.pad(grid.by_pair(mask), "b..qk")
+        self.bias = None if bias is None else grid.pad(grid.by_pair(bias), "b..qk")
+        self.spoilt = None if spoilt is None else grid.pad(spoilt, "b.k")
+        self.sinks = sinks
+        if sinks is not None:
+            shape = [1, grid.kv_heads, grid.shared, 1, 1]
+            self.sinks = tf.reshape(tf.cast(sinks, self.dtype), shape)
+
+    def query(self, at):
+        """`(b, K, R * rows, D)`."""
+        return self.grid.flat(tf.cast(self.grid.pick(self._query, at, "b..q."), self.dtype))
+
+    def key_and_value(self, at):
+        """`(b, K, columns, D)` and `(b, K, columns, Dv)`."""
+        picked = (self.grid.pick(x, at, "b.k.") for x in (self._key, self._value))
+        return [tf.cast(x, self.dtype) for x in picked]
+
+    def scores(self, query, key, at, edge, minus=None):
+        """Scores `(b, K, R, rows, columns)`, masked ones low, the capped ones, and the mask."""
+        capped = None
+        scores = self.grid.by_row(tf.matmul(query, key, transpose_b=True))
+        if self.soft_cap:
+            capped = tf.tanh(scores / self.soft_cap)
+            scores = capped * self.soft_cap
+        scores = scores if minus is None else scores - minus
+        if self.bias is not None:
+            scores += tf.cast(self.grid.pick(self.bias, at, "b..qk"), self.dtype)
+            # A bias of minus infinity is a mask too: of a whole row it would make the softmax NaN.
+            scores = tf.maximum(scores, tf.cast(MASKED, self.dtype))
+        visible = None if self._mask is None else self.grid.pick(self._mask, at, "b..qk")
+        if edge:
+            near = self.reach.mask(at)
+            visible = near if visible is None else tf.logical_and(visible, near)
+        if visible is not None:
+            scores = tf.where(visible, scores, tf.cast(MASKED, self.dtype))
+        return scores, capped, visible
+
+    def softmax(self, scores):
+        """Weights, logs of their sums, and a factor of each row by which they sum to 1."""
+        if self.in_xla:  # which computes the exponentials and their sum in one pass
+            peak = tf.reduce_max(scores, -1, keepdims=True)
+            weights = tf.exp(scores - peak)
+            total = tf.reduce_sum(weights, -1, keepdims=True)
+            return weights, peak + tf.math.log(total), 1 / total
+        weights = tf.nn.softmax(scores)  # one operation instead of four
+        # A score and its weight tell the sum. The largest always do; to look for them takes as long
+        # as the softmax itself, and the first of each row does too, unless its weight is next to 0.
+        first = weights[..., :1]
+        log = tf.cond(
+            tf.reduce_min(first) > 1e-30,
+            lambda: scores[..., :1] - tf.math.log(first),
+            lambda: (
+                tf.reduce_max(scores, -1, keepdims=True)
+                - tf.math.log(tf.reduce_max(weights, -1, keepdims=True))
+            ),
+        )
+        return weights, log, tf.ones([], self.dtype)
+
+    def dropout_factors(self, at):
+        """0 or 1 / (1 - dropout), the same whenever this block is computed."""
+        grid = self.grid
+        block = (at["b"] * grid.count_q + at["q"]) * grid.count_k + at["k"]
+        seed = tf.stack([self.seed[0], self.seed[1] + block])
+        shape = [*grid.row_shape, grid.columns]
+        draw = tf.random.stateless_uniform(shape, seed, dtype=tf.float32)
+        return tf.cast(draw >= self.dropout, self.dtype) / (1 - self.dropout)

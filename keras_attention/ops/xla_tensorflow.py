@@ -1,0 +1,12 @@
+"""Whether XLA compiles: what it fuses and what runs one operation after another differ in speed."""
+
+import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+
+def compiled_by_xla():
+    """Whether what is traced now is inside a function with `jit_compile=True`.
+
+    Such a function marks the graph around it. TensorFlow has no public name for the question.
+    """
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
