@@ -1,14 +1,15 @@
 """What does one layer cost, in time and memory, as the sequence grows?
 
 PYTHONPATH=examples python -m contrasts.cost_against_length [--seed 1] [--steps 5]
-    [--lengths 128,256,512,1024,2048,4096] [--picture FILE]
+    [--lengths 128,256,512,1024,2048] [--picture FILE]
 
 A recurrent layer (LSTM), self-attention (Keras' and ours) and a causal convolution, of one width,
-forwards and backwards by inputs and weights. Times are medians of `--steps` calls, in turns; memory
-is the peak of a process beyond what it had before, as Linux tells it. The exponent k of cost ~ T^k
-is fitted to the three longest lengths, where what a call costs at any length weighs least. Vaswani
-et al. (2017, table 1) have 1 for recurrence and convolution and 2 for self-attention, in
-operations; of operations that wait for each other they have T for recurrence, 1 for the others.
+forwards and backwards by inputs and weights. Times are those for which processors were busy, all
+together, medians of `--steps` calls in turns; memory is the peak of a process beyond what it had
+before, as Linux tells it. The exponent k of cost ~ T^k is fitted to the three longest lengths,
+where what a call costs at any length weighs least. Vaswani et al. (2017, table 1) have 1 for
+recurrence and convolution and 2 for self-attention, in operations; of operations that wait for each
+other they have T for recurrence, 1 for the others.
 """
 
 import ctypes
@@ -30,7 +31,7 @@ from contrasts.experiment import options, print_table, save
 from keras_attention.progress import advance, bar
 
 WIDTH, HEADS, KERNEL, BATCH = 64, 4, 5, 4
-LENGTHS = (128, 256, 512, 1024, 2048, 4096)
+LENGTHS = (128, 256, 512, 1024, 2048)
 FITTED = 3  # of the longest
 
 
@@ -103,7 +104,7 @@ def exponent(lengths, costs, fitted=FITTED):
 
 
 def times(lengths, steps, console=None):
-    """For each layer the median of seconds at each length."""
+    """For each layer the median of the processors' seconds at each length."""
     found = {}
     with bar("calls", console) as progress:
         task = progress.add_task("", total=len(lengths) * steps, rate=0.0)
@@ -115,9 +116,9 @@ def times(lengths, steps, console=None):
             seconds = {name: [] for name in functions}
             for _ in range(steps):
                 for name, call in functions.items():
-                    start = time.perf_counter()
+                    start = time.process_time()
                     ops.convert_to_numpy(call()[0])
-                    seconds[name].append(time.perf_counter() - start)
+                    seconds[name].append(time.process_time() - start)
                 advance(progress, task)
             for name, of_calls in seconds.items():
                 found.setdefault(name, []).append(statistics.median(of_calls))
@@ -126,7 +127,7 @@ def times(lengths, steps, console=None):
 
 def draw_figure(lengths, seconds, memory):
     figure = Figure(figsize=(10, 4))
-    kinds = ((seconds, 1e3, "milliseconds"), (memory, 1e-6, "MB at the peak"))
+    kinds = ((seconds, 1e3, "milliseconds of processors"), (memory, 1e-6, "MB at the peak"))
     for axes, (found, factor, label) in zip(figure.subplots(1, 2), kinds, strict=True):
         for name, costs in found.items():
             name = f"{name}: T^{exponent(lengths, costs):.2f}"

@@ -1,6 +1,6 @@
 """Every way from a sequence to a sequence, on one task, with the same data and as many weights.
 
-PYTHONPATH=examples python -m contrasts.side_by_side [--seed 1] [--steps 1500] [--picture FILE]
+PYTHONPATH=examples python -m contrasts.side_by_side [--seed 1] [--steps 800] [--picture FILE]
 
 Sequences of at most 15 words are to be reversed, as in `long_sentences`. Each system gets the width
 with which it comes nearest to so many weights. How many answers are right, by number of words, up
@@ -171,7 +171,7 @@ def report(results, steps, picture, lengths=LENGTHS):
 
 
 @click.command()
-@options(steps=1500, picture="side_by_side.png")
+@options(steps=800, picture="side_by_side.png")
 def main(seed, steps, picture):
     """Every way from a sequence to a sequence, on one task."""
     report(measure(steps, seed), steps, picture)
