@@ -13,7 +13,9 @@ from keras_attention.text import Tokenizer
 
 # Of the settings that are numbers: the lowest value, and what every value is below.
 RANGES = {
-    **dict.fromkeys(("units", "layers", "heads", "batch_size", "epochs", "looks"), (1, math.inf)),
+    **dict.fromkeys(
+        ("units", "layers", "heads", "kernel_size", "batch_size", "epochs", "looks"), (1, math.inf)
+    ),
     **dict.fromkeys(("source_vocabulary", "target_vocabulary"), (1, math.inf)),
     **dict.fromkeys(
         ("attention_units", "embedding_dim", "feedforward_dim", "max_length"), (0, math.inf)
@@ -44,7 +46,7 @@ class Settings:
         ValueError: a value out of range.
     """
 
-    architecture: str = _setting("rnn", "rnn or transformer.")
+    architecture: str = _setting("rnn", "rnn, transformer, bytenet or convs2s.")
     attention: str = _setting("bahdanau", "Kind of attention, or none.")
     query: str = _setting("previous", "State that asks: previous (Bahdanau) or current (Luong).")
     attention_units: int = _setting(0, "Inner size of the score; 0 for as many as --units.")
@@ -52,6 +54,7 @@ class Settings:
     units: int = _setting(128, "State of one layer and direction.")
     embedding_dim: int = _setting(0, "Size of the embeddings; 0 for as many as --units.")
     layers: int = _setting(1, "Layers in encoder and decoder each.")
+    kernel_size: int = _setting(3, "Steps that a convolution of bytenet or convs2s sees.")
     heads: int = _setting(8, "Heads of each attention of a transformer.")
     feedforward_dim: int = _setting(0, "Inner layers of a transformer; 0 for 4 times --units.")
     norm: str = _setting("pre", "Where a transformer has its norms: pre or post.")

@@ -202,6 +202,21 @@ def test_settings_reach_a_transformer():
     assert config.items() >= expected.items()
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bytenet", {"num_stacks": 2, "dilations": [1, 2, 4, 8, 16]}),
+        ("convs2s", {"num_layers": 2, "embedding_dim": 3}),
+    ],
+)
+def test_settings_reach_convolutional_models(name, expected):
+    changed = {"units": 6, "kernel_size": 5, "layers": 2, "embedding_dim": 3, "dropout": 0.25}
+    model = architectures.build_model(settings(architecture=name, **changed), 11, 13)
+    expected |= {"source_vocabulary_size": 11, "target_vocabulary_size": 13}
+    expected |= {"units": 6, "kernel_size": 5, "dropout": 0.25}
+    assert model.get_config().items() >= expected.items()
+
+
 def test_a_transformer_is_trained_and_kept(tmp_path):
     changed = {"architecture": "transformer", "units": 6, "heads": 2, "feedforward_dim": 5}
     folder, history = train(tmp_path / "run", **changed, schedule="noam", averaging=0.5)

@@ -3,12 +3,12 @@
 import keras
 from keras import ops
 
-from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.models.language_model import LanguageModel
 from keras_attention.models.transformer_decoder import TransformerDecoder
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class TransformerLM(Seq2Seq):
+class TransformerLM(LanguageModel):
     """Predicts each token of a text from those before it, and goes on with a prompt.
 
     It is trained on texts, `(start, a, b, c)` with the labels `(a, b, c, end)`. To go on with a
@@ -109,20 +109,6 @@ class TransformerLM(Seq2Seq):
         tokens = ops.concatenate([state["token"][:, None], target[:, 1:]], axis=1)
         x, _, _ = self.decoder.advance(tokens, state["caches"], state["position"])
         return self.decoder.predict(x)
-
-    def generate(self, prompt, prompt_mask=None, max_length=100, **options):
-        """Goes on with each prompt by the likeliest token at each step: `decode` by its usual name.
-
-        Args:
-            prompt: int `(B, Tp)`, without the start token, padding at the end.
-            prompt_mask: boolean `(B, Tp)`; `prompt != 0` by default.
-            max_length: most tokens after the prompt; a positive integer.
-            options: see `Seq2Seq.decode`.
-
-        Returns:
-            `Hypotheses` of what comes after the prompt.
-        """
-        return self.decode(prompt, prompt_mask, max_length, **options)
 
     def encode(self, source, source_mask=None, training=None, max_length=100):
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
