@@ -120,7 +120,7 @@ class RNNSeq2Seq(Seq2Seq):
         memory, state = self.encoder(source, source_mask=mask, training=training)
         return self.decoder(inputs["target"], memory, state, memory_mask=mask, training=training)
 
-    def encode(self, source, source_mask=None, training=None):
+    def encode(self, source, source_mask=None, training=None, max_length=100):
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build({"source": (None, None), "target": (None, None)})
         mask = source != 0 if source_mask is None else source_mask

@@ -27,12 +27,14 @@ class Seq2Seq(keras.Model):
         self.start_id = start_id
         self.end_id = end_id
 
-    def encode(self, source, source_mask=None, training=None):
+    def encode(self, source, source_mask=None, training=None, max_length=100):
         """What `step` needs of the source: `(memory, state)`, structures of tensors.
 
         Args:
             source: int `(B, Ts)`.
             source_mask: boolean `(B, Ts)`; `source != 0` by default.
+            training: whether dropout is active.
+            max_length: most steps that will follow, for a state that has room for all of them.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `encode`.")
 
@@ -88,7 +90,7 @@ class Seq2Seq(keras.Model):
         return self._search(sample, source, source_mask, max_length, seeds=seeds, **options)
 
     def _search(self, search, source, source_mask, max_length, max_margin=None, **options):
-        memory, state = self.encode(source, source_mask)
+        memory, state = self.encode(source, source_mask, max_length=max_length)
         if max_margin is not None:
             mask = source != 0 if source_mask is None else source_mask
             limits = ops.sum(ops.cast(mask, "int32"), axis=1) + ops.cast(max_margin, "int32")

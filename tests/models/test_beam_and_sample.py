@@ -36,7 +36,7 @@ def test_beams_ask_one_memory(variant, model):
     np.testing.assert_allclose(array(found.alignments), array(wanted.alignments), atol=1e-5)
     sums = array(found.alignments).sum(axis=-1)
     lengths = array(found.lengths)[..., None]
-    wanted_sums = (np.arange(5) < lengths) & (variant.attention is not None)
+    wanted_sums = (np.arange(5) < lengths) & variant.attends
     np.testing.assert_allclose(sums, wanted_sums, atol=1e-5)
 
 

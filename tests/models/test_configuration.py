@@ -75,8 +75,7 @@ def test_a_reloaded_model_is_the_same(model, tmp_path):
 
 def test_a_model_that_has_seen_no_data_decodes(variant):
     keras.utils.set_random_seed(1)
-    options = {"units": 11, **variant.arguments}
-    model = ka.RNNSeq2Seq(19, 17, attention=variant.attention and variant.attention(), **options)
+    model = variant.new_model()
     found = model.decode(batch()["source"], max_length=3)
     assert np.isfinite(array(found.score)).all()
     assert array(model(batch())).shape == (3, 2, 17)

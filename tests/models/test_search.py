@@ -24,7 +24,7 @@ def test_step_by_step_is_teacher_forcing(variant, model):
     for t in range(inputs["target"].shape[1]):
         logits, state, weights = model.step(inputs["target"][:, t], state, memory)
         np.testing.assert_allclose(array(logits), expected[:, t], atol=2e-6)
-        sums = np.zeros(len(LENGTHS)) if variant.attention is None else np.ones(len(LENGTHS))
+        sums = np.ones(len(LENGTHS)) if variant.attends else np.zeros(len(LENGTHS))
         np.testing.assert_allclose(array(weights).sum(axis=-1), sums, atol=1e-5)
 
 

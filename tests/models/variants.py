@@ -16,30 +16,60 @@ UNITS, EMBEDDING = 11, 13
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One way to build a model.
+    """One way to build an `RNNSeq2Seq`.
 
     Args:
         name: what tests print.
         attention: function that makes the attention layer, given its arguments; None for none.
-        arguments: of `RNNSeq2Seq`, those that differ from the defaults here.
+        arguments: of the model, those that differ from the defaults here.
     """
 
     name: str
     attention: callable = None
     arguments: dict = dataclasses.field(default_factory=dict)
 
-    def model(self, attention_arguments=(), **arguments):
-        """A model whose weights are all random: zeros would hide what multiplies them."""
-        keras.utils.set_random_seed(29)
+    @property
+    def attends(self):
+        """Whether the weights of a step sum to 1 over the source; all 0 otherwise."""
+        return self.attention is not None
+
+    def new_model(self, attention_arguments=(), **arguments):
+        """A model that has seen no data."""
         attention = self.attention and self.attention(**dict(attention_arguments))
         options = {"units": UNITS, "embedding_dim": EMBEDDING, **self.arguments, **arguments}
-        model = ka.RNNSeq2Seq(SOURCE_VOCABULARY, TARGET_VOCABULARY, attention=attention, **options)
+        return ka.RNNSeq2Seq(SOURCE_VOCABULARY, TARGET_VOCABULARY, attention=attention, **options)
+
+    def model(self, *args, **arguments):
+        """A model whose weights are all random: zeros would hide what multiplies them."""
+        keras.utils.set_random_seed(29)
+        model = self.new_model(*args, **arguments)
         model(batch())
         generator = np.random.default_rng(31)
         for weight in model.trainable_weights:
             noise = 0.5 * generator.standard_normal(weight.shape)
             weight.assign((array(weight) + noise).astype("float32"))
         return model
+
+
+@dataclasses.dataclass(frozen=True)
+class OtherVariant(Variant):
+    """One way to build a `Seq2Seq` of another class.
+
+    Args:
+        model_class: called with the sizes of the vocabularies and the arguments.
+        reads: whether its steps attend to the source.
+    """
+
+    model_class: type = None
+    reads: bool = True
+
+    @property
+    def attends(self):
+        return self.reads
+
+    def new_model(self, **arguments):
+        options = {**self.arguments, **arguments}
+        return self.model_class(SOURCE_VOCABULARY, TARGET_VOCABULARY, **options)
 
 
 def scorer(**arguments):
