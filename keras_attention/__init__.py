@@ -15,6 +15,8 @@ from keras_attention.models import AttentionDecoder as AttentionDecoder
 from keras_attention.models import ByteNetSeq2Seq as ByteNetSeq2Seq
 from keras_attention.models import ConvSeq2Seq as ConvSeq2Seq
 from keras_attention.models import LanguageModel as LanguageModel
+from keras_attention.models import LinearStart as LinearStart
+from keras_attention.models import MemoryNetwork as MemoryNetwork
 from keras_attention.models import RNNSeq2Seq as RNNSeq2Seq
 from keras_attention.models import Seq2Seq as Seq2Seq
 from keras_attention.models import TransformerLM as TransformerLM

@@ -7,6 +7,7 @@ from keras_attention.layers.byte_net_block import ByteNetBlock as ByteNetBlock
 from keras_attention.layers.conv_glu_block import ConvGluBlock as ConvGluBlock
 from keras_attention.layers.coverage_attention import CoverageAttention as CoverageAttention
 from keras_attention.layers.dilated_conv import DilatedConv as DilatedConv
+from keras_attention.layers.end_to_end_memory import EndToEndMemory as EndToEndMemory
 from keras_attention.layers.gated_conv_block import GatedConvBlock as GatedConvBlock
 from keras_attention.layers.learned_positions import LearnedPositions as LearnedPositions
 from keras_attention.layers.local_attention import LocalAttention as LocalAttention
@@ -22,6 +23,7 @@ from keras_attention.layers.multi_head_cross_attention import (
 from keras_attention.layers.multi_head_self_attention import (
     MultiHeadSelfAttention as MultiHeadSelfAttention,
 )
+from keras_attention.layers.ntm_cell import NTMCell as NTMCell
 from keras_attention.layers.pointer_generator import PointerGenerator as PointerGenerator
 from keras_attention.layers.relative_bias import RelativeBias as RelativeBias
 from keras_attention.layers.rotary_positions import RotaryPositions as RotaryPositions
@@ -45,6 +47,7 @@ __all__ = [
     "ConvGluBlock",
     "CoverageAttention",
     "DilatedConv",
+    "EndToEndMemory",
     "GatedConvBlock",
     "LearnedPositions",
     "LocalAttention",
@@ -54,6 +57,7 @@ __all__ = [
     "MonotonicAttention",
     "MultiHeadCrossAttention",
     "MultiHeadSelfAttention",
+    "NTMCell",
     "PointerGenerator",
     "RelativeBias",
     "RotaryPositions",

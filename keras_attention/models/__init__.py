@@ -7,6 +7,8 @@ from keras_attention.models.conv_decoder import ConvDecoder as ConvDecoder
 from keras_attention.models.conv_encoder import ConvEncoder as ConvEncoder
 from keras_attention.models.conv_seq2seq import ConvSeq2Seq as ConvSeq2Seq
 from keras_attention.models.language_model import LanguageModel as LanguageModel
+from keras_attention.models.linear_start import LinearStart as LinearStart
+from keras_attention.models.memory_network import MemoryNetwork as MemoryNetwork
 from keras_attention.models.rnn_decoder import RNNDecoder as RNNDecoder
 from keras_attention.models.rnn_encoder import RNNEncoder as RNNEncoder
 from keras_attention.models.rnn_seq2seq import RNNSeq2Seq as RNNSeq2Seq
@@ -25,6 +27,8 @@ __all__ = [
     "ConvEncoder",
     "ConvSeq2Seq",
     "LanguageModel",
+    "LinearStart",
+    "MemoryNetwork",
     "RNNDecoder",
     "RNNEncoder",
     "RNNSeq2Seq",
