@@ -78,9 +78,10 @@ def decoding(workers, batch):
 
 @click.command(help=__doc__.split("\n")[0])
 @click.option("--seconds", default=10.0, help="How long to measure each.")
+@click.option("--only", default="", help='Only what has this in its title, such as "batch 1".')
 @click.option("--torch-python", help="A Python with torch.")
 @click.option("--keras-hub-python", help="A Python with keras-hub, TensorFlow and ctranslate2.")
-def main(seconds, torch_python, keras_hub_python):
+def main(seconds, only, torch_python, keras_hub_python):
     pythons = {"ours": sys.executable, "torch": torch_python, "keras_hub": keras_hub_python}
     pythons["ctranslate2"] = keras_hub_python
     pythons = {name: python for name, python in pythons.items() if python}
@@ -95,6 +96,8 @@ def main(seconds, torch_python, keras_hub_python):
         for batch in batches:
             work[f"greedy, batch {batch}"] = lambda batch=batch: decoding(workers, batch)
         for title, contestants in work.items():
+            if only not in title:
+                continue
             times = in_turns(contestants(), seconds)
             best = min(median_ms(x) for name, x in times.items() if name.startswith("ours"))
             for name, x in times.items():
