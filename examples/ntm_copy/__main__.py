@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--model", choices=["ntm", "lstm", "both"], default="both")
     parser.add_argument("--controller", choices=["dense", "lstm"], default="dense")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--heads", type=int, default=1)
@@ -62,6 +62,10 @@ def main() -> None:
         console.print(f"{name} with {model.count_params():,} parameters, seed {options.seed}")
         seconds = train(model, task, options, console)
         errors = [tasks.bit_error(model, task, size, stream=stream) for size in sizes]
+        shares = "  ".join(
+            f"{size}: {share:.2%}" for size, (share, _) in zip(sizes, errors, strict=True)
+        )
+        console.print(f"{name}: wrong bits by size  {shares}")
         cells = [f"{share:.2%}\n{wrong:.1f} bits" for share, wrong in errors]
         table.add_row(name, f"{model.count_params():,}", f"{seconds:.0f}", *cells)
         options.folder.mkdir(parents=True, exist_ok=True)
