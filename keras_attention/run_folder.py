@@ -20,7 +20,7 @@ RANGES = {
     **dict.fromkeys(
         ("attention_units", "embedding_dim", "feedforward_dim", "max_length"), (0, math.inf)
     ),
-    **dict.fromkeys(("warmup_steps",), (0, math.inf)),
+    **dict.fromkeys(("warmup_steps", "average_last"), (0, math.inf)),
     **dict.fromkeys(("dropout", "label_smoothing", "beta_2", "averaging"), (0, 1)),
     **dict.fromkeys(("learning_rate", "clip_norm"), (0, math.inf)),
     "seed": (0, 2**32),
@@ -91,6 +91,11 @@ class Settings:
         0.0,
         "Momentum of a moving average of the weights, which is what is kept; 0.999 looks back at "
         "about 1000 steps; 0 for no average.",
+    )
+    average_last: int = _setting(
+        0,
+        "Looks at the end whose models are averaged; the average is kept if its loss is lower than "
+        "that of each. 0 for none.",
     )
     label_smoothing: float = _setting(0.0, "Probability spread over all tokens.")
     max_length: int = _setting(0, "Most tokens of an answer; 0 for 1.5 times the longest seen.")

@@ -1,4 +1,3 @@
-
 """What can be imported from where, and that it says what it is."""
 
 import ast

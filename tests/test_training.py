@@ -292,6 +292,27 @@ def test_the_model_that_is_kept_is_an_average_of_weights(tmp_path, monkeypatch):
     assert np.isfinite(history.history["val_loss"]).all()
 
 
+@pytest.mark.parametrize("others", [9.0, 0.1])
+def test_the_average_of_the_last_models_is_kept_if_it_is_the_best(tmp_path, monkeypatch, others):
+    looks, keep = [], training._KeepBest.keep
+
+    def noted(self, loss):
+        looks.append([weight.numpy() for weight in self.model.trainable_weights])
+        keep(self, loss)
+
+    monkeypatch.setattr(training._KeepBest, "keep", noted)
+    _given_losses(monkeypatch, [others] * 4)
+    folder, _ = train(tmp_path / "run", epochs=2, looks=2, average_last=3, **SMALLEST)
+    *before, average = looks
+    for weight, *values in zip(average, *before[1:], strict=True):
+        np.testing.assert_allclose(weight, np.mean(values, axis=0), atol=1e-6)
+    kept = [weight.numpy() for weight in folder.load_model().trainable_weights]
+    for weight, wanted in zip(kept, average if others == 9.0 else before[0], strict=True):
+        np.testing.assert_array_equal(weight, wanted)
+    if others == 9.0:
+        assert dev_loss(folder) == pytest.approx(folder.state()["best"], rel=1e-5)
+
+
 def test_gradients_are_clipped_by_their_norm_as_one():
     optimizer = trained().load_model().optimizer
     assert (optimizer.global_clipnorm, optimizer.use_ema) == (1.0, False)

@@ -115,9 +115,8 @@ def main(train, dev, test, epochs, units, lstm_units, batch_size, learning_rate,
 
     def report(name, parameters, seconds, measure):
         found = "  ".join(f"{s} {measure(x):.3f}" for s, x in lines.items() if s != "train")
-        click.echo(
-            f"{name}: {parameters} parameters, {seconds:.0f} s of processor time, bits per character: {found}"
-        )
+        cost = f"{parameters} parameters, {seconds:.0f} s of processor time"
+        click.echo(f"{name}: {cost}, bits per character: {found}")
 
     start = time.process_time()
     grams = NGram(lines["train"], order, size - 2)

@@ -2,12 +2,12 @@
 
 PYTHONPATH=examples python -m contrasts.side_by_side [--seed 1] [--steps 800] [--picture FILE]
 
-Sequences of at most 15 words are to be reversed, as in `long_sentences`. Each system gets the width
-with which it comes nearest to so many weights. How many answers are right, by number of words, up
-to more than were ever seen in training; what a step of training takes, and to decode the answers.
+Sequences of at most 15 words are to be reversed, as in `long_sentences`. Each system is as wide as
+100,000 weights allow. How many answers are right, by number of words, up to more than were ever
+seen in training; what a step of training takes, and to decode the answers.
 """
 
-import bisect
+import dataclasses
 import statistics
 import time
 
@@ -21,46 +21,44 @@ from contrasts.experiment import Right, Trainer, options, pack, predict, print_t
 from contrasts.long_sentences import FIRST, WORDS, draw, sequences
 
 LONGEST, LENGTHS, EACH, LOOKS = 15, (5, 10, 15, 16, 18, 20), 100, 10
-WEIGHTS = 100_000
-WIDTHS = range(16, 129, 4)
 SIZE = WORDS + FIRST
 DILATIONS = (1, 2, 4, 8)
 
-# Functions of the width, and the learning rate.
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """A way to build a model of some width, and the rate at which it learns.
+
+    Args:
+        make: function of the width.
+        width: that with which it has some 100,000 weights.
+        learning_rate: at first.
+    """
+
+    make: callable
+    width: int
+    learning_rate: float = 3e-3
+
+
 SYSTEMS = {
-    "plain": (lambda units: ka.RNNSeq2Seq(SIZE, SIZE, units), 3e-3),
-    "Bahdanau": (lambda units: ka.RNNSeq2Seq(SIZE, SIZE, units, ka.BahdanauAttention(units)), 3e-3),
-    "Luong": (
+    "plain": System(lambda units: ka.RNNSeq2Seq(SIZE, SIZE, units), 64),
+    "Bahdanau": System(
+        lambda units: ka.RNNSeq2Seq(SIZE, SIZE, units, ka.BahdanauAttention(units)), 52
+    ),
+    "Luong": System(
         lambda units: ka.RNNSeq2Seq(
             SIZE, SIZE, units, ka.LuongAttention("general"), query="current", cell="lstm"
         ),
-        3e-3,
+        52,
     ),
-    "Transformer": (
-        lambda units: ka.TransformerSeq2Seq(SIZE, SIZE, units, num_heads=4, num_layers=2),
-        2e-3,
+    "Transformer": System(
+        lambda units: ka.TransformerSeq2Seq(SIZE, SIZE, units, num_heads=4, num_layers=2), 40
     ),
-    "ByteNet": (lambda units: ka.ByteNetSeq2Seq(SIZE, SIZE, units, dilations=DILATIONS), 3e-3),
-    "ConvS2S": (
-        lambda units: ka.ConvSeq2Seq(SIZE, SIZE, units, num_layers=3, num_positions=32),
-        3e-3,
+    "ByteNet": System(lambda units: ka.ByteNetSeq2Seq(SIZE, SIZE, units, dilations=DILATIONS), 72),
+    "ConvS2S": System(
+        lambda units: ka.ConvSeq2Seq(SIZE, SIZE, units, num_layers=3, num_positions=32), 44
     ),
 }
-
-
-def weights_of(make, width):
-    """How many weights a system of this width has."""
-    model = make(width)
-    model.build({"source": (None, None), "target": (None, None)})
-    return model.count_params()
-
-
-def width_for(make, weights=WEIGHTS, widths=WIDTHS):
-    """The width with which a system comes nearest to so many weights."""
-    # A wider one has more: with two of its neighbours the nearest is found in a few trials.
-    above = bisect.bisect_left(widths, weights, key=lambda width: weights_of(make, width))
-    near = widths[max(0, above - 1) : above + 1]
-    return min(near, key=lambda width: abs(weights_of(make, width) - weights))
 
 
 def compiled(function):
@@ -88,8 +86,7 @@ def measure(
     steps,
     seed,
     names=tuple(SYSTEMS),
-    weights=WEIGHTS,
-    widths=WIDTHS,
+    width=None,
     longest=LONGEST,
     lengths=LENGTHS,
     each=EACH,
@@ -104,13 +101,12 @@ def measure(
     results = {}
     with Trainer(len(names), steps, seed, console) as trainer:
         for name in names:
-            make, learning_rate = SYSTEMS[name]
-            width = width_for(make, weights, widths)
+            system = SYSTEMS[name]
             model, seconds, seen = trainer.train(
                 name,
-                lambda make=make, width=width: make(width),
+                lambda system=system: system.make(width or system.width),
                 draw(longest),
-                learning_rate,
+                system.learning_rate,
                 looks=looks,
                 look=lambda model: Right.of(predict(model, inputs), labels),
             )
@@ -119,7 +115,7 @@ def measure(
             )
             sources = keras.ops.convert_to_tensor(inputs["source"])
             results[name] = {
-                "width": width,
+                "width": width or system.width,
                 "weights": model.count_params(),
                 "seconds": seconds,
                 "curve": [right.of_sequences(seen_before) for right in seen],
