@@ -139,9 +139,9 @@ def _form_for(query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, r
     """The one place that decides: `"plain"`, `"blocked"` (TensorFlow) or `"fused"` (the others)."""
     if return_weights or dropout_mask is not None:
         return "plain"
+    if query.shape[2] == 1:  # a step of a decoder
+        return "plain"
     if keras.backend.backend() == "tensorflow":
-        if query.shape[2] == 1:  # a step of a decoder
-            return "plain"
         sizes = (*query.shape[:3], key.shape[2])
         few = None not in sizes and sizes[0] * sizes[1] * sizes[2] * sizes[3] <= _FEW_SCORES
         return "plain" if few else "blocked"
