@@ -38,6 +38,7 @@ def draw(model, questions, path):
                     column, row, f"{weight:.2f}", ha="center", va="center", color=color, fontsize=7
                 )
         said = WORDS[int(answer.argmax()) - 1]
-        panel.set_title(f"{q.question}? {said} ({answer.max():.0%}), right: {q.answer}", fontsize=9)
+        title = f"{q.question}?\n{said} ({answer.max():.0%}), right: {q.answer}"
+        panel.set_title(title, fontsize=9)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
