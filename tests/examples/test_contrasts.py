@@ -102,12 +102,9 @@ def test_peak_of_memory():
     assert cost_against_length.peak(lambda: np.ones(5_000_000)) == pytest.approx(40e6, rel=0.05)
 
 
-def test_edit_distance_and_error_rates():
-    assert luong_table.edits(list("kitten"), list("sitting")) == 3
-    assert luong_table.edits([], list("ab")) == 2
-    pairs = [("a", ["X", "Y"]), ("a", ["X", "Y", "Z"]), ("b", ["P", "Q"])]
-    answers = {"a": ["X", "Y", "Z"], "b": ["P"]}
-    assert luong_table.errors(answers, pairs) == (1 / 5, 1 / 2)
+def test_a_word_is_right_if_any_of_its_pronunciations_is():
+    pairs = [("a", ["X"]), ("b", ["Y"]), ("a", ["Z"]), ("c", ["X"])]
+    assert luong_table.word_error_rate([False, True, True, False], pairs) == 1 - 2 / 3
 
 
 def test_fixed_concat_adds_the_query_itself():
@@ -214,27 +211,8 @@ def test_luong_table(capsys, tmp_path, monkeypatch):
         ("global", "location", True),
         ("local-p", "concat", True),
     }
-    for perplexity, phonemes, words, _ in results.values():
-        assert perplexity > 1 and phonemes > 0 and 0 <= words <= 1
-
-
-def test_luong_decodes_as_it_is_trained():
-    """Step by step and all at once: the probability of what it says is the same."""
-    keras.utils.set_random_seed(3)
-    attention = luong_table.attention("local-p", "general", 6)
-    model = luong_table.LuongSeq2Seq(11, 7, 6, attention, feeding=True)
-    source = np.array([[5, 9, 4], [7, 6, 0]])
-    model({"source": source, "target": source[:, 1:] % 7})
-    generator = np.random.default_rng(29)
-    for weight in model.trainable_weights:
-        weight.assign(weight + 0.5 * generator.standard_normal(weight.shape))
-    bias = model.decoder.output_layer.bias
-    bias.assign(bias + 1.5 * np.eye(7)[3])  # so that it comes to an end
-    said = model.decode(source, max_length=11)
-    ended = np.array(said.lengths) < 11
-    scores = model.log_probability(source, said.ids, target_lengths=said.lengths)
-    assert ended.all() and np.array(said.lengths).max() > 0
-    np.testing.assert_allclose(np.array(said.score), np.array(scores), rtol=1e-4)
+    for perplexity, words, _ in results.values():
+        assert perplexity > 1 and 0 <= words <= 1
 
 
 def test_cost_against_length(capsys, tmp_path):
