@@ -29,8 +29,11 @@ check: $(VENV)/dev
 
 PORTABLE = tests/ops tests/layers tests/decoding tests/models tests/conformance tests/test_losses.py tests/test_metrics.py
 
-# Most of the time on JAX goes into compiling programs that run once.
-JAX = KERAS_BACKEND=jax XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+# Most of the time on JAX goes into compiling small programs: without optimisation, and each of them
+# by one process for all.
+JAX = KERAS_BACKEND=jax XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
+	JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
+	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 # Of the conformance table, one row for each layer; the others differ in an argument or two.
 ROWS = not (probability or sizes or scores or entmax15 or normalized or scaled or expected or hard or smooth or local_monotonic)
 

@@ -13,7 +13,7 @@ from keras_attention.layers import (
     MultiHeadCrossAttention,
     TimeDistributedScorer,
 )
-from keras_attention.models import RNNSeq2Seq, TransformerSeq2Seq
+from keras_attention.models import ByteNetSeq2Seq, ConvSeq2Seq, RNNSeq2Seq, TransformerSeq2Seq
 
 ATTENTIONS = {
     "bahdanau": lambda units: BahdanauAttention(units),
@@ -76,7 +76,37 @@ def transformer(settings, source_vocabulary_size, target_vocabulary_size):
     )
 
 
-ARCHITECTURES = {"rnn": rnn, "transformer": transformer}
+def bytenet(settings, source_vocabulary_size, target_vocabulary_size):
+    """A ByteNet; a layer is a set of blocks with the dilations 1, 2, 4, 8, 16."""
+    return ByteNetSeq2Seq(
+        source_vocabulary_size,
+        target_vocabulary_size,
+        units=settings.units,
+        kernel_size=settings.kernel_size,
+        num_stacks=settings.layers,
+        dropout=settings.dropout,
+    )
+
+
+def convs2s(settings, source_vocabulary_size, target_vocabulary_size):
+    """A ConvS2S."""
+    return ConvSeq2Seq(
+        source_vocabulary_size,
+        target_vocabulary_size,
+        units=settings.units,
+        embedding_dim=settings.embedding_dim or None,
+        kernel_size=settings.kernel_size,
+        num_layers=settings.layers,
+        dropout=settings.dropout,
+    )
+
+
+ARCHITECTURES = {
+    "rnn": rnn,
+    "transformer": transformer,
+    "bytenet": bytenet,
+    "convs2s": convs2s,
+}
 
 
 def build_model(settings, source_vocabulary_size, target_vocabulary_size):

@@ -1,11 +1,13 @@
 """Trains a text-to-text model and keeps the best of it."""
 
+import collections
 import dataclasses
 import math
 import random
 import warnings
 
 import keras
+import numpy as np
 
 from keras_attention.architectures import build_model
 from keras_attention.losses import SequenceCrossentropy
@@ -113,7 +115,8 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console):
     progress = TrainingProgress(len(train_batches) * settings.epochs, settings.looks, console)
     progress.steps_done = len(train_batches) * done // settings.looks
     keeper = _KeepBest(folder)
-    callbacks = [_NumberEpochs(train_batches), keeper, progress]
+    last = _LastModels(settings.average_last)
+    callbacks = [_NumberEpochs(train_batches), keeper, last, progress]
     if settings.averaging:
         # Before the keeper, which is to find the average in the model; training goes on without.
         callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
@@ -121,7 +124,7 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console):
         with warnings.catch_warnings():
             # Parts of a pass may differ by a batch, which Keras takes for data that have run out.
             warnings.filterwarnings("ignore", "Your input ran out of data")
-            return model.fit(
+            history = model.fit(
                 train_batches.dataset(),
                 validation_data=dev_batches.dataset(),
                 epochs=settings.epochs * settings.looks,
@@ -130,6 +133,10 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console):
                 shuffle=False,  # the batches shuffle themselves
                 verbose=0,
             )
+        if len(last.weights) > 1:
+            last.average()
+            keeper.keep(model.evaluate(dev_batches.dataset(), verbose=0, return_dict=True)["loss"])
+        return history
     except KeyboardInterrupt:
         if keeper.best is None:  # stopped in the first epoch: better than nothing
             folder.save_model(model, keeper.epoch, None)
@@ -172,6 +179,25 @@ class _KeepBest(keras.callbacks.Callback):
                 "Expected a finite loss; a lower learning rate or a higher beta_2 may help. "
                 f"Received: {loss} after epoch {self.epoch}"
             )
+        self.keep(loss)
+
+    def keep(self, loss):
         if self.best is None or loss < self.best:
             self.best = loss
             self.folder.save_model(self.model, self.epoch, loss)
+
+
+class _LastModels(keras.callbacks.Callback):
+    """Remembers the weights at the last `count` looks, to average them when training is over."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.weights = collections.deque(maxlen=count)
+
+    def on_epoch_end(self, epoch, logs=None):
+        variables = self.model.trainable_variables
+        self.weights.append([keras.ops.convert_to_numpy(x) for x in variables])
+
+    def average(self):
+        for variable, *values in zip(self.model.trainable_variables, *self.weights, strict=True):
+            variable.assign(np.mean(values, axis=0))

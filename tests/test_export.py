@@ -175,22 +175,21 @@ def test_the_proof(version, tmp_path):
 
 SEARCHES = [
     ("beam", {}),
-    ("beam", {"length_penalty": [0.7], "coverage_penalty": [0.4], "min_length": [3]}),
     (
         "beam",
         {
-            **{"length_penalty": [0.0, 1.5, 0.5], "max_length": [5, 11, 1]},
+            **{"length_penalty": [0.0, 1.5, 0.5], "coverage_penalty": [0.4]},
+            **{"max_length": [5, 11, 1], "min_length": [3]},
             **{"prefix": ["20", "", "1"], "no_repeat_ngram": [0, 1, 2]},
             **{"repetition_penalty": [1.0, 2.0, 1.0]},
         },
     ),
     ("sample", {}),
-    ("sample", {"seed": [7], "top_k": [3]}),
     (
         "sample",
         {
             **{"seed": [7, -1, 0], "temperature": [0.0, 0.7, 2.0], "top_p": [1.0, 0.9, 0.5]},
-            **{"min_p": [0.1, 0.0, 0.0], "prefix": ["", "19", ""]},
+            **{"top_k": [3], "min_p": [0.1, 0.0, 0.0], "prefix": ["", "19", ""]},
         },
     ),
 ]

@@ -14,6 +14,8 @@ MAX_LENGTH = 5
 ATTENTIONS = {
     "monotonic": lambda: ka.MonotonicAttention(ka.BahdanauAttention(23)),
     "location": lambda: ka.LocationSensitiveAttention(ka.BahdanauAttention(23), 3, 3),
+    "coverage": lambda: ka.CoverageAttention(ka.BahdanauAttention(23)),
+    "local": lambda: ka.LocalAttention(ka.LuongAttention("general"), window=2),
 }
 
 

@@ -202,6 +202,21 @@ def test_settings_reach_a_transformer():
     assert config.items() >= expected.items()
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bytenet", {"num_stacks": 2, "dilations": [1, 2, 4, 8, 16]}),
+        ("convs2s", {"num_layers": 2, "embedding_dim": 3}),
+    ],
+)
+def test_settings_reach_convolutional_models(name, expected):
+    changed = {"units": 6, "kernel_size": 5, "layers": 2, "embedding_dim": 3, "dropout": 0.25}
+    model = architectures.build_model(settings(architecture=name, **changed), 11, 13)
+    expected |= {"source_vocabulary_size": 11, "target_vocabulary_size": 13}
+    expected |= {"units": 6, "kernel_size": 5, "dropout": 0.25}
+    assert model.get_config().items() >= expected.items()
+
+
 def test_a_transformer_is_trained_and_kept(tmp_path):
     changed = {"architecture": "transformer", "units": 6, "heads": 2, "feedforward_dim": 5}
     folder, history = train(tmp_path / "run", **changed, schedule="noam", averaging=0.5)
@@ -275,6 +290,27 @@ def test_the_model_that_is_kept_is_an_average_of_weights(tmp_path, monkeypatch):
     history = training.resume(folder, TRAIN, DEV, quiet())
     assert history.epoch == [2]
     assert np.isfinite(history.history["val_loss"]).all()
+
+
+@pytest.mark.parametrize("others", [9.0, 0.1])
+def test_the_average_of_the_last_models_is_kept_if_it_is_the_best(tmp_path, monkeypatch, others):
+    looks, keep = [], training._KeepBest.keep
+
+    def noted(self, loss):
+        looks.append([weight.numpy() for weight in self.model.trainable_weights])
+        keep(self, loss)
+
+    monkeypatch.setattr(training._KeepBest, "keep", noted)
+    _given_losses(monkeypatch, [others] * 4)
+    folder, _ = train(tmp_path / "run", epochs=2, looks=2, average_last=3, **SMALLEST)
+    *before, average = looks
+    for weight, *values in zip(average, *before[1:], strict=True):
+        np.testing.assert_allclose(weight, np.mean(values, axis=0), atol=1e-6)
+    kept = [weight.numpy() for weight in folder.load_model().trainable_weights]
+    for weight, wanted in zip(kept, average if others == 9.0 else before[0], strict=True):
+        np.testing.assert_array_equal(weight, wanted)
+    if others == 9.0:
+        assert dev_loss(folder) == pytest.approx(folder.state()["best"], rel=1e-5)
 
 
 def test_gradients_are_clipped_by_their_norm_as_one():

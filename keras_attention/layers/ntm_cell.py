@@ -54,7 +54,7 @@ class NTMCell(keras.layers.Layer):
 
     Call arguments:
         inputs: `(B, D)`.
-        states: list of tensors `(B, n)`: those of the controller, memory, weights, what was read.
+        states: list of tensors `(B, n)`: the last output, those of the controller, memory, weights.
         training: handed on to a controller that takes it.
 
     Returns:
@@ -107,8 +107,9 @@ class NTMCell(keras.layers.Layer):
 
     @property
     def state_size(self):
-        own = [self.locations * self.width, self.heads * self.locations, self.read_size]
-        return [*self._controller_sizes(), *own]
+        # The output comes first, as in Keras' own cells: on JAX an RNN with a mask repeats it.
+        memory, weights = self.locations * self.width, self.heads * self.locations
+        return [self.output_size, *self._controller_sizes(), memory, weights]
 
     @property
     def output_size(self):
@@ -133,17 +134,18 @@ class NTMCell(keras.layers.Layer):
             states = [ops.cast(state, dtype) for state in states]
         else:
             states = [ops.zeros((batch_size, n), dtype) for n in self._controller_sizes()]
-        memory, weights, read = self.state_size[-3:]
+        memory, weights = self.state_size[-2:]
         first = ops.cast(ops.arange(weights) % self.locations == 0, dtype)
         return [
+            ops.zeros((batch_size, self.output_size), dtype),
             *states,
             ops.zeros((batch_size, memory), dtype),
             ops.broadcast_to(first[None], (batch_size, weights)),
-            ops.zeros((batch_size, read), dtype),
         ]
 
     def call(self, inputs, states, training=None):
-        *controller_states, memory, previous, last_read = states
+        last_output, *controller_states, memory, previous = states
+        last_read = last_output[:, self._features() : self._features() + self.read_size]
         features, controller_states = self._control(
             ops.concatenate([inputs, last_read], axis=-1), controller_states, training
         )
@@ -166,13 +168,17 @@ class NTMCell(keras.layers.Layer):
         read_weights = self._address(places[:, writers:], memory, previous[:, writers:])
         read = addressing.read(memory, read_weights)
 
-        weights = ops.concatenate([write_weights, read_weights], axis=1)
-        own = [
+        memory, weights, read = (
             ops.cast(ops.reshape(x, (-1, n)), self.compute_dtype)
-            for x, n in zip((memory, weights, read), self.state_size[-3:], strict=True)
-        ]
-        outputs = [features, own[2], own[1]] if self.return_weights else [features, own[2]]
-        return ops.concatenate(outputs, axis=-1), [*controller_states, *own]
+            for x, n in (
+                (memory, self.state_size[-2]),
+                (ops.concatenate([write_weights, read_weights], axis=1), self.state_size[-1]),
+                (read, self.read_size),
+            )
+        )
+        outputs = [features, read, weights] if self.return_weights else [features, read]
+        output = ops.concatenate(outputs, axis=-1)
+        return output, [output, *controller_states, memory, weights]
 
     def split(self, outputs):
         """What the outputs `(..., output_size)` of a cell with `return_weights` consist of.

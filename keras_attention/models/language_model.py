@@ -11,18 +11,19 @@ class LanguageModel(Seq2Seq):
     To whoever asks, it is a `Seq2Seq` whose source is a prompt and whose answer goes on with it:
     the same vocabulary, and one sequence `start_id, prompt, answer, end_id`. So searches, scores,
     export and signatures are those of `Seq2Seq`. A subclass answers `predict_next`, `read` and
-    `advance`.
+    `advance`, or `call`, `encode` and `step` itself.
 
     Masking: token 0 is padding, which stands on the right.
 
     Call arguments:
-        inputs: `{"target": int (B, Tt)}`, which starts with `start_id` and lacks `end_id`, which
-            the labels have; with a `"source"`, int `(B, Ts)`, the prompts that the targets go on
-            with, and with a `"source_mask"`, boolean `(B, Ts)`, in the place of `source != 0`.
+        inputs: int `(B, T)`, sequences that start with `start_id` and lack `end_id`, which the
+            labels have; or, as other models have it, `{"source": prompts int (B, Ts), "target":
+            int (B, Tt)}`, where the target, which starts with `start_id`, is what goes on with the
+            prompt. A `"source_mask"`, boolean `(B, Ts)`, takes the place of `source != 0`.
 
     Returns:
-        Logits `(B, Tt, vocabulary_size)` of what follows each token of the target; the first of
-        them follows the prompt.
+        Logits of what follows each token: `(B, T, vocabulary_size)`, or
+        `(B, Tt, vocabulary_size)`, the first of which follow the prompt.
     """
 
     def predict_next(self, tokens, training=None):
@@ -42,30 +43,27 @@ class LanguageModel(Seq2Seq):
         """Logits `(B, vocabulary_size)` of what follows `token`, int `(B,)`, and the new state."""
         raise NotImplementedError(f"{type(self).__name__} must define `advance`.")
 
-    def generate(self, prompts=None, seeds=None, batch_size=1, max_length=100, **options):
-        """Goes on with prompts, or begins: the likeliest token at each step, or a drawn one.
+    def generate(self, prompt, prompt_mask=None, max_length=100, seeds=None, **options):
+        """Goes on with each prompt, by the likeliest token at each step or by drawn ones.
 
         Args:
-            prompts: int `(B, Tp)`, 0 after the last token; None for `batch_size` empty ones.
-            seeds: int `(B,)`, to draw tokens; None for the likeliest.
-            batch_size: number of answers where there are no prompts.
-            max_length: most tokens of an answer.
+            prompt: int `(B, Tp)`, without the start token, padding at the end.
+            prompt_mask: boolean `(B, Tp)`; `prompt != 0` by default.
+            max_length: most tokens after the prompt; a positive integer.
+            seeds: int `(B,)`, to draw; None for the likeliest.
             options: of `sample` or `decode`.
 
         Returns:
-            `Hypotheses`, without the prompts.
+            `Hypotheses` of what comes after the prompt.
         """
-        if prompts is None:
-            batch_size = batch_size if seeds is None else ops.shape(seeds)[0]
-            prompts = ops.zeros((batch_size, 1), dtype="int32")
         if seeds is None:
-            return self.decode(prompts, max_length=max_length, **options)
-        return self.sample(prompts, seeds, max_length=max_length, **options)
+            return self.decode(prompt, prompt_mask, max_length, **options)
+        return self.sample(prompt, seeds, prompt_mask, max_length, **options)
 
     def call(self, inputs, training=None):
-        target, source = ops.cast(inputs["target"], "int32"), inputs.get("source")
-        if source is None:
-            return self.predict_next(target, training)
+        if not isinstance(inputs, dict):
+            return self.predict_next(ops.cast(inputs, "int32"), training)
+        source, target = inputs["source"], ops.cast(inputs["target"], "int32")
         source = ops.cast(source, "int32")
         lengths = _lengths(source, inputs.get("source_mask"))[:, None]
         batch, steps = ops.shape(source)
@@ -81,7 +79,7 @@ class LanguageModel(Seq2Seq):
 
     def encode(self, source, source_mask=None, training=None, max_length=100):
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
-            self.build({"target": (None, None)})
+            self.build((None, None))
         source = ops.cast(source, "int32")
         lengths = _lengths(source, source_mask)
         tokens = self._after_start(source)

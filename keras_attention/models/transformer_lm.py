@@ -3,12 +3,12 @@
 import keras
 from keras import ops
 
-from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.models.language_model import LanguageModel
 from keras_attention.models.transformer_decoder import TransformerDecoder
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class TransformerLM(Seq2Seq):
+class TransformerLM(LanguageModel):
     """Predicts each token of a text from those before it, and goes on with a prompt.
 
     It is trained on texts, `(start, a, b, c)` with the labels `(a, b, c, end)`. To go on with a
@@ -98,63 +98,20 @@ class TransformerLM(Seq2Seq):
         self.decoder.build(shape)
         self.decoder.built = True
 
-    def call(self, inputs, training=None):
-        if not isinstance(inputs, dict):
-            return self.decoder(inputs, training=training)
-        target = ops.cast(inputs["target"], "int32")
-        _, state = self.encode(
-            inputs["source"], inputs.get("source_mask"), training, ops.shape(target)[1]
-        )
-        # Where the target has the start token, the text has the last one of the prompt.
-        tokens = ops.concatenate([state["token"][:, None], target[:, 1:]], axis=1)
-        x, _, _ = self.decoder.advance(tokens, state["caches"], state["position"])
-        return self.decoder.predict(x)
+    def predict_next(self, tokens, training=None):
+        return self.decoder(tokens, training=training)
 
-    def generate(self, prompt, prompt_mask=None, max_length=100, **options):
-        """Goes on with each prompt by the likeliest token at each step: `decode` by its usual name.
-
-        Args:
-            prompt: int `(B, Tp)`, without the start token, padding at the end.
-            prompt_mask: boolean `(B, Tp)`; `prompt != 0` by default.
-            max_length: most tokens after the prompt; a positive integer.
-            options: see `Seq2Seq.decode`.
-
-        Returns:
-            `Hypotheses` of what comes after the prompt.
-        """
-        return self.decode(prompt, prompt_mask, max_length, **options)
-
-    def encode(self, source, source_mask=None, training=None, max_length=100):
-        if not self.built:  # all sizes are known: a model that has seen no data can answer, too
-            self.build((None, None))
-        mask = ops.cast(source != 0 if source_mask is None else source_mask, "bool")
-        source = ops.where(mask, ops.cast(source, "int32"), 0)
-        tokens = ops.pad(source, [[0, 0], [1, 0]], constant_values=self.start_id)
-        lengths = ops.sum(ops.cast(mask, "int32"), axis=1)
+    def read(self, tokens, lengths, max_length):
         batch, steps = ops.shape(tokens)
         caches = self.decoder.start_caches(batch, steps + max_length - 1)
+        # All of the prompt at once. Its last token comes again with the first step, in its place,
+        # and what padding leaves in the caches is overwritten before any step sees it.
         _, caches, _ = self.decoder.advance(tokens, caches, 0)
-        state = {
-            # The first step reads the last token of the prompt again, in its place, and gives what
-            # follows it. What the padding left in the caches is overwritten before it is seen.
-            "token": ops.take_along_axis(tokens, lengths[:, None], axis=1)[:, 0],
-            "position": lengths,
-            "begun": ops.zeros((batch,), dtype="bool"),
-            "caches": caches,
-        }
-        return mask, state
+        return {"position": lengths, "caches": caches}
 
-    def step(self, token, state, memory, width=None):
-        token = ops.where(state["begun"], ops.cast(token, "int32"), state["token"])
+    def advance(self, token, state):
         x, caches, _ = self.decoder.advance(token[:, None], state["caches"], state["position"])
-        state = {
-            "token": token,
-            "position": state["position"] + 1,
-            "begun": ops.ones_like(state["begun"]),
-            "caches": caches,
-        }
-        alignment = ops.zeros((ops.shape(token)[0], ops.shape(memory)[1]), self.compute_dtype)
-        return self.decoder.predict(x)[:, 0], state, alignment
+        return self.decoder.predict(x)[:, 0], {"position": state["position"] + 1, "caches": caches}
 
     def get_config(self):
         options = keras.saving.serialize_keras_object(self._config["attention_options"])

@@ -26,7 +26,7 @@ class WaveNet(LanguageModel):
     labels = np.array([[5, 9, 7, 8, 3], [8, 6, 3, 0, 0]])
     model = WaveNet(1000, units=32, dilations=(1, 2, 4))
     model.compile("adam", loss=SequenceCrossentropy())
-    model.fit({"target": tokens}, labels, verbose=0)
+    model.fit(tokens, labels, verbose=0)
     answers = model.generate(np.array([[5, 9]]), max_length=7)
     ```
 
@@ -97,7 +97,7 @@ class WaveNet(LanguageModel):
         self.logits = keras.layers.Dense(vocabulary_size, dtype=policy, name="logits")
 
     def build(self, input_shape):
-        tokens = input_shape["target"]
+        tokens = input_shape["target"] if isinstance(input_shape, dict) else input_shape
         units, skip_units = self.embedding.output_dim, self.hidden.units
         self.embedding.build(tokens)
         self.convolution.build((*tokens, units))

@@ -206,4 +206,16 @@ BLOCKS: list[Block] = [
         "conv_glu_block", ka.ConvGluBlock, {"units": 11, "kernel_size": 5, "causal": False}
     ),
     convolution("conv_glu_block_causal", ka.ConvGluBlock, {"units": 11, "dropout": 0.3}),
+    Block(
+        "neural_turing_machine",
+        keras.layers.RNN,
+        {
+            "cell": lambda dtype: ka.NTMCell(
+                keras.layers.LSTMCell(7, dtype=dtype), 13, 3, 2, 2, 2, dtype=dtype
+            ),
+            "return_sequences": True,
+        },
+        {"sequences": 5},
+        7 + 2 * 3,
+    ),
 ]

@@ -9,8 +9,11 @@ from tests.conformance.masking import steps_of_values
 from tests.gradients import gradients
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("with_weights", [False, True])
+# Without the weights, layers with heads may take another path: in float16, whose range is small.
+@pytest.mark.parametrize(
+    ("dtype", "with_weights"),
+    [("float32", False), ("float32", True), ("float16", False), ("bfloat16", True)],
+)
 def test_nothing_to_attend_to(case, dtype, with_weights):
     """Weights 0 and context 0, with the rest of the batch as without the empty sequence."""
     layer, inputs = case.built_layer(dtype=dtype), case.inputs()

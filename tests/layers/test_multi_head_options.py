@@ -251,7 +251,7 @@ def test_a_cache_with_a_padded_prompt_and_positions_of_their_own():
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports from TensorFlow")
-@options
+@pytest.mark.parametrize("option", ["one head for all", "everything"])
 def test_a_cache_in_an_exported_model(option, tmp_path):
     """A signature that takes the next steps and the cache, and returns both, for any batch."""
     import tensorflow as tf

@@ -128,10 +128,14 @@ def test_gradient_of_a_bias(shape):
     assert_same(outputs_and_gradients(blocked, inputs, **given), expected)
 
 
-@pytest.mark.parametrize("lengths", [(1, 53), (53, 1), (11, 13), (12, 14), (53, 37), (2, 2)])
+LENGTHS = [(1, 53), (53, 1), (11, 13), (12, 14), (53, 37), (2, 2)]
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
 def test_lengths(lengths):
+    """Each with half of the reaches, in turns."""
     inputs = arrays(*lengths)
-    for given in REACHES.values():
+    for given in list(REACHES.values())[LENGTHS.index(lengths) % 2 :: 2]:
         expected = outputs_and_gradients(plain, inputs, **given)
         assert_same(outputs_and_gradients(blocked, inputs, **given), expected)
 

@@ -183,11 +183,11 @@ def test_reloads_leave_nothing_behind(client, folder, publish):
     def threads():
         return len(os.listdir("/proc/self/task"))
 
-    reload(range(5, 25))
+    reload(range(5, 17))
     before = resident_bytes(), files(), threads()
-    reload(range(25, 85))
+    reload(range(17, 47))
     after = resident_bytes(), files(), threads()
-    assert after[0] - before[0] < 60 * 200_000
+    assert after[0] - before[0] < 30 * 200_000
     assert after[1] <= before[1] + 3
     assert after[2] <= before[2] + 3
     assert [entry.state for entry in client.status("model")].count("AVAILABLE") == 1

@@ -22,7 +22,7 @@ from keras_attention_serving.options import Options
 from keras_attention_serving.server import Server
 
 REQUESTS = 10_000
-SECONDS = 12
+SECONDS = 5
 PREDICTION = "/tensorflow.serving.PredictionService/"
 MODEL = "/tensorflow.serving.ModelService/"
 INSIDE = re.compile(r"Traceback|\.py\b|site-packages|Error:|object at 0x|Internal error;")
