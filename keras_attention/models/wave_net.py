@@ -14,8 +14,8 @@ class WaveNet(LanguageModel):
 
     A causal convolution of the embedded tokens, `GatedConvBlock`s whose dilations repeat, and of
     the sum of their skip outputs `relu`, a linear map, `relu` and the logits. Tokens are text or
-    the levels of quantised samples. A step of a search remembers as many inputs of each
-    convolution as it looks back, whatever the length of what was said.
+    the levels of quantised samples (`keras_attention.ops.mu_law_encode`). A step of a search
+    remembers as many inputs of each convolution as it looks back, whatever was said before.
 
     Masking: token 0 is padding, which stands on the right.
 

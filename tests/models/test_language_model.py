@@ -15,6 +15,7 @@ MODELS = {
     "wavenet": lambda: ka.WaveNet(
         VOCABULARY, units=7, skip_units=5, dilations=(1, 2), num_stacks=2
     ),
+    "transformer": lambda: ka.TransformerLM(VOCABULARY, units=6, num_heads=3, num_layers=1),
 }
 
 
