@@ -123,7 +123,6 @@ def measure(
                 "decoding": median_milliseconds(lambda d=decode, s=sources: d(s)),
                 "step": median_milliseconds(lambda m=model: m.train_on_batch(*batch)),
             }
-            trainer.bar.console.print(results[name]["sequences"])
     return results
 
 

@@ -1,5 +1,7 @@
 """The contrasts measure what they say, and each program runs."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -238,3 +240,16 @@ def test_side_by_side(capsys, tmp_path):
     for result in results.values():
         assert len(result["curve"]) == len(result["sequences"]) == 2
         assert result["step"] > 0 and result["decoding"] > 0
+
+
+def test_the_page_has_every_program_and_its_picture():
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "contrasts.md").read_text("utf-8")
+    programs = [
+        p for p in (root / "examples" / "contrasts").glob("*.py") if "__main__" in p.read_text()
+    ]
+    assert len(programs) == 7
+    for program in programs:
+        assert f"`contrasts.{program.stem} " in page
+        assert f"({program.stem}.png)" in page
+        assert (root / "docs" / f"{program.stem}.png").stat().st_size < 120_000
