@@ -42,9 +42,7 @@ def test_variables_are_float32_and_weights_sum_to_1(case, policy):
         assert_close(as_float64(weights).sum(-1), 1.0, atol=1e-2)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "with_weights"), [("mixed_float16", True), ("float16", False)]
-)
+@pytest.mark.parametrize(("dtype", "with_weights"), [("mixed_float16", True), ("float16", False)])
 def test_large_inputs_stay_finite(case, dtype, with_weights):
     """Dot products of such vectors pass 65504, the largest float16."""
     layer = case.built_layer(dtype=dtype)
