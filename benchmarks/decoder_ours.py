@@ -30,9 +30,10 @@ UNITS, VOCABULARY = SIZES["units"], SIZES["vocabulary"]
 BEAM = SIZES["beam"]
 START, NO_END = 2, -1
 RATE = 0.01
+# Each with the number of its hypotheses.
 SEARCHES = {
-    "greedy": greedy,
-    "beam": functools.partial(beam_search, beam_width=BEAM, n_best=BEAM),
+    "greedy": (greedy, 1),
+    "beam": (functools.partial(beam_search, beam_width=BEAM, n_best=BEAM), BEAM),
 }
 
 
@@ -173,7 +174,7 @@ def keras_decoder():
     return made
 
 
-def searcher(search, model, batch, jit=False, exported=False):
+def searcher(search, width, model, batch, jit=False, exported=False):
     """A search as a function to serve: ids `(B, [W,] L)` where inputs are given."""
     memory, state = tf.constant(batch["memory"]), tf.constant(batch["state"])
 
@@ -264,7 +265,7 @@ def main():
             keras_decoder, lambda made: copy_into_keras(named, made), batch, jit
         )
     for (name, search), size in itertools.product(SEARCHES.items(), (1, BATCH)):
-        arguments = search, model, data(size)
+        arguments = *search, model, data(size)
         functions[f"{name}_{size}"] = searcher(*arguments)
         functions[f"{name}_{size}_xla"] = searcher(*arguments, jit=True)
         functions[f"{name}_{size}_exported"] = searcher(*arguments, exported=True)

@@ -1,4 +1,4 @@
-"""How often scheduled sampling feeds back what the model said, as training goes on."""
+"""What changes as training goes on: scheduled sampling, and a learning rate."""
 
 import keras
 from keras import ops
@@ -104,3 +104,35 @@ class InverseSigmoidSampling(SamplingSchedule):
 
     def get_config(self):
         return {"k": self.k}
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises to `rate` in `warmup_steps` and falls as the root of the steps.
+
+    `rate min(step / warmup, sqrt(warmup / step))`, the schedule of the Transformer (and "noam" in
+    tensor2tensor), whose rate is `units^-0.5 warmup^-0.5`.
+
+    Args:
+        rate: the highest rate, > 0.
+        warmup_steps: steps until it is reached, a positive integer.
+
+    Reference: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, section 5.3, equation 3.
+    """
+
+    def __init__(self, rate, warmup_steps):
+        super().__init__()
+        if not rate > 0:
+            raise ValueError(f"Expected rate > 0. Received: rate={rate}")
+        if not warmup_steps >= 1:
+            raise ValueError(f"Expected warmup_steps >= 1. Received: warmup_steps={warmup_steps}")
+        self.rate = rate
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        # The first step has number 0, and is to learn something, too.
+        share = (ops.cast(step, "float32") + 1.0) / self.warmup_steps
+        return self.rate * ops.minimum(share, ops.rsqrt(share))
+
+    def get_config(self):
+        return {"rate": self.rate, "warmup_steps": self.warmup_steps}

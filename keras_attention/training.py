@@ -1,49 +1,27 @@
 """Trains a text-to-text model and keeps the best of it."""
 
+import collections
 import dataclasses
 import math
 import random
 import warnings
 
 import keras
+import numpy as np
 
-from keras_attention.layers import (
-    BahdanauAttention,
-    CoverageAttention,
-    LocalAttention,
-    LocationSensitiveAttention,
-    LuongAttention,
-    MoChA,
-    MonotonicAttention,
-    MultiHeadCrossAttention,
-    TimeDistributedScorer,
-)
+from keras_attention.architectures import build_model
 from keras_attention.losses import SequenceCrossentropy
 from keras_attention.metrics import SequenceAccuracy, TokenAccuracy
-from keras_attention.models import RNNSeq2Seq
 from keras_attention.progress import TrainingProgress
+from keras_attention.schedules import InverseSquareRoot
 from keras_attention.text import Batches, Tokenizer
 
-ATTENTIONS = {
-    "bahdanau": lambda units: BahdanauAttention(units),
-    "bahdanau-normalized": lambda units: BahdanauAttention(units, normalize=True),
-    "luong-dot": lambda units: LuongAttention("dot"),
-    "luong-general": lambda units: LuongAttention("general"),
-    "luong-concat": lambda units: LuongAttention("concat", units=units),
-    "scorer": lambda units: TimeDistributedScorer(
-        keras.Sequential([keras.layers.Dense(units, "tanh"), keras.layers.Dense(1)])
+# By name: functions of the highest rate, the steps of warm-up and all steps.
+SCHEDULES = {
+    "cosine": lambda rate, warmup, steps: keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warmup), warmup_target=rate, warmup_steps=warmup
     ),
-    "monotonic": lambda units: MonotonicAttention(
-        BahdanauAttention(units, normalize=True), noise=1.0, score_bias=-1.0
-    ),
-    "mocha": lambda units: MoChA(
-        BahdanauAttention(units, normalize=True), chunk_size=4, noise=1.0, score_bias=-1.0
-    ),
-    "local": lambda units: LocalAttention(LuongAttention("general")),
-    "location-sensitive": lambda units: LocationSensitiveAttention(BahdanauAttention(units)),
-    "coverage": lambda units: CoverageAttention(BahdanauAttention(units)),
-    "multi-head": lambda units: MultiHeadCrossAttention(4, max(1, units // 4)),
-    "none": lambda units: None,
+    "noam": lambda rate, warmup, steps: InverseSquareRoot(rate, max(1, warmup)),
 }
 LONGEST = 1.5  # answers may be this much longer than the longest target seen in training
 
@@ -74,12 +52,7 @@ def train(folder, train_pairs, dev_pairs, settings, console=None):
         settings, source_tokenizer.vocabulary_size, target_tokenizer.vocabulary_size
     )
     steps = -(-len(train_pairs) // settings.batch_size) * settings.epochs
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, steps - settings.warmup_steps),
-        warmup_target=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-    )
+    schedule = SCHEDULES[settings.schedule](settings.learning_rate, settings.warmup_steps, steps)
     model.compile(
         keras.optimizers.Adam(
             schedule,
@@ -90,6 +63,7 @@ def train(folder, train_pairs, dev_pairs, settings, console=None):
         ),
         loss=SequenceCrossentropy(settings.label_smoothing),
         metrics=[TokenAccuracy(), SequenceAccuracy()],
+        jit_compile=False,  # XLA would compile anew for each length of source and target
     )
     model.optimizer.build(model.trainable_variables)
     folder.start(settings, source_tokenizer, target_tokenizer)
@@ -125,30 +99,6 @@ def train_tokenizers(pairs, settings):
     return source, target
 
 
-def build_model(settings, source_vocabulary_size, target_vocabulary_size):
-    """An `RNNSeq2Seq` as the settings say."""
-    if settings.attention not in ATTENTIONS:
-        raise ValueError(
-            f"Expected attention to be one of {tuple(ATTENTIONS)}. "
-            f"Received: attention={settings.attention!r}"
-        )
-    model = RNNSeq2Seq(
-        source_vocabulary_size,
-        target_vocabulary_size,
-        units=settings.units,
-        attention=ATTENTIONS[settings.attention](settings.attention_units or settings.units),
-        query=settings.query,
-        embedding_dim=settings.embedding_dim or None,
-        num_layers=settings.layers,
-        cell=settings.cell,
-        bidirectional=settings.bidirectional,
-        dropout=settings.dropout,
-        tie_embeddings=settings.tie_embeddings,
-    )
-    model.build({"source": (None, None), "target": (None, None)})
-    return model
-
-
 def _sample(pairs, seed, most=200_000):
     """A vocabulary does not get better with more lines than this, only slower to make."""
     return pairs if len(pairs) <= most else random.Random(seed).sample(pairs, most)
@@ -165,7 +115,8 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console):
     progress = TrainingProgress(len(train_batches) * settings.epochs, settings.looks, console)
     progress.steps_done = len(train_batches) * done // settings.looks
     keeper = _KeepBest(folder)
-    callbacks = [_NumberEpochs(train_batches), keeper, progress]
+    last = _LastModels(settings.average_last)
+    callbacks = [_NumberEpochs(train_batches), keeper, last, progress]
     if settings.averaging:
         # Before the keeper, which is to find the average in the model; training goes on without.
         callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
@@ -173,7 +124,7 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console):
         with warnings.catch_warnings():
             # Parts of a pass may differ by a batch, which Keras takes for data that have run out.
             warnings.filterwarnings("ignore", "Your input ran out of data")
-            return model.fit(
+            history = model.fit(
                 train_batches.dataset(),
                 validation_data=dev_batches.dataset(),
                 epochs=settings.epochs * settings.looks,
@@ -182,6 +133,10 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console):
                 shuffle=False,  # the batches shuffle themselves
                 verbose=0,
             )
+        if len(last.weights) > 1:
+            last.average()
+            keeper.keep(model.evaluate(dev_batches.dataset(), verbose=0, return_dict=True)["loss"])
+        return history
     except KeyboardInterrupt:
         if keeper.best is None:  # stopped in the first epoch: better than nothing
             folder.save_model(model, keeper.epoch, None)
@@ -224,6 +179,25 @@ class _KeepBest(keras.callbacks.Callback):
                 "Expected a finite loss; a lower learning rate or a higher beta_2 may help. "
                 f"Received: {loss} after epoch {self.epoch}"
             )
+        self.keep(loss)
+
+    def keep(self, loss):
         if self.best is None or loss < self.best:
             self.best = loss
             self.folder.save_model(self.model, self.epoch, loss)
+
+
+class _LastModels(keras.callbacks.Callback):
+    """Remembers the weights at the last `count` looks, to average them when training is over."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.weights = collections.deque(maxlen=count)
+
+    def on_epoch_end(self, epoch, logs=None):
+        variables = self.model.trainable_variables
+        self.weights.append([keras.ops.convert_to_numpy(x) for x in variables])
+
+    def average(self):
+        for variable, *values in zip(self.model.trainable_variables, *self.weights, strict=True):
+            variable.assign(np.mean(values, axis=0))

@@ -1,4 +1,4 @@
-"""Models whose attention has a state, exported: TensorFlow's C runtime searches as they do."""
+"""Models with a state of their own, exported: TensorFlow's C runtime searches as they do."""
 
 import numpy as np
 import pytest
@@ -7,19 +7,23 @@ import tensorflow as tf
 import keras_attention as ka
 from keras_attention import search_signatures
 from keras_attention.signatures import decode_ids
-from tests.models.variants import SOURCE_VOCABULARY, Variant, ids
+from tests.models.variants import SOURCE_VOCABULARY, VARIANTS, Variant, ids
 from tests.test_export import in_another_process
 
 MAX_LENGTH = 5
 ATTENTIONS = {
     "monotonic": lambda: ka.MonotonicAttention(ka.BahdanauAttention(23)),
     "location": lambda: ka.LocationSensitiveAttention(ka.BahdanauAttention(23), 3, 3),
+    "coverage": lambda: ka.CoverageAttention(ka.BahdanauAttention(23)),
+    "local": lambda: ka.LocalAttention(ka.LuongAttention("general"), window=2),
 }
+MODELS = [Variant(name, attention) for name, attention in ATTENTIONS.items()]
+MODELS += [variant for variant in VARIANTS if variant.name in ("bytenet", "convs2s")]
 
 
-@pytest.mark.parametrize("name", ATTENTIONS)
-def test_the_proof(name, tmp_path):
-    model = Variant(name, ATTENTIONS[name]).model()
+@pytest.mark.parametrize("variant", MODELS, ids=lambda variant: variant.name)
+def test_the_proof(variant, tmp_path):
+    model = variant.model()
     version = ka.export(model, tmp_path / "m", max_length=MAX_LENGTH, beam_width=3, n_best=2)
     feeds = {"ids": ids((3, 7), SOURCE_VOCABULARY).tolist(), "lengths": [7, 1, 4]}
     calls = [("serving_default", feeds), ("beam", feeds)]

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import keras
@@ -73,7 +74,8 @@ def test_every_layer_is_registered(layer):
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_one_layer_one_file(layer):
-    words = "".join(f"_{c.lower()}" if c.isupper() else c for c in layer.__name__).lstrip("_")
+    # Before a capital that begins a word: MoChA is mo_ch_a, NTMCell ntm_cell.
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", layer.__name__).lower()
     assert layer.__module__ == f"keras_attention.layers.{words}"
 
 

@@ -58,3 +58,16 @@ def test_many_steps_do_not_overflow():
 def test_arguments_that_make_no_sense(make, match):
     with pytest.raises(ValueError, match=f"Received: {match}"):
         make()
+
+
+def test_the_learning_rate_of_the_transformer():
+    """Equation 3 of the paper, with its 512 units and 4000 steps of warm-up."""
+    schedule = ka.InverseSquareRoot(512**-0.5 * 4000**-0.5, 4000)
+    for step in (1, 100, 3999, 4000, 4001, 100_000):
+        wanted = 512**-0.5 * min(step**-0.5, step * 4000**-1.5)
+        assert float(schedule(step - 1)) == pytest.approx(wanted, rel=1e-5)
+    again = ka.InverseSquareRoot.from_config(schedule.get_config())
+    assert float(again(17)) == float(schedule(17))
+    for wrong in ({"rate": 0, "warmup_steps": 3}, {"rate": 1, "warmup_steps": 0}):
+        with pytest.raises(ValueError, match="Received: .*=0"):
+            ka.InverseSquareRoot(**wrong)

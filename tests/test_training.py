@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from keras_attention import training
+import keras_attention as ka
+from keras_attention import architectures, training
 from keras_attention.run_folder import RunFolder
 from tests.tiny_run import DEV, EPOCHS, SMALLEST, TRAIN, quiet, settings, train, trained
 
@@ -148,11 +149,11 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path, monkeypatch):
     assert RunFolder(tmp_path / "run").state() == {"epoch": 1, "best": 2.0}
 
 
-@pytest.mark.parametrize("attention", sorted(training.ATTENTIONS))
+@pytest.mark.parametrize("attention", sorted(architectures.ATTENTIONS))
 def test_every_attention_makes_a_model(attention):
     one_way = {"bidirectional": False} if attention == "luong-dot" else {}
-    model = training.build_model(settings(attention=attention, units=5, **one_way), 11, 13)
-    expected = {"none": type(None), "scorer": training.TimeDistributedScorer}
+    model = architectures.build_model(settings(attention=attention, units=5, **one_way), 11, 13)
+    expected = {"none": type(None), "scorer": ka.TimeDistributedScorer}
     assert isinstance(model.decoder.attention, expected.get(attention, keras.layers.Layer))
     found = model.decode(np.array([[5, 6, 7]]), max_length=2)
     assert np.isfinite(found.score).all()
@@ -170,7 +171,7 @@ def test_settings_reach_the_model():
         dropout=0.25,
         tie_embeddings=True,
     )
-    config = training.build_model(changed, 11, 13).get_config()
+    config = architectures.build_model(changed, 11, 13).get_config()
     assert config["attention"]["config"]["units"] == 7
     expected = {
         **{"source_vocabulary_size": 11, "target_vocabulary_size": 13, "units": 5},
@@ -180,9 +181,55 @@ def test_settings_reach_the_model():
     assert config.items() >= expected.items()
 
 
-def test_an_unknown_attention_is_refused():
-    with pytest.raises(ValueError, match="attention to be one of .*attention='bahdanou'"):
-        training.build_model(settings(attention="bahdanou"), 11, 13)
+def test_settings_reach_a_transformer():
+    changed = settings(
+        architecture="transformer",
+        units=6,
+        heads=3,
+        feedforward_dim=7,
+        layers=2,
+        norm="post",
+        positions="alibi",
+        dropout=0.25,
+        tie_embeddings=True,
+    )
+    config = architectures.build_model(changed, 11, 13).get_config()
+    expected = {
+        **{"source_vocabulary_size": 11, "target_vocabulary_size": 13, "units": 6},
+        **{"num_heads": 3, "feedforward_dim": 7, "num_layers": 2, "norm": "post"},
+        **{"positions": "alibi", "dropout": 0.25, "tie_embeddings": True},
+    }
+    assert config.items() >= expected.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bytenet", {"num_stacks": 2, "dilations": [1, 2, 4, 8, 16]}),
+        ("convs2s", {"num_layers": 2, "embedding_dim": 3}),
+    ],
+)
+def test_settings_reach_convolutional_models(name, expected):
+    changed = {"units": 6, "kernel_size": 5, "layers": 2, "embedding_dim": 3, "dropout": 0.25}
+    model = architectures.build_model(settings(architecture=name, **changed), 11, 13)
+    expected |= {"source_vocabulary_size": 11, "target_vocabulary_size": 13}
+    expected |= {"units": 6, "kernel_size": 5, "dropout": 0.25}
+    assert model.get_config().items() >= expected.items()
+
+
+def test_a_transformer_is_trained_and_kept(tmp_path):
+    changed = {"architecture": "transformer", "units": 6, "heads": 2, "feedforward_dim": 5}
+    folder, history = train(tmp_path / "run", **changed, schedule="noam", averaging=0.5)
+    assert history["loss"][1] < history["loss"][0]
+    model = folder.load_model()
+    assert isinstance(model, ka.TransformerSeq2Seq)
+    assert isinstance(model.optimizer.learning_rate, ka.InverseSquareRoot | keras.Variable)
+
+
+@pytest.mark.parametrize("name", ["attention", "architecture"])
+def test_an_unknown_name_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name} to be one of .*{name}='bahdanou'"):
+        architectures.build_model(settings(**{name: "bahdanou"}), 11, 13)
 
 
 def test_targets_keep_their_case():
@@ -243,6 +290,27 @@ def test_the_model_that_is_kept_is_an_average_of_weights(tmp_path, monkeypatch):
     history = training.resume(folder, TRAIN, DEV, quiet())
     assert history.epoch == [2]
     assert np.isfinite(history.history["val_loss"]).all()
+
+
+@pytest.mark.parametrize("others", [9.0, 0.1])
+def test_the_average_of_the_last_models_is_kept_if_it_is_the_best(tmp_path, monkeypatch, others):
+    looks, keep = [], training._KeepBest.keep
+
+    def noted(self, loss):
+        looks.append([weight.numpy() for weight in self.model.trainable_weights])
+        keep(self, loss)
+
+    monkeypatch.setattr(training._KeepBest, "keep", noted)
+    _given_losses(monkeypatch, [others] * 4)
+    folder, _ = train(tmp_path / "run", epochs=2, looks=2, average_last=3, **SMALLEST)
+    *before, average = looks
+    for weight, *values in zip(average, *before[1:], strict=True):
+        np.testing.assert_allclose(weight, np.mean(values, axis=0), atol=1e-6)
+    kept = [weight.numpy() for weight in folder.load_model().trainable_weights]
+    for weight, wanted in zip(kept, average if others == 9.0 else before[0], strict=True):
+        np.testing.assert_array_equal(weight, wanted)
+    if others == 9.0:
+        assert dev_loss(folder) == pytest.approx(folder.state()["best"], rel=1e-5)
 
 
 def test_gradients_are_clipped_by_their_norm_as_one():

@@ -1,10 +1,18 @@
-"""The hypotheses of a beam search: those that may go on, and those that have ended."""
+"""The hypotheses of a beam search: those that may go on, and those that have ended.
 
+A hypothesis is a place in the beam; its tokens are in the `trace`, a row for each step, which tells
+of every place the token chosen there and the place it was chosen from: `token * W + place`.
+`traced` follows it backwards, once, when the search is over.
+"""
+
+import math
 from typing import Any, NamedTuple
 
 from keras import ops
 
 NEVER = -float("inf")
+# From so many tokens on, `top_k` of groups and then in groups is the faster.
+MANY_TOKENS = 256
 
 
 class Live(NamedTuple):
@@ -13,18 +21,16 @@ class Live(NamedTuple):
     Attributes:
         total: float32 `(B, W)`, sum of the log-probabilities as the constraints leave them; -inf
             for what is no hypothesis.
-        log_probability: float32 `(B, W)`, sum of the model's.
         token: int32 `(B, W)`, the last token.
-        ids: int32 `(B, W, L)`, all tokens.
-        slots: int32 `(B, W, L)`, from which place in the beam each token was chosen.
+        log_probability: float32 `(B, W)`, sum of the model's; `()` where it is the total.
+        ids: int32 `(B, W, L)`, all tokens; `()` where no constraint asks.
         covered: float32 `(B, W, Tv)`, sum of the attention weights; `()` where nobody asks.
     """
 
     total: Any
-    log_probability: Any
     token: Any
+    log_probability: Any
     ids: Any
-    slots: Any
     covered: Any
 
 
@@ -35,37 +41,22 @@ class Ended(NamedTuple):
         score: float32 `(B, N)`, what they are ranked by; -inf for what is no hypothesis.
         log_probability: float32 `(B, N)`, sum of the model's log-probabilities.
         lengths: int32 `(B, N)`, how many tokens, the end not counted.
-        ids, slots: int32 `(B, N, L)`, as of `Live`.
+        places: int32 `(B, N)`, where in the beam they were after so many tokens.
     """
 
     score: Any
     log_probability: Any
     lengths: Any
-    ids: Any
-    slots: Any
+    places: Any
 
 
-def first_live(batch_size, width, length, start_id, covered):
-    """One hypothesis of no tokens for each example, and places for others."""
-    total = ops.where(ops.arange(width) == 0, 0.0, NEVER)
-    return Live(
-        ops.broadcast_to(total, (batch_size, width)),
-        ops.zeros((batch_size, width), dtype="float32"),
-        ops.full((batch_size, width), start_id, dtype="int32"),
-        ops.zeros((batch_size, width, length), dtype="int32"),
-        ops.zeros((batch_size, width, length), dtype="int32"),
-        covered,
-    )
-
-
-def none_ended(batch_size, count, length):
+def none_ended(batch_size, count):
     """Places for `count` hypotheses of each example."""
     return Ended(
         ops.full((batch_size, count), NEVER, dtype="float32"),
         ops.zeros((batch_size, count), dtype="float32"),
         ops.zeros((batch_size, count), dtype="int32"),
-        ops.zeros((batch_size, count, length), dtype="int32"),
-        ops.zeros((batch_size, count, length), dtype="int32"),
+        ops.zeros((batch_size, count), dtype="int32"),
     )
 
 
@@ -83,13 +74,50 @@ def continuations(totals, allowed):
     width, vocabulary = allowed.shape[1:]
     # An end takes one place of each hypothesis' own, and W of those of all.
     per_hypothesis = min(width + 1, vocabulary)
-    gains, tokens = ops.top_k(allowed, per_hypothesis)
+    gains, tokens = best_tokens(allowed, per_hypothesis)
     flat = (ops.shape(totals)[0], width * per_hypothesis)
     merged = ops.reshape(totals[..., None] + gains, flat)
     totals, order = ops.top_k(merged, min(2 * width, width * per_hypothesis))
     order = ops.cast(order, "int32")
-    tokens = ops.cast(ops.reshape(tokens, flat), "int32")
-    return totals, at(tokens, order), order // per_hypothesis
+    return totals, at(ops.reshape(tokens, flat), order), order // per_hypothesis
+
+
+def best_tokens(scores, count):
+    """What `ops.top_k` gives of `scores (B, W, V)`: values and int32 places `(B, W, count)`.
+
+    `top_k` costs several times as much for an element as a maximum. The best `count` of many are in
+    the `count` groups with the highest maxima.
+    """
+    batch, width, vocabulary = ops.shape(scores)
+    size = _group_size(vocabulary, count)
+    if size is None:
+        values, places = ops.top_k(scores, count)
+        return values, ops.cast(places, "int32")
+    groups = vocabulary // size
+    grouped = ops.reshape(scores, (batch, width * groups, size))
+    highest = ops.reshape(ops.max(grouped, axis=-1), (batch * width, groups))
+    _, chosen = ops.top_k(highest, count)
+    # In the order of the tokens, so that of equals the first is taken.
+    chosen = ops.sort(ops.cast(chosen, "int32"), axis=-1)
+    rows = at(ops.reshape(scores, (batch * width, groups, size)), chosen)
+    values, places = ops.top_k(ops.reshape(rows, (batch * width, count * size)), count)
+    places = ops.cast(places, "int32")
+    tokens = at(chosen, places // size) * size + places % size
+    shape = (batch, width, count)
+    return ops.reshape(values, shape), ops.reshape(tokens, shape)
+
+
+def _group_size(vocabulary, count):
+    """Tokens in a group, so that there are about as many groups as tokens in `count` of them.
+
+    None where groups are of no use: few tokens, or a number of them that has no such divisor.
+    """
+    if vocabulary < MANY_TOKENS:
+        return None
+    ideal = math.sqrt(vocabulary / count)
+    fitting = [n for n in range(2, vocabulary // count + 1) if vocabulary % n == 0]
+    fitting = [n for n in fitting if ideal / 3 < n < ideal * 3]
+    return min(fitting, key=lambda n: vocabulary / n + count * n, default=None)
 
 
 def best_of(hypotheses, others, count):
@@ -97,6 +125,34 @@ def best_of(hypotheses, others, count):
     merged = [ops.concatenate(fields, axis=1) for fields in zip(hypotheses, others, strict=True)]
     score, order = ops.top_k(merged[0], count)
     return Ended(score, *(at(field, order) for field in merged[1:]))
+
+
+def traced(trace, last, width, lengths, places):
+    """Follows hypotheses back to their first token.
+
+    Args:
+        trace: int32 `(L, B, W)`, see above.
+        last: int32 scalar, how many rows of it are filled.
+        width: W.
+        lengths: int32 `(B, N)`, how many tokens each has.
+        places: int32 `(B, N)`, where each was after its last.
+
+    Returns:
+        Tokens and the places they were chosen from, int32 `(L, B, N)`; anything beyond the lengths.
+    """
+
+    def back(t, places, found):
+        chosen = at(ops.take(trace, t, axis=0), places)
+        place = chosen % width
+        return (
+            t - 1,
+            ops.where(t < lengths, place, places),
+            ops.scatter_update(found, ops.reshape(t, (1, 1)), chosen[None]),
+        )
+
+    found = ops.zeros((ops.shape(trace)[0], *ops.shape(places)), dtype="int32")
+    *_, found = ops.while_loop(lambda t, *_: t >= 0, back, (last - 1, places, found))
+    return found // width, found % width
 
 
 def at(x, places):

@@ -14,8 +14,8 @@ from keras_attention.decoding.beam import (
     at,
     best_of,
     continuations,
-    first_live,
     none_ended,
+    traced,
 )
 from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.hypotheses import NBest
@@ -131,91 +131,103 @@ class _BeamSearch:
     constraints: Constraints
 
     def run(self, state, start_id):
-        covered = ()
-        if self.beta is not None:
-            steps = ops.shape(self.memory_mask)[1]
-            covered = ops.zeros((self.batch_size, self.width, steps), dtype="float32")
         start = ops.convert_to_tensor(0, dtype="int32")
         # The first step runs outside the loop: it tells how wide the weights are.
-        carry, weights = self.advance(
+        carry, row, weights = self.advance(
             start,
-            first_live(self.batch_size, self.width, self.max_length, start_id, covered),
-            none_ended(self.batch_size, self.n_best, self.max_length),
+            self.first_live(start_id),
+            none_ended(self.batch_size, self.n_best),
             ops.zeros((self.batch_size, 1), dtype="bool"),
             keras.tree.map_structure(self.widened, state),
         )
         # Time first, so that a step writes one contiguous row.
+        trace = ops.zeros((self.max_length, *ops.shape(row)), dtype="int32")
         rows = ops.zeros((self.max_length, *ops.shape(weights)), dtype="float32")
-        rows = _with_row(rows, start, weights)
+        trace, rows = _with_row(trace, start, row), _with_row(rows, start, weights)
 
-        def goes_on(t, carry, rows):
+        def goes_on(t, carry, trace, rows):
             _, _, done, _ = carry
             return ops.logical_and(t < self.max_length, ops.logical_not(ops.all(done)))
 
-        def body(t, carry, rows):
-            carry, weights = self.advance(t, *carry)
-            return t + 1, carry, _with_row(rows, t, weights)
+        def body(t, carry, trace, rows):
+            carry, row, weights = self.advance(t, *carry)
+            return t + 1, carry, _with_row(trace, t, row), _with_row(rows, t, weights)
 
-        _, (live, ended, *_), rows = ops.while_loop(goes_on, body, (start + 1, carry, rows))
-        return self.result(live, ended, rows)
+        t, (live, ended, *_), trace, rows = ops.while_loop(
+            goes_on, body, (start + 1, carry, trace, rows)
+        )
+        return self.result(t, live, ended, trace, rows)
+
+    def first_live(self, start_id):
+        """One hypothesis of no tokens for each example, and places for others."""
+        shape = (self.batch_size, self.width)
+        covered = ids = log_probability = ()
+        if self.beta is not None:
+            covered = ops.zeros((*shape, ops.shape(self.memory_mask)[1]), dtype="float32")
+        if self.is_constrained():
+            log_probability = ops.zeros(shape, dtype="float32")
+            ids = ops.zeros((*shape, self.max_length), dtype="int32")
+        total = ops.broadcast_to(ops.where(ops.arange(self.width) == 0, 0.0, NEVER), shape)
+        token = ops.full(shape, start_id, dtype="int32")
+        return Live(total, token, log_probability, ids, covered)
+
+    def is_constrained(self):
+        return not self.constraints.is_empty()
 
     def advance(self, t, live, ended, done, state):
-        """One step of all examples; returns what the next one needs, and the weights."""
+        """One step of all examples; returns what the next one needs, its trace, and the weights."""
         token = ops.reshape(live.token, (self.batch_size * self.width,))
         logits, state, weights = self.step(token, state, self.memory)
         weights = self.in_beams(ops.cast(weights, "float32"))
         log_probabilities = self.in_beams(ops.log_softmax(ops.cast(logits, "float32"), axis=-1))
-        allowed = log_probabilities
-        if not self.constraints.is_empty():
+        allowed, gain = log_probabilities, ()
+        if self.is_constrained():
             allowed = self.constraints.apply(allowed, live.ids, t, self.end_id)
         total, token, slot = continuations(live.total, allowed)
-        gain = at(
-            ops.reshape(log_probabilities, (self.batch_size, -1)),
-            slot * log_probabilities.shape[-1] + token,
-        )
-        covered = live.covered if self.beta is None else live.covered + weights
+        if self.is_constrained():
+            gain = at(
+                ops.reshape(log_probabilities, (self.batch_size, -1)),
+                slot * log_probabilities.shape[-1] + token,
+            )
+        before = live
+        if self.beta is not None:
+            live = live._replace(covered=live.covered + weights)
         is_end = ops.equal(token, self.end_id)
         may_end = ops.logical_and(is_end, ops.logical_not(done))
-        continued = live._replace(covered=covered), total, gain, slot
-        ended = best_of(ended, self.ends(t, may_end, *continued), self.n_best)
-        new, slot = self.goes_on(t, token, is_end, *continued)
+        ended = best_of(ended, self.ends(t, may_end, live, total, gain, slot), self.n_best)
+        new, slot = self.goes_on(t, token, is_end, live, total, gain, slot)
         # Those of a finished example stay as they are, to be returned where nothing has ended.
-        live = keras.tree.map_structure(lambda old, x: _where(done, old, x), live, new)
+        live, slot = keras.tree.map_structure(
+            lambda old, x: _where(done, old, x), (before, ops.arange(self.width)[None]), (new, slot)
+        )
         # Totals only fall and coverage adds nothing, so that all they may gain is length.
         attainable = live.total[:, :1] / ranking.length_penalty(self.limits, self.alpha)
         beaten = ended.score[:, -1:] >= attainable
         done = ops.logical_or(done, ops.logical_or(beaten, t + 1 >= self.limits))
         state = keras.tree.map_structure(lambda x: self.reordered(x, slot), state)
-        return (live, ended, done, state), weights
+        return (live, ended, done, state), live.token * self.width + slot, weights
 
     def ends(self, t, may_end, live, total, gain, slot):
         """What ends now: of the 2 W continuations only the first W may."""
-        first = [x[:, : self.width] for x in (may_end, total, gain, slot)]
-        may_end, total, gain, slot = first
+        may_end, total, slot = (x[:, : self.width] for x in (may_end, total, slot))
         covered = at(live.covered, slot) if self.beta is not None else ()
-        score = self.score(total, t + 1, covered)
-        return Ended(
-            ops.where(may_end, score, NEVER),
-            at(live.log_probability, slot) + gain,
-            ops.zeros_like(slot) + t,
-            at(live.ids, slot),
-            at(live.slots, slot),
-        )
+        log_probability = total
+        if self.is_constrained():
+            log_probability = at(live.log_probability, slot) + gain[:, : self.width]
+        score = ops.where(may_end, self.score(total, t + 1, covered), NEVER)
+        return Ended(score, log_probability, ops.zeros_like(slot) + t, slot)
 
     def goes_on(self, t, token, is_end, live, total, gain, slot):
         """The W best continuations that are no end, and the places of what they follow."""
         total, order = ops.top_k(ops.where(is_end, NEVER, total), self.width)
-        token, gain, slot = at(token, order), at(gain, order), at(slot, order)
-        here = ops.equal(ops.arange(self.max_length, dtype="int32"), t)
-        new = Live(
-            total,
-            at(live.log_probability, slot) + gain,
-            token,
-            ops.where(here, token[..., None], at(live.ids, slot)),
-            ops.where(here, slot[..., None], at(live.slots, slot)),
-            at(live.covered, slot) if self.beta is not None else (),
-        )
-        return new, slot
+        token, slot = at(token, order), at(slot, order)
+        log_probability = ids = ()
+        if self.is_constrained():
+            log_probability = at(live.log_probability, slot) + at(gain, order)
+            here = ops.equal(ops.arange(self.max_length, dtype="int32"), t)
+            ids = ops.where(here, token[..., None], at(live.ids, slot))
+        covered = at(live.covered, slot) if self.beta is not None else ()
+        return Live(total, token, log_probability, ids, covered), slot
 
     def score(self, total, length, covered):
         score = total / ranking.length_penalty(length, self.alpha)
@@ -223,15 +235,14 @@ class _BeamSearch:
             return score
         return score + ranking.coverage_penalty(covered, self.memory_mask, self.beta)
 
-    def result(self, live, ended, rows):
+    def result(self, t, live, ended, trace, rows):
         """Those that ended, and after them those that were cut off."""
         score, order = ops.top_k(self.score(live.total, self.limits, live.covered), self.n_best)
         cut = Ended(
             score,
-            at(live.log_probability, order),
+            at(live.log_probability if self.is_constrained() else live.total, order),
             ops.broadcast_to(self.limits, (self.batch_size, self.n_best)),
-            at(live.ids, order),
-            at(live.slots, order),
+            ops.cast(order, "int32"),
         )
         count = ops.sum(ops.cast(ended.score > NEVER, "int32"), axis=1, keepdims=True)
         places = ops.arange(self.n_best, dtype="int32")[None]
@@ -240,18 +251,19 @@ class _BeamSearch:
         best = Ended(*(at(field, places) for field in merged))
         exists = best.score > NEVER
         lengths = ops.where(exists, best.lengths, 0)
-        positions = ops.arange(self.max_length, dtype="int32")
-        holds = positions < lengths[..., None]
+        ids, places = traced(trace, t, self.width, lengths, best.places)
+        positions = ops.arange(self.max_length, dtype="int32")[:, None, None]
+        holds = positions < lengths  # (L, B, N)
         # Row (t, b, w) of all weights, for the place w from which token t was chosen.
-        examples = ops.arange(self.batch_size, dtype="int32")[:, None, None]
-        index = (positions * self.batch_size + examples) * self.width + best.slots
-        weights = ops.reshape(rows, (-1, ops.shape(rows)[-1]))
+        examples = ops.arange(self.batch_size, dtype="int32")[:, None]
+        index = (positions * self.batch_size + examples) * self.width + places
+        weights = ops.take(ops.reshape(rows, (-1, ops.shape(rows)[-1])), index, axis=0)
         return NBest(
-            ops.where(holds, best.ids, 0),
+            ops.transpose(ops.where(holds, ids, 0), (1, 2, 0)),
             lengths,
             best.score,
             ops.where(exists, best.log_probability, NEVER),
-            ops.where(holds[..., None], ops.take(weights, index, axis=0), 0.0),
+            ops.transpose(ops.where(holds[..., None], weights, 0.0), (1, 2, 0, 3)),
         )
 
     def in_beams(self, x):

@@ -69,7 +69,7 @@ class AttentionBase(keras.layers.Layer):
         self.seed = seed
         self.probability = check_probability(probability)
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self._carry_mask = _CarryMask(dtype=self.dtype_policy, name="carry_mask")
+        self._carry_mask = CarryMask(dtype=self.dtype_policy, name="carry_mask")
 
     def build(self, query_shape, value_shape, key_shape=None):
         self._check_shapes(query_shape, value_shape, key_shape or value_shape)
@@ -331,7 +331,7 @@ class AttentionBase(keras.layers.Layer):
             )
 
 
-class _CarryMask(keras.layers.Layer):
+class CarryMask(keras.layers.Layer):
     """The identity. Keras attaches the `mask` it is called with to what it returns."""
 
     def __init__(self, **kwargs):

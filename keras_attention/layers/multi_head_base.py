@@ -32,6 +32,7 @@ class MultiHeadBase(AttentionBase):
         soft_cap=None,
         sinks=False,
         position_bias=None,
+        rotary=None,
         **kwargs,
     ):
         super().__init__(dropout=dropout, seed=seed, **kwargs)
@@ -56,11 +57,12 @@ class MultiHeadBase(AttentionBase):
         self.soft_cap = soft_cap
         self.sinks = sinks
         self.position_bias = position_bias
-        extras = num_key_value_heads or window or soft_cap or sinks or position_bias
+        self.rotary = rotary
+        extras = num_key_value_heads or window or soft_cap or sinks or position_bias or rotary
         if self.probability != "softmax" and extras:
             raise ValueError(
-                "Expected num_key_value_heads, window, soft_cap, sinks and position_bias with the "
-                f'probability "softmax" only. Received: probability={self.probability!r}'
+                "Expected num_key_value_heads, window, soft_cap, sinks, position_bias and rotary "
+                f'with the probability "softmax" only. Received: probability={self.probability!r}'
             )
 
     def build(self, query_shape, value_shape, key_shape=None):
@@ -82,6 +84,7 @@ class MultiHeadBase(AttentionBase):
             )
         if self.position_bias is not None and not self.position_bias.built:
             self.position_bias.build((None,), (None,))
+            self.position_bias.built = True
         self.output_dense = keras.layers.EinsumDense(
             "bhtk,hkd->btd",
             output_shape=(None, output_dim),
@@ -92,15 +95,18 @@ class MultiHeadBase(AttentionBase):
         )
         self.output_dense.build((query_shape[0], self.num_heads, query_shape[1], value_dim))
 
-    def project_query(self, query):
+    def project_query(self, query, positions=None):
         query = self.query_dense(query)
         query = self.query_norm(query) if self.qk_norm else query
+        query = query if self.rotary is None else self.rotary(query, positions)
         # Scaled here, before the product: float16 would overflow in it.
         return query * self.key_dim**-0.5
 
-    def project_key(self, key):
+    def project_key(self, key, positions=None):
+        """Keys `(B, K, Tv, key_dim)`; `positions` of theirs, the first ones by default."""
         key = self.key_dense(key)
-        return self.key_norm(key) if self.qk_norm else key
+        key = self.key_norm(key) if self.qk_norm else key
+        return key if self.rotary is None else self.rotary(key, positions)
 
     def project_value(self, value):
         return self.value_dense(value)
@@ -164,26 +170,30 @@ class MultiHeadBase(AttentionBase):
             "soft_cap": self.soft_cap,
             "sinks": self.sinks,
             "position_bias": keras.saving.serialize_keras_object(self.position_bias),
+            "rotary": keras.saving.serialize_keras_object(self.rotary),
         }
 
     @classmethod
     def from_config(cls, config):
-        bias = keras.saving.deserialize_keras_object(config.get("position_bias"))
-        return cls(**{**config, "position_bias": bias})
+        layers = {
+            name: keras.saving.deserialize_keras_object(config.get(name))
+            for name in ("position_bias", "rotary")
+        }
+        return cls(**{**config, **layers})
 
     def _attend_heads(
         self, query, key, value, return_weights, positions=None, bias=None, **options
     ):
         """Output and weights; `positions` of the queries, the last ones by default."""
+        query_length, value_length = ops.shape(query)[1], ops.shape(key)[2]
+        if positions is None and (self.position_bias is not None or self.rotary is not None):
+            positions = ops.arange(query_length) + (value_length - query_length)
         if self.position_bias is not None:
-            query_length, value_length = ops.shape(query)[1], ops.shape(key)[2]
-            if positions is None:
-                positions = ops.arange(query_length) + (value_length - query_length)
             found = self.position_bias(positions, ops.arange(value_length))
             found = found[None] if len(found.shape) == 3 else found
             bias = found if bias is None else found + ops.cast(bias, found.dtype)
         found = dot_product_attention(
-            self.project_query(query),
+            self.project_query(query, positions),
             key,
             value,
             bias=bias,

@@ -54,6 +54,9 @@ class MultiHeadCrossAttention(MultiHeadBase):
         position_bias: a layer that gives what is added to the scores: called with the positions of
             queries `(Tq,)`, in a cache also `(B, Tq)`, and of values `(Tv,)`, it returns
             `(H, Tq, Tv)` or a tensor that broadcasts to `(B, H, Tq, Tv)`. None for no bias.
+        rotary: a layer that turns queries and keys by their positions: called with the projected
+            query or key `(B, H, T, key_dim)` and these positions, it returns the same shape. See
+            `RotaryPositions`. None for none.
 
     Call arguments: see `AttentionBase`; `attention_mask` may also be `(B, H, Tq, Tv)`, and
         bias: what is added to the scores, broadcastable to `(B, H, Tq, Tv)`, of rank 4.

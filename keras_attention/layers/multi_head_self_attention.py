@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.layers.multi_head_base import MultiHeadBase
 from keras_attention.ops import combine_masks
 from keras_attention.ops.cache import write_steps
+from keras_attention.ops.positions import step_positions
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -49,6 +50,9 @@ class MultiHeadSelfAttention(MultiHeadBase):
         position_bias: a layer that gives what is added to the scores: called with the positions of
             queries `(Tq,)`, in a cache also `(B, Tq)`, and of values `(Tv,)`, it returns
             `(H, Tq, Tv)` or a tensor that broadcasts to `(B, H, Tq, Tv)`. None for no bias.
+        rotary: a layer that turns queries and keys by their positions: called with the projected
+            query or key `(B, H, T, key_dim)` and these positions, it returns the same shape. See
+            `RotaryPositions`. None for none.
 
     Call arguments:
         query: the sequence `(B, T, D)`.
@@ -135,12 +139,11 @@ class MultiHeadSelfAttention(MultiHeadBase):
             Output `(B, n, output_dim)` and the new cache; with `return_attention_scores` also the
             weights `(B, H, n, L)`.
         """
+        positions = step_positions(ops.shape(query)[1], position)  # (n,) or (B, n)
         cache = {
-            "key": write_steps(cache["key"], self.project_key(query), position),
+            "key": write_steps(cache["key"], self.project_key(query, positions), position),
             "value": write_steps(cache["value"], self.project_value(query), position),
         }
-        position = ops.cast(ops.convert_to_tensor(position), "int32")
-        positions = position[..., None] + ops.arange(ops.shape(query)[1])  # (n,) or (B, n)
         stored = ops.arange(ops.shape(cache["key"])[2])
         mask = stored <= positions[..., None]
         if self.window is not None:

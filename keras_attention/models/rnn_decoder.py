@@ -253,13 +253,14 @@ class RNNDecoder(keras.layers.Layer):
         if isinstance(self.attention, StatefulAttention):
             # A step of one query each: several to one memory would be a sequence to it.
             return with_repeated_memory(self.attention.step)(hidden, attended, memory)
+        if queries == 1:
+            context, attended, weights = self.attention.step(hidden, attended, memory)
+            return context, attended, _mean_over_heads(weights, 2)
         batch = ops.shape(memory[-1])[0]
         query = ops.reshape(hidden, (batch, queries, hidden.shape[-1]))
         context, weights = self.attention.attend(query, *memory)
-        if len(weights.shape) == 4:
-            weights = ops.mean(weights, axis=1)  # over heads
         context = ops.reshape(context, (-1, context.shape[-1]))
-        return context, attended, ops.reshape(weights, (-1, length))
+        return context, attended, ops.reshape(_mean_over_heads(weights, 3), (-1, length))
 
     def _unroll(self, x, cells, memory, draws, training):
         """Hidden states and contexts `(B, T, H + D)` of steps that read before they advance.
@@ -299,6 +300,11 @@ class RNNDecoder(keras.layers.Layer):
             return self.logits(vector)
         table = ops.cast(self.embedding.embeddings, vector.dtype)
         return ops.matmul(vector, ops.transpose(table)) + ops.cast(self.output_bias, vector.dtype)
+
+
+def _mean_over_heads(weights, rank):
+    """Weights of a layer with heads without that axis, so that they have the rank of all others."""
+    return ops.mean(weights, axis=1) if len(weights.shape) > rank else weights
 
 
 def _reads_a_memory(attention):

@@ -14,6 +14,8 @@ from keras_attention.ops.monotonic import chunkwise as chunkwise
 from keras_attention.ops.monotonic import expected_alignment as expected_alignment
 from keras_attention.ops.monotonic import first_step as first_step
 from keras_attention.ops.monotonic import hard_alignment as hard_alignment
+from keras_attention.ops.mu_law import mu_law_decode as mu_law_decode
+from keras_attention.ops.mu_law import mu_law_encode as mu_law_encode
 from keras_attention.ops.probability import PROBABILITIES as PROBABILITIES
 from keras_attention.ops.probability import entmax15 as entmax15
 from keras_attention.ops.probability import gumbel_hardmax as gumbel_hardmax
@@ -47,6 +49,8 @@ __all__ = [
     "has_recurrent_attention",
     "masked_softmax",
     "mix",
+    "mu_law_decode",
+    "mu_law_encode",
     "normalized_sigmoid",
     "reach_mask",
     "recurrent_attention",

@@ -29,7 +29,9 @@ class BiasGradient:
 
     def add(self, d_biases, d_scores, at):
         """That array with the gradient of one block of scores added."""
-        b, q, k = (0 if self.counts[axis] == 1 else at[axis] for axis in "bqk")
+        # A count that the graph does not know is a tensor: no part of an `if`.
+        one = {axis for axis, n in self.counts.items() if isinstance(n, int) and n == 1}
+        b, q, k = (0 if axis in one else at[axis] for axis in "bqk")
         index = (b * self.counts["q"] + q) * self.counts["k"] + k
         shared = [n for n, size in enumerate(self.block) if isinstance(size, int) and size == 1]
         return add(d_biases, index, tf.reduce_sum(d_scores, shared, keepdims=True))

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+import keras_attention as ka
+
 B, T, S = 2, 3, 5  # batch, steps of the sequence, steps of what it reads besides
 
 
@@ -95,4 +97,125 @@ def tensors(arrays):
     return {name: ops.convert_to_tensor(x) for name, x in arrays.items()}
 
 
-BLOCKS: list[Block] = []
+def options(**others):
+    """Arguments of an attention, made anew for each block."""
+    return lambda dtype: {name: make(dtype) for name, make in others.items()}
+
+
+PADDED = {"inputs": "inputs_mask"}
+READS = {"inputs": "inputs_mask", "memory": "memory_mask"}
+
+
+def convolution(name, layer_class, arguments, output_dim=11):
+    return Block(name, layer_class, arguments, {"x": 11}, output_dim, {"x": "mask"})
+
+
+BLOCKS: list[Block] = [
+    Block("sinusoidal", ka.SinusoidalPositions, {}, {"inputs": 11}, 11),
+    Block("learned", ka.LearnedPositions, {"max_length": 7}, {"inputs": 11}, 11),
+    Block("rotary", ka.RotaryPositions, {"pairs": "adjacent"}, {"inputs": 6}, 6),
+    Block(
+        "encoder_pre",
+        ka.TransformerEncoderBlock,
+        {
+            "num_heads": 2,
+            "key_dim": 6,
+            "feedforward_dim": 13,
+            "attention_options": options(
+                num_key_value_heads=lambda dtype: 1,
+                window=lambda dtype: 2,
+                qk_norm=lambda dtype: True,
+                soft_cap=lambda dtype: 3.0,
+                sinks=lambda dtype: True,
+                rotary=lambda dtype: ka.RotaryPositions(dtype=dtype),
+                position_bias=lambda dtype: ka.RelativeBias(2, 8, 5, dtype=dtype),
+            ),
+        },
+        {"inputs": 11},
+        11,
+        PADDED,
+    ),
+    Block(
+        "encoder_post",
+        ka.TransformerEncoderBlock,
+        {"num_heads": 2, "key_dim": 3, "feedforward_dim": 13, "norm": "post", "norm_epsilon": 1e-3},
+        {"inputs": 11},
+        11,
+        PADDED,
+        {"use_causal_mask": True},
+    ),
+    Block(
+        "decoder_pre",
+        ka.TransformerDecoderBlock,
+        {
+            "num_heads": 2,
+            "key_dim": 6,
+            "feedforward_dim": 13,
+            "activation": "gelu",
+            "attention_options": options(
+                position_bias=lambda dtype: ka.AlibiBias(2, dtype=dtype),
+            ),
+            "cross_attention_options": {"num_key_value_heads": 1, "use_bias": False},
+        },
+        {"inputs": 11, "memory": 7},
+        11,
+        READS,
+    ),
+    Block(
+        "decoder_post",
+        ka.TransformerDecoderBlock,
+        {"num_heads": 2, "key_dim": 3, "feedforward_dim": 13, "norm": "post"},
+        {"inputs": 11, "memory": 7},
+        11,
+        READS,
+    ),
+    Block(
+        "decoder_without_memory",
+        ka.TransformerDecoderBlock,
+        {"num_heads": 2, "key_dim": 3, "feedforward_dim": 13, "reads_memory": False},
+        {"inputs": 11},
+        11,
+        PADDED,
+    ),
+    convolution("dilated_conv", ka.DilatedConv, {"filters": 7, "kernel_size": 2}, 7),
+    convolution(
+        "dilated_conv_centred",
+        ka.DilatedConv,
+        {
+            **{"filters": 7, "kernel_size": 3, "dilation_rate": 2, "causal": False},
+            **{"use_bias": False, "kernel_initializer": "he_normal"},
+        },
+        7,
+    ),
+    convolution(
+        "gated_conv_block",
+        ka.GatedConvBlock,
+        {"units": 7, "kernel_size": 3, "dilation_rate": 2, "dropout": 0.3},
+    ),
+    convolution(
+        "gated_conv_block_skip",
+        ka.GatedConvBlock,
+        {"units": 7, "skip_units": 13, "residual": False, "causal": False},
+        13,
+    ),
+    convolution(
+        "byte_net_block", ka.ByteNetBlock, {"units": 7, "dilation_rate": 2, "causal": False}
+    ),
+    convolution("byte_net_block_mu", ka.ByteNetBlock, {"units": 7, "kind": "multiplicative"}),
+    convolution(
+        "conv_glu_block", ka.ConvGluBlock, {"units": 11, "kernel_size": 5, "causal": False}
+    ),
+    convolution("conv_glu_block_causal", ka.ConvGluBlock, {"units": 11, "dropout": 0.3}),
+    Block(
+        "neural_turing_machine",
+        keras.layers.RNN,
+        {
+            "cell": lambda dtype: ka.NTMCell(
+                keras.layers.LSTMCell(7, dtype=dtype), 13, 3, 2, 2, 2, dtype=dtype
+            ),
+            "return_sequences": True,
+        },
+        {"sequences": 5},
+        7 + 2 * 3,
+    ),
+]

@@ -7,6 +7,7 @@ import keras
 import pytest
 
 import keras_attention as ka
+from tests.conformance.blocks import BLOCKS
 from tests.conformance.cases import CASES, SCORERS
 
 CLASSES = sorted({case.layer_class for case in CASES}, key=lambda c: c.__name__)
@@ -25,6 +26,7 @@ def constructor_arguments(layer_class):
 def test_every_public_layer_has_a_row():
     # A head has no query and no memory; its own test holds the same properties.
     others = {ka.AttentionBase, ka.StatefulAttention, ka.PointerGenerator}
+    others |= {block.layer_class for block in BLOCKS}
     assert set(CLASSES) == {getattr(ka.layers, name) for name in ka.layers.__all__} - others
 
 

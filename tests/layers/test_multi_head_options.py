@@ -10,7 +10,7 @@ from tests import oracles
 from tests.arrays import as_float64, assert_close, assert_equal
 
 B, TQ, TV, DQ, DV = 2, 5, 7, 11, 13
-HEADS, SHARED, KEY_DIM = 6, 3, 17
+HEADS, SHARED, KEY_DIM = 6, 3, 10
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -42,6 +42,7 @@ OPTIONS = {
     "cap": {"soft_cap": 1.5},
     "sinks": {"sinks": True},
     "position bias": {"position_bias": True},
+    "rotary": {"rotary": True},
     "everything": {
         "num_key_value_heads": SHARED,
         "window": 3,
@@ -49,6 +50,7 @@ OPTIONS = {
         "soft_cap": 1.5,
         "sinks": True,
         "position_bias": True,
+        "rotary": True,
     },
 }
 options = pytest.mark.parametrize("option", OPTIONS)
@@ -58,6 +60,8 @@ def layer_of(option, layer_class=ka.MultiHeadSelfAttention, **kwargs):
     arguments = dict(OPTIONS[option])
     if "position_bias" in arguments:
         arguments["position_bias"] = Distance(HEADS)
+    if "rotary" in arguments:
+        arguments["rotary"] = ka.RotaryPositions()
     return layer_class(HEADS, KEY_DIM, **arguments, **kwargs)
 
 
@@ -79,6 +83,14 @@ def projected(dense, norm, x):
     return x / np.sqrt(np.mean(x**2, -1, keepdims=True) + 1e-6) * as_float64(norm.scale)
 
 
+def turned(x, positions):
+    """Both halves of the features as real and imaginary parts, turned."""
+    half = x.shape[-1] // 2
+    angles = positions[:, None] * 10000.0 ** (-np.arange(half) / half)
+    z = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angles)
+    return np.concatenate([z.real, z.imag], axis=-1)
+
+
 def expected_of(layer, query, value, mask=None, causal=False, bias=0.0):
     """Output and weights by the formula, in float64, from the weights of the layer."""
     norms = (layer.query_norm, layer.key_norm) if layer.qk_norm else (None, None)
@@ -88,9 +100,15 @@ def expected_of(layer, query, value, mask=None, causal=False, bias=0.0):
         rows, columns = np.ogrid[: query.shape[1], : value.shape[1]]
         distance = abs(columns - rows - (value.shape[1] - query.shape[1]))
         bias = bias - as_float64(layer.position_bias.slopes)[:, None, None] * distance
+    keys = projected(layer.key_dense, norms[1], value)
+    queries = projected(layer.query_dense, norms[0], query) / np.sqrt(KEY_DIM)
+    if layer.rotary is not None:
+        first = value.shape[1] - query.shape[1]
+        keys = turned(keys, np.arange(value.shape[1]))
+        queries = turned(queries, np.arange(first, value.shape[1]))
     context, weights = oracles.dot_product(
-        projected(layer.query_dense, norms[0], query) / np.sqrt(KEY_DIM),
-        projected(layer.key_dense, norms[1], value),
+        queries,
+        keys,
         projected(layer.value_dense, None, value),
         mask=mask,
         bias=bias,
@@ -163,9 +181,11 @@ def test_configuration_and_file(option, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert_equal(loaded(x), model(x))
     config = loaded.layers[1].get_config()
-    wanted = {n: v for n, v in OPTIONS[option].items() if n != "position_bias"}
+    layers = ("position_bias", "rotary")
+    wanted = {n: v for n, v in OPTIONS[option].items() if n not in layers}
     assert {n: config[n] for n in wanted} == wanted
-    assert (config["position_bias"] is not None) == ("position_bias" in OPTIONS[option])
+    for name in layers:
+        assert (config[name] is not None) == (name in OPTIONS[option])
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,15 @@ def test_beams_read_an_untiled_memory(model):
     rows = 3 * BEAMS
     token = ids((rows,), TARGET_VOCABULARY)
     generator = np.random.default_rng(43)
-    state = [tiled(x) + generator.standard_normal((rows, x.shape[-1])) for x in state]
-    state = [ops.cast(x, "float32") for x in state]
+
+    def different(x):
+        """What is a float differs between the sequences; a position is one for all."""
+        wide = tiled(x)
+        if not keras.backend.is_float_dtype(x.dtype):
+            return wide
+        return ops.cast(wide + generator.standard_normal(wide.shape), "float32")
+
+    state = keras.tree.map_structure(different, state)
     expected = model.step(token, state, keras.tree.map_structure(tiled, memory))
     found = model.step(token, state, memory)
     for x, y in zip(keras.tree.flatten(found), keras.tree.flatten(expected), strict=True):
@@ -34,7 +41,7 @@ def test_beams_in_a_batch_of_unknown_size(model):
 
     memory, state = model.encode(batch()["source"])
     token = ids((3 * BEAMS,), TARGET_VOCABULARY)
-    state = [tiled(x) for x in state]
+    state = keras.tree.map_structure(tiled, state)
 
     def unknown(x):
         return tf.TensorSpec((None, *x.shape[1:]), x.dtype)

@@ -85,6 +85,8 @@ def general(**arguments):
     return ka.LuongAttention("general", **arguments)
 
 
+SMALL_TRANSFORMER = {"units": 12, "num_heads": 2, "num_layers": 2, "feedforward_dim": 11}
+
 VARIANTS = [
     Variant("gru_bahdanau", bahdanau),
     Variant("gru_bahdanau_current", bahdanau, {"query": "current"}),
@@ -105,6 +107,37 @@ VARIANTS = [
     ),
     Variant("none", None),
     Variant("none_lstm_tied", None, {"cell": "lstm", "num_layers": 2, "tie_embeddings": True}),
+    OtherVariant(
+        "transformer_post_relative",
+        model_class=ka.TransformerSeq2Seq,
+        arguments={
+            **SMALL_TRANSFORMER,
+            "num_layers": 1,
+            "norm": "post",
+            "positions": "relative",
+        },
+    ),
+    OtherVariant(
+        "transformer_rotary_shared_heads",
+        model_class=ka.TransformerSeq2Seq,
+        arguments={
+            **SMALL_TRANSFORMER,
+            "positions": "rotary",
+            "activation": "gelu",
+            "attention_options": {"num_key_value_heads": 1, "window": 3, "qk_norm": True},
+        },
+    ),
+    OtherVariant(
+        "bytenet",
+        model_class=ka.ByteNetSeq2Seq,
+        arguments={"units": 22, "dilations": (1, 2), "kind": "multiplicative", "length_ratio": 0.7},
+        reads=False,
+    ),
+    OtherVariant(
+        "convs2s",
+        model_class=ka.ConvSeq2Seq,
+        arguments={"units": 11, "embedding_dim": 13, "num_layers": 2, "alignment": "mean"},
+    ),
 ]
 
 

@@ -1,0 +1,1 @@
+"""A Neural Turing Machine learns to copy, and to recall what followed an item."""

@@ -1,0 +1,101 @@
+"""What blocks around a dilated convolution have in common."""
+
+import keras
+from keras import ops
+
+from keras_attention.ops import blank
+
+
+class ConvBlock(keras.layers.Layer):
+    """A convolution between two functions of single steps, `before` and `after`; the base class.
+
+        h = before(x)
+        y = after(x, h, convolution(h))
+
+    A block makes its layers in `build`, with `build_convolution` among them, and answers the two.
+    They take sequences `(B, T, D)` and steps `(B, D)` alike: the pass over a sequence and
+    `advance`, step by step, are one and the same formula.
+    """
+
+    def __init__(self, kernel_size, dilation_rate=1, causal=True, dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.kernel_size = kernel_size
+        self.dilation_rate = dilation_rate
+        self.causal = causal
+        self.dropout = dropout
+        self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
+        self.convolution = self.make_convolution()
+
+    def make_convolution(self):
+        """The `DilatedConv`."""
+        raise NotImplementedError(f"{type(self).__name__} must define `make_convolution`.")
+
+    def before(self, x):
+        """What the convolution reads, of each step alone."""
+        return x
+
+    def after(self, x, inner, convolved, condition=None):
+        """The output, of each step alone: a tensor or a tuple of them."""
+        raise NotImplementedError(f"{type(self).__name__} must define `after`.")
+
+    @property
+    def offsets(self):
+        """Which steps an output depends on, relative to its own: a tuple, ascending."""
+        return tuple(sorted({0, *self.convolution.offsets}))
+
+    @property
+    def receptive_field(self):
+        """How many steps lie between the first and the last that an output depends on, both
+        counted: `1 + (kernel_size - 1) dilation_rate`."""
+        return self.convolution.span + 1
+
+    def call(self, x, mask=None, condition=None, training=None):
+        return self.read(x, None, mask, condition, training)[0]
+
+    def read(self, x, lengths, mask=None, condition=None, training=None):
+        """The call, and the buffer after the first `lengths` int `(B,)` steps, with which `advance`
+        goes on; None where `lengths` is None."""
+        mask = None if mask is None else ops.cast(mask, "bool")
+        if mask is not None:
+            x = blank(x, mask)
+            if condition is not None and len(condition.shape) == 3:
+                condition = blank(condition, mask)
+        inner = self.drop(self.before(x), training=training)
+        y = self.after(x, inner, self.convolution(inner, mask=mask), condition)
+        if mask is not None:
+            y = keras.tree.map_structure(lambda part: blank(part, mask), y)
+        return y, None if lengths is None else self.convolution.buffer_after(inner, lengths)
+
+    def start_buffer(self, batch):
+        """What `advance` remembers before the first step, all 0: `(B, span, D)`."""
+        return self.convolution.start_buffer(batch)
+
+    def advance(self, x, buffer, condition=None):
+        """The next step `(B, D)`, and the buffer that goes in and comes out, its shape the same.
+
+        Equal to that step of a call on the whole sequence. `condition` is of this step alone.
+        """
+        inner = self.before(x)
+        convolved, buffer = self.convolution.advance(inner, buffer)
+        return self.after(x, inner, convolved, condition), buffer
+
+    def compute_mask(self, x, previous_mask):
+        return previous_mask
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "dilation_rate": self.dilation_rate,
+            "causal": self.causal,
+            "dropout": self.dropout,
+        }
+
+
+def stacked_offsets(blocks):
+    """Which steps an output of the last of `blocks` depends on: sums of one offset of each."""
+    sums = {0}
+    for block in blocks:
+        sums = {a + b for a in sums for b in block.offsets}
+    return tuple(sorted(sums))

@@ -1,0 +1,180 @@
+"""The convolutional decoder of ConvS2S, every layer of which reads the source."""
+
+import keras
+from keras import ops
+
+from keras_attention.layers import ConvGluBlock, LuongAttention
+from keras_attention.models.conv_encoder import embedding
+from keras_attention.ops import blank
+
+ALIGNMENTS = ("last", "mean")
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class ConvDecoder(keras.layers.Layer):
+    """Predicts the next token by causal gated convolutions that attend, each, to the source.
+
+    With e the embedded token and its position, x what the layer below gives, g = a . sigmoid(b) the
+    gated convolution of x (see `ConvGluBlock`), and U, V linear maps of each step,
+
+        q = sqrt(1/2) (U g + e)
+        c = sqrt(m) sum_j softmax_j(q . key_j) value_j
+        y = sqrt(1/2) (x + sqrt(1/2) (g + V c))
+
+    for a source of m tokens: the average of m numbers varies less than each, and sqrt(m) makes up
+    for it where all weights are alike.
+
+    Args:
+        vocabulary_size: number of tokens.
+        units: size of the blocks.
+        embedding_dim: size of embeddings and of what is read.
+        kernel_size: how many steps each convolution sees.
+        num_layers: number of blocks.
+        num_positions: number of position embeddings; all later positions share the last.
+        alignment: which weights a step returns: those of the `"last"` layer, or the `"mean"` of
+            all.
+        dropout: fraction dropped of the embeddings, of what the convolutions read, and before the
+            logits.
+
+    Call arguments:
+        target: int `(B, Tt)`, the tokens before those to predict, the start token first.
+        keys, values: `(B, Ts, embedding_dim)`.
+        memory_mask: boolean `(B, Ts)`, True = no padding.
+        training: whether dropout is active.
+
+    Returns:
+        Logits `(B, Tt, vocabulary_size)`.
+
+    Reference: Gehring et al., 2017, https://arxiv.org/abs/1705.03122, section 3.3, equations 1 and
+    2, and section 3.4.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        units,
+        embedding_dim,
+        kernel_size=3,
+        num_layers=3,
+        num_positions=256,
+        alignment="last",
+        dropout=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if alignment not in ALIGNMENTS:
+            raise ValueError(
+                f"Expected alignment to be one of {ALIGNMENTS}. Received: alignment={alignment!r}"
+            )
+        self._config = {
+            "vocabulary_size": vocabulary_size,
+            "units": units,
+            "embedding_dim": embedding_dim,
+            "kernel_size": kernel_size,
+            "num_layers": num_layers,
+            "num_positions": num_positions,
+            "alignment": alignment,
+            "dropout": dropout,
+        }
+        self.vocabulary_size = vocabulary_size
+        self.units, self.embedding_dim = units, embedding_dim
+        self.num_positions, self.alignment = num_positions, alignment
+        policy = self.dtype_policy
+
+        def dense(size, name):
+            return keras.layers.Dense(size, dtype=policy, name=name)
+
+        self.embedding = embedding(vocabulary_size, embedding_dim, policy, "embedding")
+        self.positions = embedding(num_positions, embedding_dim, policy, "positions")
+        self.drop = keras.layers.Dropout(dropout, dtype=policy, name="dropout")
+        self.enter = dense(units, "enter")
+        self.blocks = [
+            ConvGluBlock(units, kernel_size, dropout=dropout, dtype=policy, name=f"block_{i}")
+            for i in range(num_layers)
+        ]
+        self.queries = [dense(embedding_dim, f"query_{i}") for i in range(num_layers)]
+        self.attention = LuongAttention("dot", dtype=policy, name="attention")
+        self.contexts = [dense(units, f"context_{i}") for i in range(num_layers)]
+        self.leave = dense(embedding_dim, "leave")
+        self.logits = dense(vocabulary_size, "logits")
+
+    def build(self, target_shape, keys_shape, values_shape=None):
+        features, read = (*target_shape, self.units), (*target_shape, self.embedding_dim)
+        self.embedding.build(target_shape)
+        self.positions.build(target_shape)
+        self.enter.build(read)
+        for block, query, context in self._stack():
+            block.build(features)
+            query.build(features)
+            context.build(read)
+        self.attention.build(read, keys_shape)
+        self.leave.build(features)
+        self.logits.build(read)
+
+    def start(self, batch):
+        """The state before the first step: position and buffers."""
+        buffers = [block.start_buffer(batch) for block in self.blocks]
+        return {"position": ops.zeros((batch,), dtype="int32"), "buffers": buffers}
+
+    def prepare(self, keys, values, memory_mask):
+        """What all steps read: keys, values and mask `(B, 1, Ts)`."""
+        keys, _, mask = self.attention.prepare(keys, memory_mask)
+        values = blank(values, ops.cast(memory_mask, "bool"))
+        count = ops.sum(ops.cast(mask, "float32"), axis=-1, keepdims=True)  # (B, 1, 1)
+        return keys, values * ops.cast(ops.sqrt(count), values.dtype), mask
+
+    def call(self, target, keys, values, memory_mask, training=None):
+        memory = self.prepare(keys, values, memory_mask)
+        steps = ops.minimum(ops.arange(ops.shape(target)[1]), self.num_positions - 1)
+        embedded = self.embedding(target) + self.positions(steps)
+        embedded = self.drop(embedded, training=training)
+        x = self.enter(embedded)
+        for block, query, context in self._stack():
+            convolved = block.convolution(block.drop(block.before(x), training=training))
+            gated = block.gate(convolved)
+            read, _ = self._attend(query(gated), embedded, memory, return_weights=False)
+            x = block.join(x, block.join(gated, context(read)))
+        return self._logits(x, training)
+
+    def step(self, token, state, memory, width=None):
+        """One step of a search: see `keras_attention.decoding.StepFunction`."""
+        position = ops.minimum(state["position"], self.num_positions - 1)
+        embedded = self.embedding(token) + self.positions(position)
+        x = self.enter(embedded)
+        buffers, alignments = [], []
+        for (block, query, context), buffer in zip(self._stack(), state["buffers"], strict=True):
+            convolved, buffer = block.convolution.advance(block.before(x), buffer)
+            buffers.append(buffer)
+            gated = block.gate(convolved)
+            asked, own = (self._by_memory(y, memory, width) for y in (query(gated), embedded))
+            read, weights = self._attend(asked, own, memory)
+            read = ops.reshape(read, (-1, self.embedding_dim))
+            x = block.join(x, block.join(gated, context(read)))
+            alignments.append(ops.reshape(weights, (-1, ops.shape(weights)[-1])))
+        if self.alignment == "last":
+            weights = alignments[-1]
+        else:
+            weights = sum(alignments) / len(alignments)
+        return self._logits(x), {"position": state["position"] + 1, "buffers": buffers}, weights
+
+    def compute_output_shape(self, target_shape, keys_shape=None, values_shape=None):
+        return (*target_shape, self.vocabulary_size)
+
+    def get_config(self):
+        return {**super().get_config(), **self._config}
+
+    def _stack(self):
+        return list(zip(self.blocks, self.queries, self.contexts, strict=True))
+
+    def _attend(self, asked, embedded, memory, return_weights=True):
+        """Contexts `(B, T, E)` of queries of which `asked` is the layer's own part."""
+        query = (asked + embedded) * 0.5**0.5
+        return self.attention.attend(query, *memory, return_weights=return_weights)
+
+    def _by_memory(self, x, memory, width):
+        """Rows `(B W, E)` as W queries to each of B memories."""
+        batch, queries = ops.shape(memory[0])[0], width or -1
+        return ops.reshape(x, (batch, queries, self.embedding_dim))
+
+    def _logits(self, x, training=None):
+        return self.logits(self.drop(self.leave(x), training=training))

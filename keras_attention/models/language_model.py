@@ -1,0 +1,105 @@
+"""What all models of one sequence of tokens have in common."""
+
+from keras import ops
+
+from keras_attention.models.seq2seq import Seq2Seq
+
+
+class LanguageModel(Seq2Seq):
+    """A model of the next token given those before it; the base class.
+
+    To whoever asks, it is a `Seq2Seq` whose source is a prompt and whose answer goes on with it:
+    the same vocabulary, and one sequence `start_id, prompt, answer, end_id`. So searches, scores,
+    export and signatures are those of `Seq2Seq`. A subclass answers `predict_next`, `read` and
+    `advance`, or `call`, `encode` and `step` itself.
+
+    Masking: token 0 is padding, which stands on the right.
+
+    Call arguments:
+        inputs: int `(B, T)`, sequences that start with `start_id` and lack `end_id`, which the
+            labels have; or, as other models have it, `{"source": prompts int (B, Ts), "target":
+            int (B, Tt)}`, where the target, which starts with `start_id`, is what goes on with the
+            prompt. A `"source_mask"`, boolean `(B, Ts)`, takes the place of `source != 0`.
+
+    Returns:
+        Logits of what follows each token: `(B, T, vocabulary_size)`, or
+        `(B, Tt, vocabulary_size)`, the first of which follow the prompt.
+    """
+
+    def predict_next(self, tokens, training=None):
+        """Logits `(B, T, vocabulary_size)` of what follows each of `tokens`, int `(B, T)`."""
+        raise NotImplementedError(f"{type(self).__name__} must define `predict_next`.")
+
+    def read(self, tokens, lengths, max_length):
+        """The state after the first `lengths` int `(B,)` of `tokens` int `(B, T)`: what `advance`
+        takes, any structure of tensors, batch first.
+
+        Args:
+            max_length: most steps that will follow, for a state that has room for all of them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `read`.")
+
+    def advance(self, token, state):
+        """Logits `(B, vocabulary_size)` of what follows `token`, int `(B,)`, and the new state."""
+        raise NotImplementedError(f"{type(self).__name__} must define `advance`.")
+
+    def generate(self, prompt, prompt_mask=None, max_length=100, seeds=None, **options):
+        """Goes on with each prompt, by the likeliest token at each step or by drawn ones.
+
+        Args:
+            prompt: int `(B, Tp)`, without the start token, padding at the end.
+            prompt_mask: boolean `(B, Tp)`; `prompt != 0` by default.
+            max_length: most tokens after the prompt; a positive integer.
+            seeds: int `(B,)`, to draw; None for the likeliest.
+            options: of `sample` or `decode`.
+
+        Returns:
+            `Hypotheses` of what comes after the prompt.
+        """
+        if seeds is None:
+            return self.decode(prompt, prompt_mask, max_length, **options)
+        return self.sample(prompt, seeds, prompt_mask, max_length, **options)
+
+    def call(self, inputs, training=None):
+        if not isinstance(inputs, dict):
+            return self.predict_next(ops.cast(inputs, "int32"), training)
+        source, target = inputs["source"], ops.cast(inputs["target"], "int32")
+        source = ops.cast(source, "int32")
+        lengths = _lengths(source, inputs.get("source_mask"))[:, None]
+        batch, steps = ops.shape(source)
+        joined = ops.concatenate([self._after_start(source), target[:, 1:]], axis=1)
+        places = ops.arange(ops.shape(joined)[1], dtype="int32")[None]
+        # The padding between prompt and target goes to the end.
+        last = ops.shape(joined)[1] - 1
+        gap = ops.where(places <= lengths, 0, steps - lengths)
+        tokens = ops.take_along_axis(joined, ops.minimum(places + gap, last), axis=1)
+        logits = self.predict_next(tokens, training)
+        answered = lengths + ops.arange(ops.shape(target)[1], dtype="int32")
+        return ops.take_along_axis(logits, answered[..., None], axis=1)
+
+    def encode(self, source, source_mask=None, training=None, max_length=100):
+        if not self.built:  # all sizes are known: a model that has seen no data can answer, too
+            self.build((None, None))
+        source = ops.cast(source, "int32")
+        lengths = _lengths(source, source_mask)
+        tokens = self._after_start(source)
+        # A search begins with the token `start_id`; what this sequence is at is the last token of
+        # its prompt, which waits in the state for the first step.
+        pending = ops.take_along_axis(tokens, lengths[:, None], axis=1)[:, 0]
+        state = self.read(tokens, lengths, max_length)
+        return (ops.zeros_like(source, dtype=self.compute_dtype),), (pending, state)
+
+    def step(self, token, state, memory, width=None):
+        pending, state = state
+        token = ops.where(pending >= 0, pending, ops.cast(token, "int32"))
+        logits, state = self.advance(token, state)
+        weights = ops.zeros((ops.shape(token)[0], ops.shape(memory[0])[1]), self.compute_dtype)
+        return logits, (ops.full_like(pending, -1), state), weights
+
+    def _after_start(self, source):
+        return ops.pad(source, [[0, 0], [1, 0]], constant_values=self.start_id)
+
+
+def _lengths(source, mask):
+    mask = source != 0 if mask is None else mask
+    return ops.sum(ops.cast(mask, "int32"), axis=1)

@@ -1,0 +1,141 @@
+"""The decoder of a Transformer, with a memory or without."""
+
+import keras
+from keras import ops
+
+from keras_attention.layers import TransformerDecoderBlock
+from keras_attention.models.transformer_stack import TransformerStack
+from keras_attention.ops.rows import by_rows
+
+# What says how the memory is read; the rest of the options is about positions in the sequence.
+FOR_BOTH = ("num_key_value_heads", "qk_norm", "soft_cap", "sinks", "use_bias")
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class TransformerDecoder(TransformerStack):
+    """Predicts the next token from those before it and from a memory, if it reads one.
+
+    Args:
+        vocabulary_size: number of tokens.
+        units: size of the vectors; a multiple of `num_heads`.
+        num_heads, num_layers, feedforward_dim, norm, positions, max_positions, activation, dropout,
+            attention_options, alignment_layer: see `TransformerSeq2Seq`.
+        tie_embeddings: whether the logits use the embeddings as their kernel.
+        reads_memory: whether there is a memory.
+
+    Call arguments:
+        target: int `(B, Tt)`, the tokens before those to predict, the start token first.
+        memory: `(B, Ts, D)`, if the decoder reads one.
+        memory_mask: boolean `(B, Ts)`, True = no padding.
+        training: whether dropout is active.
+
+    Returns:
+        Logits `(B, Tt, vocabulary_size)`.
+
+    Reference: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, section 3.1; tied
+    embeddings: Press and Wolf, 2017, https://arxiv.org/abs/1608.05859.
+    """
+
+    bidirectional = False
+
+    def __init__(
+        self,
+        *args,
+        tie_embeddings=False,
+        reads_memory=True,
+        alignment_layer=-1,
+        **kwargs,
+    ):
+        self.reads_memory = reads_memory  # which `_make_block` asks for
+        super().__init__(*args, **kwargs)
+        if not -self.num_layers <= alignment_layer < self.num_layers:
+            raise ValueError(
+                f"Expected alignment_layer to be one of {self.num_layers} layers. "
+                f"Received: alignment_layer={alignment_layer}"
+            )
+        self.tie_embeddings = tie_embeddings
+        self.alignment_layer = alignment_layer
+        if not tie_embeddings:
+            self.logits = keras.layers.Dense(
+                self.vocabulary_size, dtype=self.dtype_policy, name="logits"
+            )
+
+    def build(self, target_shape, memory_shape=None):
+        self.build_stack(target_shape, *([memory_shape] if self.reads_memory else []))
+        if self.tie_embeddings:
+            self.output_bias = self.add_weight(
+                name="output_bias", shape=(self.vocabulary_size,), initializer="zeros"
+            )
+        else:
+            self.logits.build((None, self.units))
+
+    def call(self, target, memory=None, memory_mask=None, training=None):
+        x = self.embed(target, training=training)
+        for block in self.blocks:
+            given = {"memory_mask": memory_mask} if self.reads_memory else {}
+            x = block(x, memory, training=training, **given)
+        return self._logits(self.finish(x))
+
+    def prepare(self, memory, memory_mask=None):
+        """What all steps read of a memory: for each block its keys, values and mask."""
+        return [block.prepare(memory, memory_mask) for block in self.blocks]
+
+    def start_caches(self, batch, length):
+        """An empty cache for each block, for at most `length` steps."""
+        return [block.start_cache(batch, length) for block in self.blocks]
+
+    def advance(self, tokens, caches, position, memory=None):
+        """The next steps of sequences whose past is in caches.
+
+        Args:
+            tokens: int `(B W, n)`, W sequences for each memory, side by side.
+            caches: what `start_caches` or the call before gave.
+            position: of the first of these steps: an integer, a scalar tensor, or `(B W,)`.
+            memory: the result of `prepare`, B rows; None if the decoder reads none.
+
+        Returns:
+            Vectors `(B W, n, units)` for `predict`, the new caches, and the weights
+            `(B W, n, Ts)` over the memory, the mean over the heads of one block; None without.
+        """
+        x, new, alignment = self.embed(tokens, start=position), [], None
+        for i, block in enumerate(self.blocks):
+            own = None if memory is None else memory[i]
+            x, cache, weights = block.advance(x, caches[i], position, own)
+            new.append(cache)
+            if weights is not None and i == self.alignment_layer % self.num_layers:
+                alignment = ops.mean(weights, axis=1)
+        return x, new, alignment
+
+    def predict(self, x):
+        """Logits of what `advance` gave."""
+        return self._logits(self.finish(x))
+
+    def compute_output_shape(self, target_shape, memory_shape=None):
+        return (*target_shape, self.vocabulary_size)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "tie_embeddings": self.tie_embeddings,
+            "reads_memory": self.reads_memory,
+            "alignment_layer": self.alignment_layer,
+        }
+
+    def _make_block(self, name, **arguments):
+        options = arguments["attention_options"]
+        cross = {key: value for key, value in options.items() if key in FOR_BOTH}
+        return TransformerDecoderBlock(
+            **arguments,
+            cross_attention_options=cross,
+            reads_memory=self.reads_memory,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def _logits(self, x):
+        if not self.tie_embeddings:
+            return by_rows(self.logits, x)
+        table = ops.transpose(ops.cast(self.embedding.embeddings, x.dtype))
+        return by_rows(lambda rows: ops.matmul(rows, table), x) + ops.cast(
+            self.output_bias, x.dtype
+        )

@@ -1,0 +1,86 @@
+"""Where the heads of a Neural Turing Machine stand, and what they read and write.
+
+Shapes: B batch, H heads, N locations of the memory, M numbers in each, S steps of a shift each way.
+
+Reference: Graves, Wayne and Danihelka, 2014, https://arxiv.org/abs/1410.5401, section 3.
+"""
+
+from keras import ops
+
+# Below this squared length a vector resembles nothing: a blank location has similarity 0, and
+# gradients through it are finite.
+SHORTEST = 1e-6
+# What a location weighs at least before it is sharpened: the logarithm of 0 is none.
+LIGHTEST = 1e-12
+
+
+def content_weights(key, strength, memory):
+    """A softmax over the locations of `strength` times the cosine of key and memory: `(B, H, N)`.
+
+    Args:
+        key: k, `(B, H, M)`.
+        strength: beta, `(B, H)`, positive.
+        memory: `(B, N, M)`.
+
+    Reference: equations 5 and 6.
+    """
+    products = ops.matmul(key, ops.swapaxes(memory, -1, -2))
+    lengths = ops.multiply(_inverse_length(key)[..., None], _inverse_length(memory)[:, None])
+    return ops.softmax(strength[..., None] * products * lengths, axis=-1)
+
+
+def interpolate(weights, previous, gate):
+    """`gate * weights + (1 - gate) * previous`: `(B, H, N)`. The gate is `(B, H)`; equation 7."""
+    return previous + gate[..., None] * (weights - previous)
+
+
+def shift(weights, kernel):
+    """Moves weights around the circle of locations: `(B, H, N)`.
+
+    `out_i = sum_s kernel_s weights_{i - s}`, s from -S to S, indices modulo N.
+
+    Args:
+        weights: `(B, H, N)`.
+        kernel: `(B, H, 2 S + 1)`: how much goes by how many locations, from -S on.
+
+    Reference: equation 8.
+    """
+    reach = kernel.shape[-1] // 2
+    moved = [
+        kernel[..., step + reach, None] * ops.roll(weights, step, axis=-1)
+        for step in range(-reach, reach + 1)
+    ]
+    return sum(moved[1:], moved[0])
+
+
+def sharpen(weights, power):
+    """`weights ** power`, normalised: `(B, H, N)`. The power, gamma, is `(B, H)`; equation 9."""
+    logarithms = ops.log(ops.maximum(weights, LIGHTEST))
+    return ops.softmax(power[..., None] * logarithms, axis=-1)
+
+
+def read(memory, weights):
+    """What each head reads, `sum_i weights_i memory_i`: `(B, H, M)`; equation 2."""
+    return ops.matmul(weights, memory)
+
+
+def write(memory, weights, erase, add):
+    """The memory `(B, N, M)` after all heads have first erased, then added.
+
+    `memory_i * prod_h (1 - weights_hi erase_h) + sum_h weights_hi add_h`
+
+    Args:
+        memory: `(B, N, M)`.
+        weights: `(B, H, N)`.
+        erase: `(B, H, M)`, between 0 and 1.
+        add: `(B, H, M)`.
+
+    Reference: equations 3 and 4.
+    """
+    for head in range(weights.shape[1]):
+        memory = memory * (1 - weights[:, head, :, None] * erase[:, head, None, :])
+    return memory + ops.matmul(ops.swapaxes(weights, -1, -2), add)
+
+
+def _inverse_length(x):
+    return ops.rsqrt(ops.sum(ops.square(x), axis=-1) + SHORTEST)
