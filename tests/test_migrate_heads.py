@@ -100,7 +100,7 @@ def test_multi_head_attention_of_keras(shared):
         theirs = keras.layers.GroupQueryAttention(13, 4, shared)
     else:
         theirs = keras.layers.MultiHeadAttention(4, 13, value_dim=17)
-    theirs(query, value)
+    theirs.build(query.shape, value.shape)
     for weight in theirs.weights:
         weight.assign(generator.standard_normal(weight.shape).astype("float32"))
     ours = ka.MultiHeadCrossAttention(

@@ -162,14 +162,6 @@ BLOCKS: list[Block] = [
         READS,
     ),
     Block(
-        "decoder_post",
-        ka.TransformerDecoderBlock,
-        {"num_heads": 2, "key_dim": 3, "feedforward_dim": 13, "norm": "post"},
-        {"inputs": 11, "memory": 7},
-        11,
-        READS,
-    ),
-    Block(
         "decoder_without_memory",
         ka.TransformerDecoderBlock,
         {"num_heads": 2, "key_dim": 3, "feedforward_dim": 13, "reads_memory": False},
