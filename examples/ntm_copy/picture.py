@@ -17,12 +17,12 @@ def draw(model, task, path):
         path: where to write.
     """
     size = task.sizes[1]
-    inputs, targets, _ = task.batch(np.random.default_rng([CHOOSE, 7]), 1, size, size)
+    inputs, targets, counts = task.batch(np.random.default_rng([CHOOSE, 7]), 1, size, size)
     found = {name: np.asarray(x)[0] for name, x in model(inputs).items()}
     panels = {
         "input": inputs[0].T,
         "target": targets[0].T,
-        "output": found["bits"].T,
+        "output, where it counts": (found["bits"] * counts[:, None]).T,
         "write head, by location": shown(found["write"][:, 0]),
         "read head, by location": shown(found["read"][:, 0]),
     }

@@ -95,10 +95,10 @@ class Batches(keras.utils.PyDataset):
         return inputs, targets, weights.astype("float32")
 
 
-def bit_error(model, task, size, sequences=100, stream=REPORT):
+def bit_error(model, task, size, padded_size, stream=REPORT, sequences=100):
     """The share of wrong bits, and how many a sequence: of sequences never trained on."""
     generator = np.random.default_rng([stream, size])
-    inputs, targets, counts = task.batch(generator, sequences, size, size)
+    inputs, targets, counts = task.batch(generator, sequences, size, padded_size)
     found = model.predict(inputs, batch_size=sequences, verbose=0) > 0.5
     wrong = (found != (targets > 0.5))[:, counts]
     return wrong.mean(), wrong.sum(axis=(1, 2)).mean()
