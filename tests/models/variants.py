@@ -130,7 +130,7 @@ VARIANTS = [
     OtherVariant(
         "bytenet",
         model_class=ka.ByteNetSeq2Seq,
-        arguments={"units": 10, "dilations": (1, 2), "kind": "multiplicative", "length_margin": 1},
+        arguments={"units": 22, "dilations": (1, 2), "kind": "multiplicative", "length_margin": 1},
         reads=False,
     ),
     OtherVariant(
