@@ -1,7 +1,7 @@
 """What does additive attention cost, and how does it grow with the length of the sequences?
 
     python benchmarks/additive.py [--lengths 64,128,256] [--batch 8] [--units 256] [--seconds 6]
-                                  [--torch PYTHON] [--plot cost.png]
+                                  [--keras-up-to 256] [--torch PYTHON] [--plot cost.png]
 
 `BahdanauAttention`, the whole layer with its projections, against `keras.layers.AdditiveAttention`
 with the same two Dense projections in front (it has none), both as Keras means them to be called:
@@ -115,13 +115,15 @@ def layers(units):
     return {PEER: Projected(), OURS: ka.BahdanauAttention(units)}
 
 
-def callables(backend, mode, batch, length, units):
+def callables(backend, mode, batch, length, units, with_keras):
     """What to call, by name: it returns when all is computed."""
     generator = np.random.default_rng(1)
     arrays = [generator.standard_normal((batch, length, units), dtype="float32") for _ in range(2)]
     make = {"tensorflow": in_tensorflow, "jax": in_jax, "torch": in_torch}[backend]
     found = {}
     for name, layer in layers(units).items():
+        if name == PEER and not with_keras:
+            continue
         layer(*arrays)
         found.update(make(name, layer, arrays, backward=mode != "forward"))
     return found
@@ -236,11 +238,11 @@ def multiply_add_rate():
     return 2 * 1024**3 / statistics.median(times)
 
 
-def measure(mode, length, batch, units, seconds, torch_python, advance):
+def measure(mode, length, batch, units, seconds, with_keras, torch_python, advance):
     """Seconds and bytes by name, in turns."""
     import keras
 
-    calls = callables(keras.backend.backend(), mode, batch, length, units)
+    calls = callables(keras.backend.backend(), mode, batch, length, units, with_keras)
     if torch_python:
         calls["torch.compile"] = Torch(torch_python, batch, length, units, int(mode != "forward"))
     for call in calls.values():
@@ -248,7 +250,7 @@ def measure(mode, length, batch, units, seconds, torch_python, advance):
     memory = {n: None if isinstance(c, Torch) else peak(c) for n, c in calls.items()}
     times = {name: [] for name in calls}
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times[PEER]) < 3:
+    while time.perf_counter() < end or min(map(len, times.values())) < 3:
         for name, call in calls.items():
             times[name].append(timed(call))
         advance(min(1.0, 1 - (end - time.perf_counter()) / seconds))
@@ -266,7 +268,7 @@ def table(mode, rows, batch, units, rate):
     for name in (*others, "times the limit"):
         result.add_column(name if name == "times the limit" else f"{name} / it", justify="right")
     for length, found in rows.items():
-        limit = OPERATIONS[mode] * batch * length**2 * units / rate
+        least = limit(mode, length, batch, units, rate)
         for name, (seconds, memory) in found.items():
             known = memory is not None and memory > 0
             result.add_row(
@@ -274,16 +276,21 @@ def table(mode, rows, batch, units, rate):
                 name,
                 f"{seconds * 1e3:.2f}",
                 f"{memory / 1e6:.1f}" if known else "",
-                f"{found[PEER][0] / seconds:.2f}",
-                f"1/{found[PEER][1] / memory:.0f}" if known and found[PEER][1] else "",
-                *(f"{found[other][0] / seconds:.2f}" for other in others),
-                f"{seconds / limit:.1f}",
+                f"{found[PEER][0] / seconds:.2f}" if PEER in found else "",
+                f"1/{found[PEER][1] / memory:.0f}" if known and found.get(PEER, (0, 0))[1] else "",
+                *(f"{found[x][0] / seconds:.2f}" if x in found else "" for x in others),
+                f"{seconds / least:.1f}",
             )
-        result.add_row("", "limit", f"{limit * 1e3:.2f}", end_section=True)
+        result.add_row("", "limit", f"{least * 1e3:.2f}", end_section=True)
     return result
 
 
-def draw(found, path):
+def limit(mode, length, batch, units, rate):
+    """Seconds."""
+    return OPERATIONS[mode] * batch * length**2 * units / rate
+
+
+def draw(found, batch, units, rate, path):
     """Cost against length, one panel for each mode."""
     import matplotlib
 
@@ -292,12 +299,15 @@ def draw(found, path):
 
     figure, axes = pyplot.subplots(2, len(found), figsize=(10, 7), squeeze=False, sharex=True)
     for (time_axis, memory_axis), (mode, rows) in zip(axes.T, found.items(), strict=True):
-        lengths = list(rows)
         for name in next(iter(rows.values())):
+            lengths = [t for t in rows if name in rows[t]]
             time_axis.plot(lengths, [rows[t][name][0] * 1e3 for t in lengths], "o-", label=name)
             if all(rows[t][name][1] for t in lengths):
                 megabytes = [rows[t][name][1] / 1e6 for t in lengths]
                 memory_axis.plot(lengths, megabytes, "o-", label=name)
+        lengths = list(rows)
+        limits = [1e3 * limit(mode, length, batch, units, rate) for length in lengths]
+        time_axis.plot(lengths, limits, "k--", label="limit")
         time_axis.set(title=mode, ylabel="ms", xscale="log", yscale="log")
         memory_axis.set(xlabel="length of query and memory", ylabel="MB at the peak", yscale="log")
         memory_axis.set_xticks(lengths, labels=[str(length) for length in lengths])
@@ -312,10 +322,11 @@ def draw(found, path):
 @click.option("--batch", default=8, help="Batch size.")
 @click.option("--units", default=256, help="Units and feature sizes.")
 @click.option("--seconds", default=6.0, help="Seconds for each length and mode.")
+@click.option("--keras-up-to", default=256, help="Longest for Keras' own.")
 @click.option("--torch", "torch_python", help="A Python that has PyTorch, to compare with it too.")
 @click.option("--plot", help="Where to draw cost against length.")
 @click.option("--json", "json_path", help="Where to write the figures as JSON.")
-def main(lengths, batch, units, seconds, torch_python, plot, json_path):
+def main(lengths, batch, units, seconds, keras_up_to, torch_python, plot, json_path):
     """Compares BahdanauAttention with Keras' AdditiveAttention."""
     rate, found = multiply_add_rate(), {}
     cells = [(mode, int(length)) for mode in MODES for length in lengths.split(",")]
@@ -328,6 +339,7 @@ def main(lengths, batch, units, seconds, torch_python, plot, json_path):
                 batch,
                 units,
                 seconds,
+                length <= keras_up_to,
                 torch_python,
                 lambda share, task=task: progress.update(task, completed=share),
             )
@@ -336,7 +348,7 @@ def main(lengths, batch, units, seconds, torch_python, plot, json_path):
         console.print(table(mode, rows, batch, units, rate))
     console.print(f"products of matrices: {rate / 1e9:.0f} GFLOP/s")
     if plot:
-        draw(found, plot)
+        draw(found, batch, units, rate, plot)
     if json_path:
         Path(json_path).write_text(json.dumps(found))
 

@@ -13,12 +13,12 @@ SIZES = {"batch": 64, "source": 50, "target": 30, "units": 256, "vocabulary": 10
 
 
 @contextlib.contextmanager
-def started(tfa_python=None):
+def started(tfa_python=None, **changes):
     """The workers by name: "ours" and, where there is a Python for it, "tfa".
 
-    Both have the same weights and the same data.
+    Both have the same weights and the same data, of `SIZES` but for the changes.
     """
-    sizes = json.dumps(SIZES)
+    sizes = json.dumps({**SIZES, **changes})
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
     with contextlib.ExitStack() as stack:
         ours = Worker(sys.executable, HERE / "decoder_ours.py", sizes, **quiet)

@@ -158,7 +158,7 @@ class Right:
         return np.all(self.tokens | ~self.counts, axis=1)[rows].mean()
 
 
-def predict(model, inputs, batch_size=250):
+def predict(model, inputs, batch_size=100):
     """The logits of all sequences of `inputs`."""
     return model.predict(inputs, batch_size=batch_size, verbose=0)
 

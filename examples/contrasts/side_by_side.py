@@ -1,6 +1,6 @@
 """Every way from a sequence to a sequence, on one task, with the same data and as many weights.
 
-PYTHONPATH=examples python -m contrasts.side_by_side [--seed 1] [--steps 800] [--picture FILE]
+PYTHONPATH=examples python -m contrasts.side_by_side [--seed 1] [--steps 300] [--picture FILE]
 
 Sequences of at most 15 words are to be reversed, as in `long_sentences`. Each system is as wide as
 100,000 weights allow. How many answers are right, by number of words, up to more than were ever
@@ -167,7 +167,7 @@ def report(results, steps, picture, lengths=LENGTHS):
 
 
 @click.command()
-@options(steps=800, picture="side_by_side.png")
+@options(steps=300, picture="side_by_side.png")
 def main(seed, steps, picture):
     """Every way from a sequence to a sequence, on one task."""
     report(measure(steps, seed), steps, picture)

@@ -21,7 +21,7 @@ def draw(model, questions, path):
     fitting = [q for q in questions if len(q.story) <= LONGEST]
     chosen = sorted(fitting, key=lambda q: len(q.story))[-2:]
     inputs, _ = arrays(chosen)
-    found = {name: np.asarray(x) for name, x in model(inputs).items()}
+    found = {name: np.asarray(x) for name, x in model.predict(inputs, verbose=0).items()}
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     for panel, q, answer, attention in zip(
         figure.subplots(1, len(chosen)), chosen, found["answer"], found["attention"], strict=True
@@ -38,6 +38,7 @@ def draw(model, questions, path):
                     column, row, f"{weight:.2f}", ha="center", va="center", color=color, fontsize=7
                 )
         said = WORDS[int(answer.argmax()) - 1]
-        panel.set_title(f"{q.question}? {said} ({answer.max():.0%}), right: {q.answer}", fontsize=9)
+        title = f"{q.question}?\n{said} ({answer.max():.0%}), right: {q.answer}"
+        panel.set_title(title, fontsize=9)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)

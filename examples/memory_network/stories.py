@@ -41,7 +41,7 @@ def tell(generator, task):
     at, held_by, lies_at, told, questions = {}, {}, {}, [], []
     hidden = {thing: generator.choice(PLACES) for thing in THINGS}  # before anybody finds it
     while len(questions) < QUESTIONS:
-        for _ in range(2 if task == 1 else generator.integers(2, 8)):
+        for _ in range(2 if task == 1 else generator.integers(2, 6)):
             told.append(happen(generator, task, at, held_by, lies_at, hidden))
         if task == 1:
             asked = generator.choice(sorted(at))

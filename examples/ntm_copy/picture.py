@@ -18,7 +18,7 @@ def draw(model, task, path):
     """
     size = task.sizes[1]
     inputs, targets, counts = task.batch(np.random.default_rng([CHOOSE, 7]), 1, size, size)
-    found = {name: np.asarray(x)[0] for name, x in model(inputs).items()}
+    found = {name: np.asarray(x)[0] for name, x in model.predict(inputs, verbose=0).items()}
     panels = {
         "input": inputs[0].T,
         "target": targets[0].T,

@@ -61,9 +61,11 @@ class MemoryNetwork(keras.Model):
         self.memory = memory
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The compiled loss of the answer."""
         return super().compute_loss(x, y, y_pred["answer"], sample_weight, training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """The compiled metrics of the answer."""
         return super().compute_metrics(x, y, y_pred["answer"], sample_weight)
 
     def get_config(self):

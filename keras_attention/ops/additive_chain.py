@@ -104,21 +104,21 @@ def _sum_over_steps(term, resident, moving, weights):
     length = ops.shape(moving)[1]
     blocks, width = _blocks(length, STEPS)
 
-    def by_block(x):
+    def in_blocks(x):
         x = _pad(x, 1, blocks * width - length)
         batch, _, size = ops.shape(x)
-        return ops.transpose(ops.reshape(x, (batch, blocks, width, size)), (1, 2, 0, 3))
+        return ops.reshape(x, (batch, blocks, width, size))
 
     resident = term.features(resident)
-    moving = term.features(by_block(moving))  # (blocks, width, B, U)
-    weights = by_block(weights)  # (blocks, width, B, T1); those of the padding are 0
+    moving, weights = in_blocks(moving), in_blocks(weights)  # the weights of the padding are 0
 
     def body(block, total):
+        parts = term.features(moving[:, block])  # (B, width, U)
         pairs = [
             (
-                weights[block][step][:, :, None],
+                weights[:, block, step, :, None],
                 resident,
-                [x[block][step][:, None, :] for x in moving],
+                [x[:, step, None, :] for x in parts],
             )
             for step in range(width)
         ]

@@ -23,7 +23,7 @@ def test_step_by_step_is_teacher_forcing(variant, model):
     memory, state = model.encode(inputs["source"])
     for t in range(inputs["target"].shape[1]):
         logits, state, weights = model.step(inputs["target"][:, t], state, memory)
-        np.testing.assert_allclose(array(logits), expected[:, t], atol=2e-6)
+        np.testing.assert_allclose(array(logits), expected[:, t], rtol=1e-5, atol=1e-5)
         sums = np.ones(len(LENGTHS)) if variant.attends else np.zeros(len(LENGTHS))
         np.testing.assert_allclose(array(weights).sum(axis=-1), sums, atol=1e-5)
 

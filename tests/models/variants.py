@@ -130,13 +130,13 @@ VARIANTS = [
     OtherVariant(
         "bytenet",
         model_class=ka.ByteNetSeq2Seq,
-        arguments={"units": 22, "dilations": (1, 2), "kind": "multiplicative", "length_ratio": 0.7},
+        arguments={"units": 22, "dilations": (1, 2), "kind": "multiplicative", "length_margin": 1},
         reads=False,
     ),
     OtherVariant(
         "convs2s",
         model_class=ka.ConvSeq2Seq,
-        arguments={"units": 11, "embedding_dim": 13, "num_layers": 2, "alignment": "mean"},
+        arguments={"units": 5, "embedding_dim": 3, "num_layers": 2, "alignment": "mean"},
     ),
 ]
 
