@@ -34,6 +34,8 @@ class EndToEndMemory(keras.layers.Layer):
     does not count as a place, wherever it stands. A story without sentences is answered from the
     question alone.
 
+    Example:
+
     ```python
     story = np.array([[[3, 7, 9], [4, 7, 8]], [[5, 7, 8], [0, 0, 0]]])
     question = np.array([[6, 3, 0], [6, 5, 0]])

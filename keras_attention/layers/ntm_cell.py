@@ -34,6 +34,8 @@ class NTMCell(keras.layers.Layer):
 
     Masking: steps that the mask of the RNN leaves out change nothing.
 
+    Example:
+
     ```python
     cell = NTMCell(keras.layers.Dense(100, "tanh"), locations=128, width=20)
     inputs = keras.Input((None, 9))

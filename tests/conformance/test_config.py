@@ -24,8 +24,10 @@ def constructor_arguments(layer_class):
 
 
 def test_every_public_layer_has_a_row():
-    # A head has no query and no memory; its own test holds the same properties.
-    others = {ka.AttentionBase, ka.StatefulAttention, ka.PointerGenerator}
+    # A head has no query and no memory, a cell no sequence, a bias and a story other inputs; their
+    # own tests hold the same properties.
+    others = {ka.AttentionBase, ka.StatefulAttention, ka.PointerGenerator, ka.NTMCell}
+    others |= {ka.AlibiBias, ka.RelativeBias, ka.EndToEndMemory}
     others |= {block.layer_class for block in BLOCKS}
     assert set(CLASSES) == {getattr(ka.layers, name) for name in ka.layers.__all__} - others
 
@@ -33,9 +35,10 @@ def test_every_public_layer_has_a_row():
 @pytest.mark.parametrize("layer_class", CLASSES)
 def test_every_argument_has_a_row_where_it_is_not_the_default(layer_class):
     given = {"dropout", "seed", "probability"}  # given in the round trip below
-    # With these, weights do not sum to 1, or positions count from the end, padding or not: what
-    # other properties rule out. They have tests of their own in tests/layers/test_multi_head*.py.
-    given |= {"sinks", "window", "position_bias"}
+    # With these, weights do not sum to 1, positions count from the end, padding or not, or sizes
+    # have to be even: what other properties rule out. They have tests of their own in
+    # tests/layers/test_multi_head*.py and test_positions.py.
+    given |= {"sinks", "window", "position_bias", "rotary"}
     for case in CASES:
         if case.layer_class is layer_class:
             given |= set(case.arguments)
