@@ -19,9 +19,11 @@ def model_of(**arguments):
     return model
 
 
-@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "alibi"])
-def test_cached_decoding_is_the_full_pass(positions):
-    model = model_of(positions=positions, max_positions=7, tie_embeddings=True)
+@pytest.mark.parametrize(
+    ("positions", "norm"), [("sinusoidal", "pre"), ("learned", "post"), ("alibi", "post")]
+)
+def test_cached_decoding_is_the_full_pass(positions, norm):
+    model = model_of(positions=positions, norm=norm, max_positions=7, tie_embeddings=True)
     source, target = batch()["source"], ids((3, 5), 17)
     expected = array(model({"source": source, "target": target}))
     memory, state = model.encode(source, max_length=5)

@@ -108,12 +108,11 @@ VARIANTS = [
     Variant("none", None),
     Variant("none_lstm_tied", None, {"cell": "lstm", "num_layers": 2, "tie_embeddings": True}),
     OtherVariant(
-        "transformer_post_relative",
+        "transformer_relative",
         model_class=ka.TransformerSeq2Seq,
         arguments={
             **SMALL_TRANSFORMER,
             "num_layers": 1,
-            "norm": "post",
             "positions": "relative",
         },
     ),
