@@ -46,10 +46,12 @@ def test_gradients_reach_every_weight(variant):
     found = gradients(Loss(), {"scale": np.ones((), "float32")})
     assert all(np.isfinite(gradient).all() for gradient in found.values())
     paths = [weight.path for weight in model.trainable_weights]
-    unreached = [path for path in paths if np.abs(found[path]).max() < 1e-5]
+    # What rounding leaves of a gradient of 0 is in proportion to the others.
+    least = 1e-6 * max(10.0, *(np.abs(found[path]).max() for path in paths))
+    unreached = [path for path in paths if np.abs(found[path]).max() < least]
     # A bias that adds the same to all scores of a query is nothing to the softmax.
     ineffective = {"scorer": 1, "heads": 1, "heads_current": 1}
-    ineffective |= {"transformer_post_relative": 3}
+    ineffective |= {"transformer_relative": 3}
     assert len(unreached) == ineffective.get(variant.name, 0)
     assert all(path.endswith(("key/bias", "dense_1/bias")) for path in unreached)
 
