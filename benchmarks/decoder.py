@@ -68,6 +68,7 @@ def table(source, rows, limit):
 def draw(found, path):
     """Time and memory against the length of the memory."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     panels = figure.subplots(1, 2)
@@ -80,6 +81,8 @@ def draw(found, path):
         panel.set(xlabel="positions of the memory", ylabel=label, xscale="log", yscale="log")
         panel.set_xticks(lengths, labels=[str(n) for n in lengths])
         panel.minorticks_off()
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter("{x:g}")
         panel.grid(alpha=0.3)
     panels[0].legend()
     figure.savefig(path, dpi=100)

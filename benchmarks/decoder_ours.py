@@ -181,7 +181,7 @@ def searcher(search, width, model, batch, jit=False, exported=False):
     def answer(memory, state):
         prepared = model.prepare(memory)
         found = search(
-            model.step,
+            functools.partial(model.step, width=width),
             model.start([[state]], prepared),
             prepared,
             batch_size=ops.shape(memory)[0],

@@ -74,7 +74,7 @@ def keras_functions():
     layer = ka.MultiHeadSelfAttention(HEADS, FEATURES)
     layer.build((None, None, HEADS * FEATURES))
     # The projections are products of matrices on both sides, and the same.
-    layer.project_query = layer.project_output = lambda x: x
+    layer.project_query = layer.project_output = lambda x, positions=None: x
 
     def ours(query, key, value, causal):
         return dot_product_attention(query, key, value, causal=causal)

@@ -75,7 +75,7 @@ class Trainer:
     def __exit__(self, *exception):
         self.bar.stop()
 
-    def train(self, name, make, draw, learning_rate=3e-3, looks=1, look=None):
+    def train(self, name, make, draw, learning_rate=3e-3, warmup=0.0, looks=1, look=None):
         """Makes a model and trains it; returns it, the seconds, and what `look` returned.
 
         Args:
@@ -83,17 +83,22 @@ class Trainer:
             make: function that returns the model.
             draw: function of a `np.random.Generator` that returns a batch, inputs and labels.
             learning_rate: where a cosine starts that ends at 0.
+            warmup: the share of the steps in which the rate rises to it first.
             looks: parts of the training, each followed by a look.
             look: function of the model.
         """
         keras.utils.set_random_seed(self.seed)
         self.bar.update(self.task, description=name)
         model = make()
+        rising = int(warmup * self.steps)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0 if rising else learning_rate,
+            self.steps - rising,
+            warmup_target=learning_rate if rising else None,
+            warmup_steps=rising,
+        )
         model.compile(
-            keras.optimizers.Adam(
-                keras.optimizers.schedules.CosineDecay(learning_rate, self.steps),
-                global_clipnorm=1.0,
-            ),
+            keras.optimizers.Adam(schedule, global_clipnorm=1.0),
             loss=ka.SequenceCrossentropy(),
             jit_compile=True,  # which Keras leaves out for recurrent layers on TensorFlow
         )

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 import keras_attention as ka
 from contrasts.experiment import Right, Trainer, options, pack, predict, print_table, save
 from contrasts.long_sentences import FIRST, WORDS, draw, sequences
+from contrasts.memories import StoryReader, TuringMachine
 
 LONGEST, LENGTHS, EACH, LOOKS = 15, (5, 10, 15, 16, 18, 20), 100, 10
 SIZE = WORDS + FIRST
@@ -58,6 +59,9 @@ SYSTEMS = {
     "ConvS2S": System(
         lambda units: ka.ConvSeq2Seq(SIZE, SIZE, units, num_layers=3, num_positions=32), 44
     ),
+    "WaveNet": System(lambda units: ka.WaveNet(SIZE, units, dilations=(1, 2, 4, 8, 16)), 52),
+    "memory network": System(lambda units: StoryReader(SIZE, units), 300),
+    "Turing machine": System(lambda units: TuringMachine(SIZE, units), 90),
 }
 
 

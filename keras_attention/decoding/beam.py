@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_attention.ops.gather import take_rows
+
 NEVER = -float("inf")
 # From so many tokens on, `top_k` of groups and then in groups is the faster.
 MANY_TOKENS = 256
@@ -79,7 +81,7 @@ def continuations(totals, allowed):
     merged = ops.reshape(totals[..., None] + gains, flat)
     totals, order = ops.top_k(merged, min(2 * width, width * per_hypothesis))
     order = ops.cast(order, "int32")
-    return totals, at(ops.reshape(tokens, flat), order), order // per_hypothesis
+    return totals, take_rows(ops.reshape(tokens, flat), order), order // per_hypothesis
 
 
 def best_tokens(scores, count):
@@ -99,10 +101,10 @@ def best_tokens(scores, count):
     _, chosen = ops.top_k(highest, count)
     # In the order of the tokens, so that of equals the first is taken.
     chosen = ops.sort(ops.cast(chosen, "int32"), axis=-1)
-    rows = at(ops.reshape(scores, (batch * width, groups, size)), chosen)
+    rows = take_rows(ops.reshape(scores, (batch * width, groups, size)), chosen)
     values, places = ops.top_k(ops.reshape(rows, (batch * width, count * size)), count)
     places = ops.cast(places, "int32")
-    tokens = at(chosen, places // size) * size + places % size
+    tokens = take_rows(chosen, places // size) * size + places % size
     shape = (batch, width, count)
     return ops.reshape(values, shape), ops.reshape(tokens, shape)
 
@@ -124,7 +126,7 @@ def best_of(hypotheses, others, count):
     """The `count` best of two `Ended`; among equals those of the first."""
     merged = [ops.concatenate(fields, axis=1) for fields in zip(hypotheses, others, strict=True)]
     score, order = ops.top_k(merged[0], count)
-    return Ended(score, *(at(field, order) for field in merged[1:]))
+    return Ended(score, *(take_rows(field, order) for field in merged[1:]))
 
 
 def traced(trace, last, width, lengths, places):
@@ -142,7 +144,7 @@ def traced(trace, last, width, lengths, places):
     """
 
     def back(t, places, found):
-        chosen = at(ops.take(trace, t, axis=0), places)
+        chosen = take_rows(ops.take(trace, t, axis=0), places)
         place = chosen % width
         return (
             t - 1,
@@ -153,11 +155,3 @@ def traced(trace, last, width, lengths, places):
     found = ops.zeros((ops.shape(trace)[0], *ops.shape(places)), dtype="int32")
     *_, found = ops.while_loop(lambda t, *_: t >= 0, back, (last - 1, places, found))
     return found // width, found % width
-
-
-def at(x, places):
-    """`x (B, W, ...)` at `places`, int `(B, K)`: `(B, K, ...)`."""
-    batch, width, *rest = ops.shape(x)
-    offsets = ops.arange(batch, dtype="int32")[:, None] * width
-    rows = ops.reshape(x, (batch * width, *rest))
-    return ops.take(rows, offsets + ops.cast(places, "int32"), axis=0)

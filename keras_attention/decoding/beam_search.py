@@ -11,7 +11,6 @@ from keras_attention.decoding.beam import (
     NEVER,
     Ended,
     Live,
-    at,
     best_of,
     continuations,
     none_ended,
@@ -21,6 +20,7 @@ from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.hypotheses import NBest
 from keras_attention.decoding.settings import by_example, check_setting, is_off
 from keras_attention.decoding.step import StepFunction
+from keras_attention.ops.gather import take_rows
 
 
 def beam_search(
@@ -185,7 +185,7 @@ class _BeamSearch:
             allowed = self.constraints.apply(allowed, live.ids, t, self.end_id)
         total, token, slot = continuations(live.total, allowed)
         if self.is_constrained():
-            gain = at(
+            gain = take_rows(
                 ops.reshape(log_probabilities, (self.batch_size, -1)),
                 slot * log_probabilities.shape[-1] + token,
             )
@@ -210,23 +210,23 @@ class _BeamSearch:
     def ends(self, t, may_end, live, total, gain, slot):
         """What ends now: of the 2 W continuations only the first W may."""
         may_end, total, slot = (x[:, : self.width] for x in (may_end, total, slot))
-        covered = at(live.covered, slot) if self.beta is not None else ()
+        covered = take_rows(live.covered, slot) if self.beta is not None else ()
         log_probability = total
         if self.is_constrained():
-            log_probability = at(live.log_probability, slot) + gain[:, : self.width]
+            log_probability = take_rows(live.log_probability, slot) + gain[:, : self.width]
         score = ops.where(may_end, self.score(total, t + 1, covered), NEVER)
         return Ended(score, log_probability, ops.zeros_like(slot) + t, slot)
 
     def goes_on(self, t, token, is_end, live, total, gain, slot):
         """The W best continuations that are no end, and the places of what they follow."""
         total, order = ops.top_k(ops.where(is_end, NEVER, total), self.width)
-        token, slot = at(token, order), at(slot, order)
+        token, slot = take_rows(token, order), take_rows(slot, order)
         log_probability = ids = ()
         if self.is_constrained():
-            log_probability = at(live.log_probability, slot) + at(gain, order)
+            log_probability = take_rows(live.log_probability, slot) + take_rows(gain, order)
             here = ops.equal(ops.arange(self.max_length, dtype="int32"), t)
-            ids = ops.where(here, token[..., None], at(live.ids, slot))
-        covered = at(live.covered, slot) if self.beta is not None else ()
+            ids = ops.where(here, token[..., None], take_rows(live.ids, slot))
+        covered = take_rows(live.covered, slot) if self.beta is not None else ()
         return Live(total, token, log_probability, ids, covered), slot
 
     def score(self, total, length, covered):
@@ -240,7 +240,7 @@ class _BeamSearch:
         score, order = ops.top_k(self.score(live.total, self.limits, live.covered), self.n_best)
         cut = Ended(
             score,
-            at(live.log_probability if self.is_constrained() else live.total, order),
+            take_rows(live.log_probability if self.is_constrained() else live.total, order),
             ops.broadcast_to(self.limits, (self.batch_size, self.n_best)),
             ops.cast(order, "int32"),
         )
@@ -248,7 +248,7 @@ class _BeamSearch:
         places = ops.arange(self.n_best, dtype="int32")[None]
         places = ops.where(places < count, places, self.n_best + places - count)
         merged = [ops.concatenate(fields, axis=1) for fields in zip(ended, cut, strict=True)]
-        best = Ended(*(at(field, places) for field in merged))
+        best = Ended(*(take_rows(field, places) for field in merged))
         exists = best.score > NEVER
         lengths = ops.where(exists, best.lengths, 0)
         ids, places = traced(trace, t, self.width, lengths, best.places)
@@ -280,7 +280,7 @@ class _BeamSearch:
         return self.in_rows(ops.broadcast_to(x[:, None], shape))
 
     def reordered(self, x, slot):
-        return self.in_rows(at(self.in_beams(x), slot))
+        return self.in_rows(take_rows(self.in_beams(x), slot))
 
 
 def _with_row(rows, index, row):

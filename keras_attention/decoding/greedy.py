@@ -8,6 +8,7 @@ from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.hypotheses import Hypotheses
 from keras_attention.decoding.one_hypothesis import one_hypothesis
 from keras_attention.decoding.step import StepFunction
+from keras_attention.ops.gather import take_rows
 
 
 def greedy(
@@ -47,15 +48,14 @@ def greedy(
 
     def choose(logits, ids, t):
         if constraints.is_empty():
-            token = ops.argmax(logits, axis=-1)
+            highest, token = likeliest(logits)
             # The log-probability of the highest logit: log_softmax of that one alone.
-            below = logits - ops.max(logits, axis=-1, keepdims=True)
-            return ops.cast(token, "int32"), -ops.log(ops.sum(ops.exp(below), axis=-1))
+            return token, -ops.log(ops.sum(ops.exp(logits - highest[:, None]), axis=-1))
         log_probabilities = ops.log_softmax(logits, axis=-1)
         so_far = ops.transpose(ids)[:, None]
         allowed = constraints.apply(log_probabilities[:, None], so_far, t, end_id)[:, 0]
-        token = ops.cast(ops.argmax(allowed, axis=-1), "int32")
-        return token, ops.take_along_axis(log_probabilities, token[:, None], axis=-1)[:, 0]
+        _, token = likeliest(allowed)
+        return token, take_rows(log_probabilities, token[:, None])[:, 0]
 
     return one_hypothesis(
         choose,
@@ -68,3 +68,12 @@ def greedy(
         max_length=max_length,
         limits=limits,
     )
+
+
+def likeliest(scores):
+    """The highest of `scores (B, V)` and its place int32, each `(B,)`.
+
+    `ops.argmax` costs six times as much on TensorFlow, where it tells -0 from 0.
+    """
+    highest, places = ops.top_k(scores, 1)
+    return highest[:, 0], ops.cast(places[:, 0], "int32")

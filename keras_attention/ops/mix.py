@@ -1,5 +1,6 @@
 """The weighted sum of the values."""
 
+import keras
 from keras import ops
 
 
@@ -8,4 +9,9 @@ def mix(weights, value):
 
     In the dtype of `value`: weights sum to 1 at most, so the sum cannot overflow.
     """
-    return ops.matmul(ops.cast(weights, value.dtype), value)
+    weights = ops.cast(weights, value.dtype)
+    if weights.shape[-2] == 1 and keras.backend.backend() == "tensorflow":
+        from keras_attention.ops.mix_tensorflow import mix_for_one
+
+        return mix_for_one(weights, value)
+    return ops.matmul(weights, value)

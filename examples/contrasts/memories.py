@@ -1,0 +1,91 @@
+"""A Neural Turing Machine and a memory network that answer a sequence with a sequence.
+
+Neither paper has such a model; this is how each does what the others of `side_by_side` do.
+"""
+
+import keras
+from keras import ops
+
+import keras_attention as ka
+from contrasts.experiment import END
+
+
+class TuringMachine(ka.LanguageModel):
+    """Reads the source token by token, then says the answer: one sequence for one `RNN(NTMCell)`.
+
+    Args:
+        vocabulary_size: number of tokens.
+        units: of the controller, an LSTM, and of the embeddings.
+        locations: rows of the memory, each of 20 numbers.
+    """
+
+    def __init__(self, vocabulary_size, units, locations=32, **kwargs):
+        super().__init__(**kwargs)
+        self.embedding = keras.layers.Embedding(vocabulary_size, units)
+        cell = ka.NTMCell(keras.layers.LSTMCell(units), locations, width=20)
+        self.rnn = keras.layers.RNN(cell, return_sequences=True, return_state=True)
+        self.logits = keras.layers.Dense(vocabulary_size)
+
+    def build(self, input_shape):
+        units = self.embedding.output_dim
+        self.embedding.build((None, None))
+        self.rnn.build((None, None, units))
+        self.logits.build((None, None, self.rnn.cell.output_size))
+
+    def predict_next(self, tokens, training=None):
+        features, *_ = self.rnn(self.embedding(tokens), training=training)
+        return self.logits(features)
+
+    def read(self, tokens, lengths, max_length):
+        counts = ops.arange(ops.shape(tokens)[1]) < lengths[:, None]
+        _, *state = self.rnn(self.embedding(tokens), mask=counts)
+        return state
+
+    def advance(self, token, state):
+        features, state = self.rnn.cell(self.embedding(token), state)
+        return self.logits(features), state
+
+
+class StoryReader(ka.Seq2Seq):
+    """A memory network: each word of the source is a sentence, and so is the end, before them; the
+    question at step t is the number t. What was said before is not asked for.
+
+    Args:
+        vocabulary_size: number of tokens.
+        units: of the embeddings.
+        hops: how often the source is read for each word.
+        most: steps of an answer and of a source at most.
+    """
+
+    def __init__(self, vocabulary_size, units, hops=3, most=32, **kwargs):
+        super().__init__(**kwargs)
+        self.first_number = vocabulary_size
+        self.memory = ka.EndToEndMemory(vocabulary_size + most, units, hops, memory_size=most)
+
+    def build(self, input_shape):
+        self.memory.build((None, None, 1), (None, 1))
+
+    def call(self, inputs, training=None):
+        memory, _ = self.encode(inputs["source"])
+        batch, steps = ops.shape(inputs["target"])
+        numbers = ops.broadcast_to(ops.arange(steps, dtype="int32"), (batch, steps))
+        repeated = ops.repeat(memory[0], steps, axis=0)
+        scores, _ = self._answer(ops.reshape(numbers, (-1,)), repeated)
+        return ops.reshape(scores, (batch, steps, self.first_number))
+
+    def encode(self, source, source_mask=None, training=None, max_length=100):
+        source = ops.cast(source, "int32")
+        story = ops.pad(source, [[0, 0], [1, 0]], constant_values=END)
+        return (story[..., None],), (ops.zeros_like(source[:, 0]),)
+
+    def step(self, token, state, memory, width=None):
+        (number,), (story,) = state, memory
+        story = ops.repeat(story, ops.shape(number)[0] // ops.shape(story)[0], axis=0)
+        scores, weights = self._answer(number, story)
+        return scores, (number + 1,), weights
+
+    def _answer(self, number, story):
+        """Scores of all words, and the weights of the last hop."""
+        question = (self.first_number + number)[:, None]
+        scores, weights = self.memory(story, question, return_attention_scores=True)
+        return scores[:, : self.first_number], weights[:, -1]

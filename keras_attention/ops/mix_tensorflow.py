@@ -1,0 +1,28 @@
+"""The weighted sum of the values for one query, a decoder's step, on TensorFlow."""
+
+import math
+
+import tensorflow as tf
+
+from keras_attention.ops.xla_tensorflow import compiled_by_xla
+
+# Up to so many values, starting a product of matrices costs more than the sum itself.
+FEW_VALUES = 1 << 15
+
+
+def mix_for_one(weights, value):
+    """Context `(..., 1, Dv)` of `weights (..., 1, Tv)` and `value (..., Tv, Dv)`."""
+    if compiled_by_xla():
+        return tf.matmul(weights, value)
+    if None not in value.shape:
+        of = _sum if math.prod(value.shape) <= FEW_VALUES else tf.matmul
+        return of(weights, value)
+    return tf.cond(
+        tf.size(value) <= FEW_VALUES,
+        lambda: _sum(weights, value),
+        lambda: tf.matmul(weights, value),
+    )
+
+
+def _sum(weights, value):
+    return tf.reduce_sum(tf.linalg.matrix_transpose(weights) * value, axis=-2, keepdims=True)
