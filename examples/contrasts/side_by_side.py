@@ -59,9 +59,9 @@ SYSTEMS = {
     "ConvS2S": System(
         lambda units: ka.ConvSeq2Seq(SIZE, SIZE, units, num_layers=3, num_positions=32), 44
     ),
-    "WaveNet": System(lambda units: ka.WaveNet(SIZE, units, dilations=(1, 2, 4, 8, 16)), 52),
-    "memory network": System(lambda units: StoryReader(SIZE, units), 300),
-    "Turing machine": System(lambda units: TuringMachine(SIZE, units), 90),
+    "WaveNet": System(lambda units: ka.WaveNet(SIZE, units, dilations=(1, 2, 4, 8, 16)), 54),
+    "memory network": System(lambda units: StoryReader(SIZE, units), 195),
+    "Turing machine": System(lambda units: TuringMachine(SIZE, units), 93),
 }
 
 
@@ -111,6 +111,7 @@ def measure(
                 lambda system=system: system.make(width or system.width),
                 draw(longest),
                 system.learning_rate,
+                warmup=0.1,
                 looks=looks,
                 look=lambda model: Right.of(predict(model, inputs), labels),
             )

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.layers.arguments import check_positive, fresh
 from keras_attention.layers.attention_base import AttentionBase
+from keras_attention.layers.head_dense import IntoHeads, OutOfHeads
 from keras_attention.ops import combine_masks, dot_product_attention, dot_scores, reach_mask
 
 
@@ -70,7 +71,6 @@ class MultiHeadBase(AttentionBase):
         self._check_shapes(query_shape, value_shape, key_shape)
         value_dim = self.value_dim or self.key_dim
         output_dim = self.output_dim or query_shape[-1]
-        # The heads come out before the steps: the layout the scores want, without a transpose.
         heads, shared = self.num_heads, self.num_key_value_heads or self.num_heads
         self.query_dense = self._projection("query", heads, self.key_dim, query_shape)
         self.key_dense = self._projection("key", shared, self.key_dim, key_shape)
@@ -85,10 +85,9 @@ class MultiHeadBase(AttentionBase):
         if self.position_bias is not None and not self.position_bias.built:
             self.position_bias.build((None,), (None,))
             self.position_bias.built = True
-        self.output_dense = keras.layers.EinsumDense(
-            "bhtk,hkd->btd",
-            output_shape=(None, output_dim),
-            bias_axes="d" if self.use_bias else None,
+        self.output_dense = OutOfHeads(
+            output_dim,
+            use_bias=self.use_bias,
             kernel_initializer=fresh(self.kernel_initializer),
             dtype=self.dtype_policy,
             name="output",
@@ -208,10 +207,10 @@ class MultiHeadBase(AttentionBase):
         return self.project_output(context), weights
 
     def _projection(self, name, heads, dim, input_shape):
-        dense = keras.layers.EinsumDense(
-            "btd,dhk->bhtk",
-            output_shape=(heads, None, dim),
-            bias_axes="hk" if self.use_bias else None,
+        dense = IntoHeads(
+            heads,
+            dim,
+            use_bias=self.use_bias,
             kernel_initializer=fresh(self.kernel_initializer),
             dtype=self.dtype_policy,
             name=name,
