@@ -1,7 +1,7 @@
 """Which score, global or local, with input feeding or without? Luong's table 4, on pronunciations.
 
 PYTHONPATH=examples python -m contrasts.luong_table --train FILE --test FILE
-    [--seed 1] [--steps 200] [--picture FILE]
+    [--seed 1] [--steps 1000] [--picture FILE]
 
 Files are lines of a word, a tab and its phonemes, UTF-8, .gz as well, such as those of CMUdict; the
 digits of stress are left out, and so are words of more than 16 letters or 15 phonemes. A word is
@@ -231,7 +231,7 @@ def report(results, picture, rows=ROWS):
 @click.command()
 @click.option("--train", type=Path, required=True, help="word, tab, phonemes in each line")
 @click.option("--test", type=Path, required=True, help="the same, of other words")
-@options(steps=200, picture="luong_table.png")
+@options(steps=1000, picture="luong_table.png")
 def main(train, test, seed, steps, picture):
     """Which score, global or local, with input feeding or without?"""
     train, test = read(train), read(test)

@@ -1,6 +1,6 @@
 """Soft and hard attention on one task whose alignment is monotonic and known.
 
-PYTHONPATH=examples python -m contrasts.soft_and_hard [--seed 1] [--steps 300] [--picture FILE]
+PYTHONPATH=examples python -m contrasts.soft_and_hard [--seed 1] [--steps 1500] [--picture FILE]
 
 The source has words with pauses of 0 to 2 steps after each, the answer the words alone: what a
 speech recogniser does. Attention has to move forward past the pauses, to one step at a time. How
@@ -162,7 +162,7 @@ def report(results, picture):
 
 
 @click.command()
-@options(steps=300, picture="soft_and_hard.png")
+@options(steps=1500, picture="soft_and_hard.png")
 def main(seed, steps, picture):
     """Soft and hard attention on one task whose alignment is monotonic and known."""
     results = measure(steps, seed)
