@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from keras_attention.ops.gather import take_rows
+from keras_attention.ops.highest import highest
 
 NEVER = -float("inf")
 # From so many tokens on, `top_k` of groups and then in groups is the faster.
@@ -79,8 +80,7 @@ def continuations(totals, allowed):
     gains, tokens = best_tokens(allowed, per_hypothesis)
     flat = (ops.shape(totals)[0], width * per_hypothesis)
     merged = ops.reshape(totals[..., None] + gains, flat)
-    totals, order = ops.top_k(merged, min(2 * width, width * per_hypothesis))
-    order = ops.cast(order, "int32")
+    totals, order = highest(merged, min(2 * width, width * per_hypothesis))
     return totals, take_rows(ops.reshape(tokens, flat), order), order // per_hypothesis
 
 
@@ -93,17 +93,15 @@ def best_tokens(scores, count):
     batch, width, vocabulary = ops.shape(scores)
     size = _group_size(vocabulary, count)
     if size is None:
-        values, places = ops.top_k(scores, count)
-        return values, ops.cast(places, "int32")
+        return highest(scores, count)
     groups = vocabulary // size
     grouped = ops.reshape(scores, (batch, width * groups, size))
-    highest = ops.reshape(ops.max(grouped, axis=-1), (batch * width, groups))
-    _, chosen = ops.top_k(highest, count)
+    maxima = ops.reshape(ops.max(grouped, axis=-1), (batch * width, groups))
+    _, chosen = highest(maxima, count)
     # In the order of the tokens, so that of equals the first is taken.
-    chosen = ops.sort(ops.cast(chosen, "int32"), axis=-1)
+    chosen = ops.sort(chosen, axis=-1)
     rows = take_rows(ops.reshape(scores, (batch * width, groups, size)), chosen)
-    values, places = ops.top_k(ops.reshape(rows, (batch * width, count * size)), count)
-    places = ops.cast(places, "int32")
+    values, places = highest(ops.reshape(rows, (batch * width, count * size)), count)
     tokens = take_rows(chosen, places // size) * size + places % size
     shape = (batch, width, count)
     return ops.reshape(values, shape), ops.reshape(tokens, shape)
@@ -125,7 +123,7 @@ def _group_size(vocabulary, count):
 def best_of(hypotheses, others, count):
     """The `count` best of two `Ended`; among equals those of the first."""
     merged = [ops.concatenate(fields, axis=1) for fields in zip(hypotheses, others, strict=True)]
-    score, order = ops.top_k(merged[0], count)
+    score, order = highest(merged[0], count)
     return Ended(score, *(take_rows(field, order) for field in merged[1:]))
 
 

@@ -21,6 +21,7 @@ from keras_attention.decoding.hypotheses import NBest
 from keras_attention.decoding.settings import by_example, check_setting, is_off
 from keras_attention.decoding.step import StepFunction
 from keras_attention.ops.gather import take_rows
+from keras_attention.ops.highest import highest
 
 
 def beam_search(
@@ -219,7 +220,7 @@ class _BeamSearch:
 
     def goes_on(self, t, token, is_end, live, total, gain, slot):
         """The W best continuations that are no end, and the places of what they follow."""
-        total, order = ops.top_k(ops.where(is_end, NEVER, total), self.width)
+        total, order = highest(ops.where(is_end, NEVER, total), self.width)
         token, slot = take_rows(token, order), take_rows(slot, order)
         log_probability = ids = ()
         if self.is_constrained():
@@ -237,12 +238,12 @@ class _BeamSearch:
 
     def result(self, t, live, ended, trace, rows):
         """Those that ended, and after them those that were cut off."""
-        score, order = ops.top_k(self.score(live.total, self.limits, live.covered), self.n_best)
+        score, order = highest(self.score(live.total, self.limits, live.covered), self.n_best)
         cut = Ended(
             score,
             take_rows(live.log_probability if self.is_constrained() else live.total, order),
             ops.broadcast_to(self.limits, (self.batch_size, self.n_best)),
-            ops.cast(order, "int32"),
+            order,
         )
         count = ops.sum(ops.cast(ended.score > NEVER, "int32"), axis=1, keepdims=True)
         places = ops.arange(self.n_best, dtype="int32")[None]

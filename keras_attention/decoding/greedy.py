@@ -9,6 +9,7 @@ from keras_attention.decoding.hypotheses import Hypotheses
 from keras_attention.decoding.one_hypothesis import one_hypothesis
 from keras_attention.decoding.step import StepFunction
 from keras_attention.ops.gather import take_rows
+from keras_attention.ops.highest import highest
 
 
 def greedy(
@@ -48,14 +49,14 @@ def greedy(
 
     def choose(logits, ids, t):
         if constraints.is_empty():
-            highest, token = likeliest(logits)
+            value, token = highest(logits, 1)
             # The log-probability of the highest logit: log_softmax of that one alone.
-            return token, -ops.log(ops.sum(ops.exp(logits - highest[:, None]), axis=-1))
+            return token[:, 0], -ops.log(ops.sum(ops.exp(logits - value), axis=-1))
         log_probabilities = ops.log_softmax(logits, axis=-1)
         so_far = ops.transpose(ids)[:, None]
         allowed = constraints.apply(log_probabilities[:, None], so_far, t, end_id)[:, 0]
-        _, token = likeliest(allowed)
-        return token, take_rows(log_probabilities, token[:, None])[:, 0]
+        _, token = highest(allowed, 1)
+        return token[:, 0], take_rows(log_probabilities, token)[:, 0]
 
     return one_hypothesis(
         choose,
@@ -68,12 +69,3 @@ def greedy(
         max_length=max_length,
         limits=limits,
     )
-
-
-def likeliest(scores):
-    """The highest of `scores (B, V)` and its place int32, each `(B,)`.
-
-    `ops.argmax` costs six times as much on TensorFlow, where it tells -0 from 0.
-    """
-    highest, places = ops.top_k(scores, 1)
-    return highest[:, 0], ops.cast(places[:, 0], "int32")

@@ -129,7 +129,7 @@ def test_the_formula_of_convs2s():
 
 def test_step_by_step_a_block_is_the_whole(make):
     layer, x = block(make, kernel_size=3, dilation_rate=2), sequence(7)
-    expected, after = layer.read(x, np.array([7, 7]))
+    expected, after = layer.read(ops.convert_to_tensor(x), ops.convert_to_tensor([7, 7]))
     buffer = layer.start_buffer(B)
     for t in range(7):
         y, buffer = layer.advance(ops.convert_to_tensor(x[:, t]), buffer)

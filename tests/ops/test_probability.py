@@ -164,7 +164,7 @@ def test_gumbel_draws_by_the_softmax_and_passes_its_gradient():
     assert set(np.unique(draws.round(5))) == {0.0, 1.0}
     assert_close(draws.mean(0), oracles.softmax(scores), atol=0.02)
     noisy = Weigh(lambda s, mask: gumbel_hardmax(s, mask, noise[:2]))
-    soft = Weigh(lambda s, mask: masked_softmax(s + noise[:2], mask))
+    soft = Weigh(lambda s, mask: masked_softmax(s + tensor(noise[:2]), mask))
     inputs = {"scores": np.tile(scores, (2, 1)).astype("float32")}
     factors = tensor(generator.standard_normal((2, 4)))
     noisy(**inputs), soft(**inputs)
