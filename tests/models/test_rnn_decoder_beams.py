@@ -25,7 +25,7 @@ def test_beams_read_an_untiled_memory(model):
         wide = tiled(x)
         if not keras.backend.is_float_dtype(x.dtype):
             return wide
-        return ops.cast(wide + generator.standard_normal(wide.shape), "float32")
+        return wide + ops.cast(generator.standard_normal(wide.shape), wide.dtype)
 
     state = keras.tree.map_structure(different, state)
     expected = model.step(token, state, keras.tree.map_structure(tiled, memory))
