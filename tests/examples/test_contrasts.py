@@ -234,9 +234,10 @@ def test_systems_have_as_many_weights():
 
 
 def test_side_by_side(capsys, tmp_path):
-    results = side_by_side.measure(2, 1, width=4, longest=2, lengths=(1, 3), each=2, looks=2)
+    names = ("plain", "ConvS2S", "memory network", "Turing machine")
+    results = side_by_side.measure(2, 1, names, 4, 2, lengths=(1, 3), each=2, looks=2)
     side_by_side.report(results, 2, tmp_path / "x.png", (1, 3))
-    check_report(capsys, tmp_path / "x.png", *side_by_side.SYSTEMS)
+    check_report(capsys, tmp_path / "x.png", *names)
     for result in results.values():
         assert len(result["curve"]) == len(result["sequences"]) == 2
         assert result["step"] > 0 and result["decoding"] > 0
