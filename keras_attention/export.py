@@ -20,7 +20,7 @@ def export(
     target_tokenizer=None,
     max_length=100,
     beam_width=5,
-    n_best=5,
+    n_best=None,
     searches=SEARCHES,
     version=None,
     warmup=(),
@@ -55,7 +55,7 @@ def export(
         target_tokenizer: a `keras_attention.text.Tokenizer`.
         max_length: most tokens of an answer; for a `Seq2Seq`.
         beam_width: how many hypotheses `beam` goes on with at each step.
-        n_best: how many answers `beam` gives, at most `beam_width`.
+        n_best: how many answers `beam` gives, at most `beam_width`, which is the default.
         searches: which of `"beam"` and `"sample"` to write. They more than double the graph, and
             with it the time until a server is ready.
         version: a positive integer; the next after the highest there by default.
@@ -92,6 +92,7 @@ def export(
     # Here and not above: importing the package must not load TensorFlow under other backends.
     from keras_attention import signatures, warmup_requests
 
+    n_best = beam_width if n_best is None else n_best
     path = Path(path)
     there = _versions(path)
     version = 1 + max(there, default=0) if version is None else _check_version(version)

@@ -41,8 +41,7 @@ def client(models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved_models")
     for name, model in models.items():
         searches = ("beam",) if name in SEARCHED else ()
-        options = {"max_length": LENGTH, "beam_width": WIDTH, "n_best": WIDTH}
-        ka.export(model, folder / name, searches=searches, **options)
+        ka.export(model, folder / name, max_length=LENGTH, beam_width=WIDTH, searches=searches)
     with Server({name: folder / name for name in models}, port=0, host="127.0.0.1") as server:
         with Client(f"127.0.0.1:{server.port}") as client:
             yield client
