@@ -5,8 +5,9 @@
 4 blocks on each side, 256 units, 8 heads, inner layers of 1024, 1000 tokens; 32 sources and targets
 of 32 tokens; float32. Training: one step of gradient descent, of the same function of the same
 weights; the same losses come out before anything is timed. Greedy decoding: 32 tokens, since no
-token ends an answer. CTranslate2 has the same weights, and the same tokens come out. KerasHub
-decodes with `BartSeq2SeqLM.generate`, of the same sizes and with weights of its own. "exported" is
+token ends an answer. CTranslate2 has the same weights, and the same tokens come out; it runs with
+one thread and with two, since two are slower on some machines. KerasHub decodes with
+`BartSeq2SeqLM.generate`, of the same sizes and with weights of its own. "exported" is
 a SavedModel as TensorFlow Serving runs it: batch and length unknown, no XLA. Environments:
 
     python3.11 -m venv torchenv && torchenv/bin/pip install torch==2.13.0 numpy
@@ -64,7 +65,9 @@ def decoding(workers, batch):
     """Raises unless all that have our weights answer alike."""
     same = {way: (workers["ours"], f"greedy{suffix}_{batch}") for way, suffix in WAYS.items()}
     if "ctranslate2" in workers:
-        same["CTranslate2"] = (workers["ctranslate2"], f"greedy_{batch}")
+        for threads in (1, 2):
+            function = f"greedy_{batch}_threads_{threads}"
+            same[f"CTranslate2, threads: {threads}"] = (workers["ctranslate2"], function)
     expected = None
     for name, (worker, function) in same.items():
         ids = worker.call(function, ids=1)["ids"]

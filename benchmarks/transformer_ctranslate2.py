@@ -16,6 +16,7 @@ BATCH, SOURCE, TARGET = SIZES["batch"], SIZES["source"], SIZES["target"]
 UNITS, VOCABULARY = SIZES["units"], SIZES["vocabulary"]
 TOKENS = ["<blank>", "<unk>", "<s>", "</s>", *(str(i) for i in range(4, VOCABULARY))]
 STATE = {}
+THREADS = (1, 2)
 
 
 def attention(spec, arrays, name, fused):
@@ -75,12 +76,15 @@ def setup(arrays):
     spec.validate()
     folder = tempfile.mkdtemp()
     spec.save(folder)
-    STATE["translator"] = ctranslate2.Translator(folder, device="cpu", compute_type="float32")
+    for threads in THREADS:
+        STATE[threads] = ctranslate2.Translator(
+            folder, device="cpu", compute_type="float32", intra_threads=threads
+        )
 
 
-def search(batch):
+def search(batch, threads):
     def run(_):
-        found = STATE["translator"].translate_batch(
+        found = STATE[threads].translate_batch(
             STATE["sources"][:batch],
             beam_size=1,
             max_decoding_length=TARGET,
@@ -92,4 +96,9 @@ def search(batch):
     return run
 
 
-serve({"setup": setup, f"greedy_{BATCH}": search(BATCH), "greedy_1": search(1)})
+FUNCTIONS = {
+    f"greedy_{batch}_threads_{threads}": search(batch, threads)
+    for batch in (BATCH, 1)
+    for threads in THREADS
+}
+serve({"setup": setup, **FUNCTIONS})
