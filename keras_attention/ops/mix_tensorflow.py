@@ -12,13 +12,14 @@ FEW_VALUES = 1 << 15
 
 def mix_for_one(weights, value):
     """Context `(..., 1, Dv)` of `weights (..., 1, Tv)` and `value (..., Tv, Dv)`."""
-    if compiled_by_xla():
+    # A product adds in float32, whatever it is given; a sum of float16 need not.
+    if compiled_by_xla() or value.dtype.size < 4:
         return tf.matmul(weights, value)
     if None not in value.shape:
         of = _sum if math.prod(value.shape) <= FEW_VALUES else tf.matmul
         return of(weights, value)
     return tf.cond(
-        tf.size(value) <= FEW_VALUES,
+        tf.size(value, out_type=tf.int64) <= FEW_VALUES,
         lambda: _sum(weights, value),
         lambda: tf.matmul(weights, value),
     )
