@@ -14,7 +14,7 @@ SERVING = ROOT / "serving" / "keras_attention_serving"
 ARROWS = {
     "ops": (set(), {"keras", "numpy"}),
     "layers": ({"ops"}, {"keras", "numpy"}),
-    "decoding": (set(), {"keras"}),
+    "decoding": ({"ops"}, {"keras"}),
     "models": ({"decoding", "layers", "ops", "schedules"}, {"keras"}),
     "schedules": (set(), {"keras"}),
     "losses": (set(), {"keras"}),
