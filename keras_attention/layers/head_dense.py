@@ -17,10 +17,10 @@ class IntoHeads(keras.layers.EinsumDense):
         super().__init__("btd,dhk->bhtk", (heads, None, dim), bias_axes=bias_axes, **kwargs)
 
     def call(self, inputs, training=None):
-        _, heads, dim = self.kernel.shape
-        rows = _product(inputs, inputs.shape[-1], self.kernel, self.bias)
-        rows = ops.reshape(rows, (-1, ops.shape(inputs)[1], heads, dim))
-        return ops.transpose(rows, (0, 2, 1, 3))
+        size, heads, dim = self.kernel.shape
+        batch, steps, _ = ops.shape(inputs)
+        rows = _product(inputs, size, self.kernel, self.bias)
+        return ops.transpose(ops.reshape(rows, (batch, steps, heads, dim)), (0, 2, 1, 3))
 
 
 class OutOfHeads(keras.layers.EinsumDense):
@@ -32,8 +32,9 @@ class OutOfHeads(keras.layers.EinsumDense):
 
     def call(self, inputs, training=None):
         heads, dim, output_dim = self.kernel.shape
+        batch, _, steps, _ = ops.shape(inputs)
         rows = _product(ops.transpose(inputs, (0, 2, 1, 3)), heads * dim, self.kernel, self.bias)
-        return ops.reshape(rows, (-1, ops.shape(inputs)[2], output_dim))
+        return ops.reshape(rows, (batch, steps, output_dim))
 
 
 def _product(inputs, size, kernel, bias):
