@@ -31,6 +31,7 @@ HERE = Path(__file__).parent
 SIZES = {
     **{"batch": 32, "source": 32, "target": 32, "vocabulary": 1000},
     **{"units": 256, "heads": 8, "layers": 4, "inner": 1024, "rate": 0.01},
+    "threads": (1, 2),  # of CTranslate2
 }
 WAYS = {"ours, XLA": "_xla", "ours, tf.function": "", "ours, exported": "_exported"}
 
@@ -65,7 +66,7 @@ def decoding(workers, batch):
     """Raises unless all that have our weights answer alike."""
     same = {way: (workers["ours"], f"greedy{suffix}_{batch}") for way, suffix in WAYS.items()}
     if "ctranslate2" in workers:
-        for threads in (1, 2):
+        for threads in SIZES["threads"]:
             function = f"greedy_{batch}_threads_{threads}"
             same[f"CTranslate2, threads: {threads}"] = (workers["ctranslate2"], function)
     expected = None

@@ -16,7 +16,7 @@ BATCH, SOURCE, TARGET = SIZES["batch"], SIZES["source"], SIZES["target"]
 UNITS, VOCABULARY = SIZES["units"], SIZES["vocabulary"]
 TOKENS = ["<blank>", "<unk>", "<s>", "</s>", *(str(i) for i in range(4, VOCABULARY))]
 STATE = {}
-THREADS = (1, 2)
+THREADS = SIZES["threads"]
 
 
 def attention(spec, arrays, name, fused):

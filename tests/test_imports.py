@@ -14,7 +14,7 @@ SERVING = ROOT / "serving" / "keras_attention_serving"
 ARROWS = {
     "ops": (set(), {"keras", "numpy"}),
     "layers": ({"ops"}, {"keras", "numpy"}),
-    "decoding": ({"ops"}, {"keras"}),
+    "decoding": (set(), {"keras"}),
     "models": ({"decoding", "layers", "ops", "schedules"}, {"keras"}),
     "schedules": (set(), {"keras"}),
     "losses": (set(), {"keras"}),
@@ -24,12 +24,13 @@ ARROWS = {
     "plotting": (set(), {"matplotlib", "numpy"}),
 }
 
-# What one backend alone can do stands in files of `ops` named for it, imported when called; so does
-# what reads the files of one.
+# What one backend alone can do stands in files named for it, imported when called; so does what
+# reads the files of one.
 OF_ONE_BACKEND = {
     str(path.relative_to(LIBRARY)): path.stem.rsplit("_", 1)[1]
     for backend in ("tensorflow", "jax", "torch")
-    for path in [*LIBRARY.glob(f"ops/*_{backend}.py"), *LIBRARY.glob(f"migrate/*_{backend}.py")]
+    for part in ("ops", "decoding", "migrate")
+    for path in LIBRARY.glob(f"{part}/*_{backend}.py")
 }
 
 # The parts that hold what TensorFlow alone can do. Without it, the rest must import.

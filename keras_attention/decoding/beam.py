@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_attention.ops.gather import take_rows
-from keras_attention.ops.highest import highest
+from keras_attention.decoding.rows import highest, take_rows
 
 NEVER = -float("inf")
 # From so many tokens on, `top_k` of groups and then in groups is the faster.

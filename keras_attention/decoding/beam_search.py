@@ -18,10 +18,9 @@ from keras_attention.decoding.beam import (
 )
 from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.hypotheses import NBest
+from keras_attention.decoding.rows import highest, take_rows, with_row
 from keras_attention.decoding.settings import by_example, check_setting, is_off
 from keras_attention.decoding.step import StepFunction
-from keras_attention.ops.gather import take_rows
-from keras_attention.ops.highest import highest
 
 
 def beam_search(
@@ -144,7 +143,7 @@ class _BeamSearch:
         # Time first, so that a step writes one contiguous row.
         trace = ops.zeros((self.max_length, *ops.shape(row)), dtype="int32")
         rows = ops.zeros((self.max_length, *ops.shape(weights)), dtype="float32")
-        trace, rows = _with_row(trace, start, row), _with_row(rows, start, weights)
+        trace, rows = with_row(trace, start, row), with_row(rows, start, weights)
 
         def goes_on(t, carry, trace, rows):
             _, _, done, _ = carry
@@ -152,7 +151,7 @@ class _BeamSearch:
 
         def body(t, carry, trace, rows):
             carry, row, weights = self.advance(t, *carry)
-            return t + 1, carry, _with_row(trace, t, row), _with_row(rows, t, weights)
+            return t + 1, carry, with_row(trace, t, row), with_row(rows, t, weights)
 
         t, (live, ended, *_), trace, rows = ops.while_loop(
             goes_on, body, (start + 1, carry, trace, rows)
@@ -282,10 +281,6 @@ class _BeamSearch:
 
     def reordered(self, x, slot):
         return self.in_rows(take_rows(self.in_beams(x), slot))
-
-
-def _with_row(rows, index, row):
-    return ops.scatter_update(rows, ops.reshape(index, (1, 1)), row[None])
 
 
 def _where(done, old, new):

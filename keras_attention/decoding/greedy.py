@@ -7,9 +7,8 @@ from keras import ops
 from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.hypotheses import Hypotheses
 from keras_attention.decoding.one_hypothesis import one_hypothesis
+from keras_attention.decoding.rows import highest, take_rows
 from keras_attention.decoding.step import StepFunction
-from keras_attention.ops.gather import take_rows
-from keras_attention.ops.highest import highest
 
 
 def greedy(

@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_attention.decoding.hypotheses import Hypotheses
+from keras_attention.decoding.rows import with_row
 from keras_attention.decoding.settings import check_setting, is_number
 
 
@@ -33,7 +34,7 @@ def one_hypothesis(
         finished = ops.logical_or(finished, ops.equal(token, end_id))
         lengths = ops.where(finished, lengths, lengths + 1)
         weights = ops.where(finished[:, None], 0.0, ops.cast(weights, "float32"))
-        ids = _with_row(ids, t, ops.where(finished, 0, token))
+        ids = with_row(ids, t, ops.where(finished, 0, token))
         if not is_number(limits):
             finished = ops.logical_or(finished, t + 1 >= limits)
         return (token, finished, score, lengths, ids, state), weights
@@ -51,7 +52,7 @@ def one_hypothesis(
         state,
     )
     alignments = ops.zeros((max_length, *ops.shape(weights)), dtype="float32")
-    alignments = _with_row(alignments, start, weights)
+    alignments = with_row(alignments, start, weights)
 
     def goes_on(t, carry, alignments):
         _, finished, *_ = carry
@@ -59,12 +60,8 @@ def one_hypothesis(
 
     def body(t, carry, alignments):
         carry, weights = advance(t, *carry)
-        return t + 1, carry, _with_row(alignments, t, weights)
+        return t + 1, carry, with_row(alignments, t, weights)
 
     _, carry, alignments = ops.while_loop(goes_on, body, (start + 1, carry, alignments))
     _, _, score, lengths, ids, _ = carry
     return Hypotheses(ops.transpose(ids), lengths, score, ops.transpose(alignments, (1, 0, 2)))
-
-
-def _with_row(rows, index, row):
-    return ops.scatter_update(rows, ops.reshape(index, (1, 1)), row[None])

@@ -7,6 +7,7 @@ from keras import ops
 from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.hypotheses import Hypotheses
 from keras_attention.decoding.one_hypothesis import one_hypothesis
+from keras_attention.decoding.rows import take_rows
 from keras_attention.decoding.settings import check_setting, is_off
 from keras_attention.decoding.step import StepFunction
 from keras_attention.decoding.threefry import uniform
@@ -78,7 +79,7 @@ def sample(
             allowed = heat(allowed, temperature)
         allowed = truncate(allowed, top_k, top_p, min_p)
         token = pick(allowed, ops.take(drawn, ops.reshape(t, (1,)), axis=0)[0])
-        return token, ops.take_along_axis(log_probabilities, token[:, None], axis=-1)[:, 0]
+        return token, take_rows(log_probabilities, token[:, None])[:, 0]
 
     return one_hypothesis(
         choose,

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_attention.decoding.rows import take_rows
 from keras_attention.layers import ByteNetBlock
 from keras_attention.layers.conv_block import stacked_offsets
 from keras_attention.models.seq2seq import Seq2Seq
@@ -198,7 +199,7 @@ class ByteNetSeq2Seq(Seq2Seq):
         batch, positions, units = ops.shape(read)
         # Each row of the memory is read at the positions of its rows of the state.
         position = ops.reshape(state["position"], (batch, -1, 1))
-        now = ops.take_along_axis(read, ops.minimum(position, positions - 1), axis=1)
+        now = take_rows(read, ops.minimum(position[..., 0], positions - 1))
         now = ops.where(position < positions, now, ops.zeros((), dtype=now.dtype))
         x = self.target_embedding(token) + ops.reshape(now, (-1, units))
         buffers = []

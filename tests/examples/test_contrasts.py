@@ -12,6 +12,7 @@ from contrasts import (
     cost_against_length,
     long_sentences,
     luong_table,
+    memories,
     side_by_side,
     soft_and_hard,
     source_order,
@@ -231,6 +232,21 @@ def test_systems_have_as_many_weights():
         model = system.make(system.width)
         model.build({"source": (None, None), "target": (None, None)})
         assert model.count_params() == pytest.approx(100_000, rel=0.03), name
+
+
+@pytest.mark.parametrize("make", [memories.TuringMachine, memories.StoryReader])
+def test_memories_answer_step_by_step_as_at_once(make):
+    keras.utils.set_random_seed(3)
+    model = make(13, 5)
+    inputs, _ = pack([[7, 5, 6], [9]], [[6, 5, 7], [8]])
+    expected = keras.ops.convert_to_numpy(model(inputs))
+    assert np.abs(expected[0] - expected[1]).max() > 1e-4
+    memory, state = model.encode(inputs["source"], max_length=4)
+    for t in range(expected.shape[1]):
+        logits, state, _ = model.step(inputs["target"][:, t], state, memory)
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(logits), expected[:, t], rtol=1e-5, atol=1e-6
+        )
 
 
 def test_side_by_side(capsys, tmp_path):

@@ -27,7 +27,7 @@ def test_it_learns_to_copy_and_is_served(tmp_path):
     bits = keras.layers.Dense(BITS, "sigmoid", name="bits")(features)
     trained = keras.Model(inputs, bits)
     trained.compile(keras.optimizers.Adam(0.02, global_clipnorm=10.0), "binary_crossentropy")
-    given, wanted = copies(count=9600, steps=3, seed=0)
+    given, wanted = copies(count=14400, steps=3, seed=0)
     counts = np.zeros(given.shape[:2])
     counts[:, 4:] = 7 / 3
     trained.fit(given, wanted, sample_weight=counts, batch_size=32, verbose=0)
@@ -35,12 +35,12 @@ def test_it_learns_to_copy_and_is_served(tmp_path):
     model = keras.Model(inputs, {"bits": bits, "read": read, "write": write})
     given, wanted = copies(count=100, steps=3, seed=1)
     found = {name: np.asarray(x) for name, x in model.predict(given, verbose=0).items()}
-    assert ((found["bits"] > 0.5) != wanted)[:, 4:].mean() < 0.03
+    assert ((found["bits"] > 0.5) != wanted)[:, 4:].mean() < 0.01
     # The read head goes the way that the write head went, a location a step.
     read_at, written_at = found["read"][:, 4:, 0].argmax(-1), found["write"][:, :3, 0].argmax(-1)
     moves = np.diff(written_at) % LOCATIONS
-    assert np.isin(moves, [1, LOCATIONS - 1]).mean() > 0.8
-    assert (np.diff(read_at) % LOCATIONS == moves).mean() > 0.8
+    assert np.isin(moves, [1, LOCATIONS - 1]).mean() > 0.9
+    assert (np.diff(read_at) % LOCATIONS == moves).mean() > 0.9
     if keras.backend.backend() == "tensorflow":
         ka.export(model, tmp_path / "copy")
         assert_served(model, tmp_path / "copy")

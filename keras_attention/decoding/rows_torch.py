@@ -4,6 +4,6 @@ import torch
 
 
 def highest(x, count):
-    """Values and places: see `keras_attention.ops.highest`."""
+    """Values and places: see `keras_attention.decoding.rows`."""
     values, places = torch.sort(x, dim=-1, descending=True, stable=True)
     return values[..., :count], places[..., :count]

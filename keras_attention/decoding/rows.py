@@ -1,0 +1,39 @@
+"""Rows by their places: looked up, written, and the highest of each. One operation where possible.
+
+`keras.ops` has all of this, but lets places count from the end and tells -0 from 0: on TensorFlow,
+where each operation of a step costs as much as its work, that is much of what a search does.
+"""
+
+import keras
+from keras import ops
+
+
+def take_rows(x, places):
+    """`x (B, N, ...)` at `places`, int `(B, K)` from 0 to N - 1: `(B, K, ...)`."""
+    if keras.backend.backend() == "tensorflow":
+        from keras_attention.decoding import rows_tensorflow
+
+        return rows_tensorflow.take_rows(x, places)
+    batch, width, *rest = ops.shape(x)
+    offsets = ops.arange(batch, dtype="int32")[:, None] * width
+    rows = ops.reshape(x, (batch * width, *rest))
+    return ops.take(rows, offsets + ops.cast(places, "int32"), axis=0)
+
+
+def with_row(rows, index, row):
+    """`rows (N, ...)` with `row (...)` in place `index`, an integer tensor: a new tensor."""
+    return ops.scatter_update(rows, ops.reshape(index, (1, 1)), row[None])
+
+
+def highest(x, count):
+    """The `count` highest of `x (..., N)`, the highest first, and their places, int32.
+
+    Of equals the first comes first, on all backends.
+    """
+    if keras.backend.backend() == "torch":
+        from keras_attention.decoding import rows_torch
+
+        values, places = rows_torch.highest(x, count)
+    else:
+        values, places = ops.top_k(x, count)
+    return values, ops.cast(places, "int32")
