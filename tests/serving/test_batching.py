@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from keras_attention_serving import errors, wire
-from keras_attention_serving.batching import Batcher, Batching, Scheduler
+from keras_attention_serving.batch_scheduler import Scheduler
+from keras_attention_serving.batching import Batcher, Batching
 from keras_attention_serving.batching_parameters import Parameters
 from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.metrics import Metrics

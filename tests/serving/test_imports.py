@@ -36,9 +36,12 @@ ARROWS = {
     "runs": {"errors"},
     "batch_queue": {"batching_parameters", "errors", "model", "tensors"},
     "batch_inboxes": {"batch_queue"},
+    "batch_scheduler": {
+        *("batch_inboxes", "batch_queue", "batch_tensors", "errors", "loop_tasks", "metrics"),
+    },
     "batching": {
-        *("batch_inboxes", "batch_queue", "batch_tensors", "batching_parameters", "cancellation"),
-        *("errors", "loop_tasks", "metrics", "model", "tensors"),
+        *("batch_inboxes", "batch_queue", "batch_scheduler", "batch_tensors"),
+        *("batching_parameters", "cancellation", "errors", "metrics", "model", "tensors"),
     },
     "inference": {"model", "tensors"},
     "predict": {"errors", "inference", "model", "tensors", "wire"},
