@@ -86,6 +86,14 @@ class AttentionBase(keras.layers.Layer):
         """`(B, Tv, Dv)` to what is mixed; the identity by default. Once per memory, too."""
         return value
 
+    def settle_key(self, key):
+        """A projected key for the steps of a search, with what is the same at all of them.
+
+        `score` and `attend` take the result in place of the key, to the same effect. It is the key
+        itself by default.
+        """
+        return key
+
     def score(self, query, key):
         """Scores `(..., Tq, Tv)`, before the softmax, of a projected query and key."""
         raise NotImplementedError(f"{type(self).__name__} must define `score`.")

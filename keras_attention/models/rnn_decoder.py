@@ -152,7 +152,14 @@ class RNNDecoder(keras.layers.Layer):
         return [*self._start_cells(state), *self._start_attention(memory)]
 
     def prepare(self, memory, memory_mask=None):
-        """What all steps read: projected key and value, and the mask `(B, ..., Tv)`."""
+        """What all steps of a search read: settled key, value, and the mask `(B, ..., Tv)`."""
+        prepared = self._project(memory, memory_mask)
+        if self.attention is None:
+            return prepared
+        key, *rest = prepared
+        return self.attention.settle_key(key), *rest
+
+    def _project(self, memory, memory_mask):
         if self.attention is not None:
             return self.attention.prepare(memory, memory_mask)
         return (ops.ones(ops.shape(memory)[:2], "bool") if memory_mask is None else memory_mask,)
@@ -180,7 +187,7 @@ class RNNDecoder(keras.layers.Layer):
 
     def call(self, target, memory, state, memory_mask=None, training=None):
         x = self.embedding_dropout(self.embedding(target), training=training)
-        memory = self.prepare(memory, memory_mask)
+        memory = self._project(memory, memory_mask)
         cells, draws = self._start_cells(state), (None, None)
         if self.attention is not None:
             draws = draw(self.attention, ops.shape(target)[1], memory[0], training)

@@ -1,6 +1,7 @@
 """Pure functions of tensors: no weights, no layers, `keras.ops` only."""
 
 from keras_attention.ops.additive import additive_scores as additive_scores
+from keras_attention.ops.additive_key import additive_key as additive_key
 from keras_attention.ops.decaying_sum import decaying_sum as decaying_sum
 from keras_attention.ops.dot_product import dot_product_attention as dot_product_attention
 from keras_attention.ops.masks import blank as blank
@@ -32,6 +33,7 @@ from keras_attention.ops.softmax import masked_softmax as masked_softmax
 
 __all__ = [
     "PROBABILITIES",
+    "additive_key",
     "additive_scores",
     "blank",
     "causal_mask",

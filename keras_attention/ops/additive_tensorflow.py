@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_attention.ops import additive_chain, additive_products
 from keras_attention.ops.scores import plain_additive_scores
-from keras_attention.ops.xla_tensorflow import compiled_by_xla
+from keras_attention.xla import compiled_by_xla
 
 # Elements of a slab `(groups, B, Tq, Tv)`: enough to keep the processors busy with one operation,
 # few enough to stay in their caches. One group at least.

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_attention.ops.dot_product_grid_tensorflow import Grid
 from keras_attention.ops.dot_product_reach_tensorflow import Reach
-from keras_attention.ops.xla_tensorflow import compiled_by_xla
+from keras_attention.xla import compiled_by_xla
 
 # Masked scores, and the log of a sum that has no term yet: below every score that counts, and the
 # one so far below the other that masked scores come out of the exponential as 0. Both are finite,

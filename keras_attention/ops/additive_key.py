@@ -1,0 +1,89 @@
+"""The additive score of queries that come one after another to the same key, as in a search.
+
+With `d = 1 + e^2q e^2k`, `tanh(q + k) = 1 - 2 / d`. The exponential of the key is computed once for
+all queries, and one division serves four units, since `a / b + c / d = (a d + c b) / (b d)`. That
+is a third of the time of a tangent for each, where XLA makes one loop of it.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from keras_attention.ops.additive_range import within
+from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.scores import plain_additive_scores
+from keras_attention.xla import compiled_by_xla
+
+# Of the key, for `e^2k` to be neither 0 nor infinite. Then a query beyond its own limit is as good
+# as there: the tangent is 1 or -1.
+KEY_LIMIT = 20.0
+QUERY_LIMIT = 30.0
+# For `1 - 2 / d` to be 1 in float32, and the product of four to be finite, also times a vector.
+MOST = 5e8
+VECTOR_LIMIT = 1e9
+# So many tangents cost less than to decide whether they are needed.
+LITTLE = 1 << 16
+# Units that share a division.
+GROUP = 4
+
+
+class AdditiveKey(NamedTuple):
+    """A projected key and what of its scores depends on no query: see `additive_key`."""
+
+    key: Any  # (B, Tv, U)
+    growth: Any  # e^2key: four of (B, Tv, U / 4)
+    is_moderate: Any  # boolean scalar: whether scores of `growth` are as exact as those of `key`
+
+
+def additive_key(key):
+    """`key (B, Tv, U)` for `additive_scores` of many queries, one call after another.
+
+    Returns:
+        An `AdditiveKey`, or `key` where nothing is gained: without XLA, and in float64.
+    """
+    dtype = wide_dtype(key.dtype)
+    if dtype == "float64" or not compiled_by_xla():
+        return key
+    key = ops.cast(key, dtype)
+    return AdditiveKey(key, _growth(key), within(KEY_LIMIT, key))
+
+
+def scores_of_key(query, key, vector):
+    """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key` an `AdditiveKey` and `vector (U,)`."""
+
+    def fast():
+        growth = _growth(ops.clip(query, -QUERY_LIMIT, QUERY_LIMIT))
+        pairs = zip(growth, key.growth, strict=True)
+        denominators = [1 + ops.minimum(q[:, :, None] * k[:, None], MOST) for q, k in pairs]
+        numerator, denominator = _sum(list(zip(_in_group(vector), denominators, strict=True)))
+        return ops.sum(vector) - 2 * ops.sum(numerator / denominator, axis=-1)
+
+    def exact():
+        return plain_additive_scores(query, key.key, vector)
+
+    sizes = (*query.shape, key.key.shape[1])
+    if None not in sizes and math.prod(sizes) <= LITTLE:
+        return exact()
+    is_fast = ops.logical_and(key.is_moderate, within(VECTOR_LIMIT, vector))
+    return ops.cond(is_fast, fast, exact)
+
+
+def _growth(x):
+    return [ops.exp(2 * part) for part in _in_group(x)]
+
+
+def _in_group(x):
+    """`(..., U)` as four of `(..., U / 4)`, zeros added where they are needed."""
+    lacking = -x.shape[-1] % GROUP
+    x = ops.pad(x, [[0, 0]] * (len(x.shape) - 1) + [[0, lacking]]) if lacking else x
+    return ops.split(x, GROUP, axis=-1)
+
+
+def _sum(quotients):
+    """The sum of `a / b` for all `(a, b)` as one quotient."""
+    if len(quotients) == 1:
+        return quotients[0]
+    middle = len(quotients) // 2
+    (a, b), (c, d) = _sum(quotients[:middle]), _sum(quotients[middle:])
+    return a * d + c * b, b * d
