@@ -22,6 +22,7 @@ def export(
     beam_width=5,
     n_best=None,
     searches=SEARCHES,
+    presets=None,
     version=None,
     warmup=(),
 ):
@@ -38,7 +39,9 @@ def export(
     The settings of `beam` and `sample` are inputs that a request over gRPC may leave out: see
     `keras_attention.search_signatures`. TensorFlow Serving's REST wants all of them. Where it
     batches requests, all inputs have to be of one length: a request of several texts has to give
-    each setting for each.
+    each setting for each. Where that is in the way, `presets` are searches whose settings are part
+    of the model: such a signature wants `text` alone, one of `sample` also `seed`, unless that is
+    set; and it works out nothing that its settings do not ask for.
 
     Without tokenizers `serving_default` is `decode_ids`, and `beam` and `sample` take `ids` and
     `lengths` for `text` and `prefix` and `prefix_lengths` for `prefix`. Any other model with known
@@ -58,6 +61,8 @@ def export(
         n_best: how many answers `beam` gives, at most `beam_width`, which is the default.
         searches: which of `"beam"` and `"sample"` to write. They more than double the graph, and
             with it the time until a server is ready.
+        presets: by the name of the signature, the search and its settings by name, as in
+            `{"polite": ("beam", {"length_penalty": 0.6}), "free": ("sample", {"top_p": 0.9})}`.
         version: a positive integer; the next after the highest there by default.
         warmup: texts with which the server runs the model before it counts as available.
 
@@ -66,8 +71,8 @@ def export(
 
     Raises:
         ValueError: another backend, a model that is not built or without known inputs, one
-            tokenizer without the other, `n_best` above `beam_width`, an unknown search, or a bad
-            `version`.
+            tokenizer without the other, `n_best` above `beam_width`, an unknown search, presets
+            that are taken, unknown or out of range, or a bad `version`.
         FileExistsError: the version is there already.
     """
     if keras.backend.backend() != "tensorflow":
@@ -90,8 +95,12 @@ def export(
     if not isinstance(model, Seq2Seq) and not getattr(model, "inputs", None):
         raise ValueError(f"Expected a model with known inputs. Received: model={model!r}")
     # Here and not above: importing the package must not load TensorFlow under other backends.
-    from keras_attention import signatures, warmup_requests
+    from keras_attention import search_signatures, signatures, warmup_requests
 
+    presets = presets or {}
+    if presets and not isinstance(model, Seq2Seq):
+        raise ValueError(f"Expected a Seq2Seq along with presets. Received: model={model!r}")
+    search_signatures.check_presets(presets, max_length)
     n_best = beam_width if n_best is None else n_best
     path = Path(path)
     there = _versions(path)
@@ -107,11 +116,13 @@ def export(
         answers = signatures.TextSignatures(
             model, source_tokenizer, target_tokenizer, max_length, beam_width, n_best
         )
-        signatures.add_text_endpoints(archive, answers, searches)
+        signatures.add_text_endpoints(archive, answers, searches, presets)
         signatures.add_ids_endpoint(archive, "decode_ids", model, max_length)
     elif isinstance(model, Seq2Seq):
         signatures.add_ids_endpoint(archive, "serving_default", model, max_length)
-        signatures.add_ids_searches(archive, model, max_length, beam_width, n_best, searches)
+        signatures.add_ids_searches(
+            archive, model, max_length, beam_width, n_best, searches, presets
+        )
     else:
         signatures.add_model_endpoint(archive, model)
     path.mkdir(parents=True, exist_ok=True)

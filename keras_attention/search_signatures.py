@@ -24,7 +24,15 @@ class Setting(NamedTuple):
     def dtype(self):
         return tf.int32 if isinstance(self.default, int) else tf.float32
 
+    def holds(self, number):
+        """Whether it is such a number, in range."""
+        kinds = (int,) if isinstance(self.default, int) else (int, float)
+        return type(number) in kinds and self.low <= number <= self.high
+
     def in_range(self, values):
+        """Tensors in range, of tensors. A number stays one: what it turns off is left out."""
+        if isinstance(values, int | float):
+            return values
         values = tf.cast(values, self.dtype())
         if self.dtype() == tf.float32:
             values = tf.where(tf.math.is_nan(values), self.default, values)
@@ -61,13 +69,21 @@ def _constraints(max_length):
     }
 
 
+SETTINGS = {"beam": beam_settings, "sample": sample_settings}
+SEED = tf.TensorSpec((None,), tf.int32, name="seed")
+# Names of signatures that are no presets.
+TAKEN = {"serving_default", "score", "decode_ids", *SETTINGS}
+
+
 def beam(model, ids, mask, settings, prefix, *, max_length, beam_width, n_best):
     """The `n_best` answers to `ids (B, Ts)`, the best first.
 
     Args:
         mask: boolean `(B, Ts)`, True = no padding.
-        settings: tensors by name; those of `beam_settings` that are missing have their default.
-        prefix: ids `(B, P)` and lengths `(B,)` of what the answers begin with; 1 for B as well.
+        settings: tensors or numbers by name; those of `beam_settings` that are missing have their
+            default.
+        prefix: ids `(B, P)` and lengths `(B,)` of what the answers begin with, 1 for B as well; or
+            None.
 
     Returns:
         `ids` int32 `(B, N, Tt)`, as long as the longest; `lengths` int32, `score` and
@@ -103,7 +119,7 @@ def sample(model, ids, mask, settings, prefix, *, max_length):
     values = _values(sample_settings(max_length), settings)
     found = model.sample(
         ids,
-        values["seed"],
+        tf.broadcast_to(values["seed"], tf.shape(ids)[:1]),
         source_mask=mask,
         max_length=max_length,
         temperature=values["temperature"],
@@ -120,6 +136,59 @@ def sample(model, ids, mask, settings, prefix, *, max_length):
         "score": found.score,
         "alignment": found.alignments[:, :longest],
     }
+
+
+def check_presets(presets, max_length):
+    """Raises ValueError where `presets` are not what `export` takes."""
+    for name, preset in presets.items():
+        if not name.isidentifier() or name in TAKEN:
+            raise ValueError(
+                f"Expected the name of a preset to be an identifier and none of {sorted(TAKEN)}. "
+                f"Received: {name!r}"
+            )
+        if not isinstance(preset, tuple | list) or len(preset) != 2 or preset[0] not in SETTINGS:
+            raise ValueError(
+                f"Expected a search out of {tuple(SETTINGS)} and a dictionary of its settings. "
+                f"Received: {name}={preset!r}"
+            )
+        search, numbers = preset
+        table = SETTINGS[search](max_length)
+        for setting, number in numbers.items():
+            if setting not in table:
+                raise ValueError(
+                    f"Expected settings of {search} out of {tuple(table)}. Received: {setting!r}"
+                )
+            if not table[setting].holds(number):
+                low, high = table[setting].low, table[setting].high
+                raise ValueError(
+                    f"Expected {table[setting].dtype().name} from {low} to {high}. "
+                    f"Received: {setting}={number!r}"
+                )
+
+
+def add_searches(archive, answers, required, optional, max_length, searches, presets):
+    """Adds the signatures of searches.
+
+    Args:
+        archive: `keras.export.ExportArchive`.
+        answers: by the name of the search, a function of a dictionary of tensors and numbers; what
+            is missing there has its default.
+        required: `tf.TensorSpec`s with names.
+        optional: pairs of a `tf.TensorSpec` with a name and the default, a tensor.
+        max_length: most tokens of an answer.
+        searches: names of those to add with their settings as inputs.
+        presets: see `export`.
+    """
+    for search in searches:
+        table = SETTINGS[search](max_length)
+        add_endpoint(archive, search, answers[search], required, optional, table)
+    for name, (search, numbers) in presets.items():
+
+        def answer(inputs, search=search, numbers=numbers):
+            return answers[search]({**numbers, **inputs})
+
+        drawn = [SEED] if search == "sample" and "seed" not in numbers else []
+        add_endpoint(archive, name, answer, [*required, *drawn], [], {})
 
 
 def add_endpoint(archive, name, answer, required, optional, settings):
@@ -156,13 +225,12 @@ def add_endpoint(archive, name, answer, required, optional, settings):
 
 def _values(table, given):
     return {
-        name: setting.in_range(given.get(name, [setting.default]))
-        for name, setting in table.items()
+        name: setting.in_range(given.get(name, setting.default)) for name, setting in table.items()
     }
 
 
 def _constraints_of(values, prefix):
-    prefix_ids, prefix_lengths = prefix
+    prefix_ids, prefix_lengths = (None, None) if prefix is None else prefix
     return Constraints(
         min_length=values["min_length"],
         repetition_penalty=values["repetition_penalty"],

@@ -41,13 +41,13 @@ class TextSignatures:
         found = decode_ids(self.model, ids, lengths, self.max_length)
         return self._as_text(ids, lengths, found)
 
-    def beam(self, text, prefix=("",), **settings):
+    def beam(self, text, prefix=None, **settings):
         """The `n_best` answers to `text`, string `(B,)`, of a beam search, the best first.
 
         Args:
             text: string `(B,)`.
-            prefix: string `(B,)` or `(1,)`, what the answers begin with.
-            settings: `(B,)` or `(1,)` each, see `search_signatures.beam_settings`.
+            prefix: string `(B,)` or `(1,)`, what the answers begin with, or None.
+            settings: `(B,)` or `(1,)` each, or numbers, see `search_signatures.beam_settings`.
 
         Returns a dictionary, batch first: `text` string `(B, N)`; `score` float32 `(B, N)`, what
         they are ranked by; `log_probability` float32 `(B, N)`, the model's; `alignment` float32
@@ -60,14 +60,14 @@ class TextSignatures:
             ids,
             tf.sequence_mask(lengths, tf.shape(ids)[1]),
             settings,
-            self.target_tokenizer.tokenize(prefix),
+            self._prefix(prefix),
             max_length=self.max_length,
             beam_width=self.beam_width,
             n_best=self.n_best,
         )
         return self._as_text(ids, lengths, found)
 
-    def sample(self, text, prefix=("",), **settings):
+    def sample(self, text, prefix=None, **settings):
         """A drawn answer to each `text`, string `(B,)`.
 
         Args: as of `beam`, with the settings of `search_signatures.sample_settings`. The same
@@ -82,7 +82,7 @@ class TextSignatures:
             ids,
             tf.sequence_mask(lengths, tf.shape(ids)[1]),
             settings,
-            self.target_tokenizer.tokenize(prefix),
+            self._prefix(prefix),
             max_length=self.max_length,
         )
         return self._as_text(ids, lengths, found)
@@ -97,6 +97,9 @@ class TextSignatures:
                 ids, target_ids, source_mask=mask, target_lengths=target_lengths
             )
         }
+
+    def _prefix(self, prefix):
+        return None if prefix is None else self.target_tokenizer.tokenize(prefix)
 
     def _as_text(self, ids, lengths, found):
         """Pieces and text in place of target ids `(B, ..., Tt)`, and the pieces of the source."""
@@ -131,8 +134,8 @@ def decode_ids(model, ids, lengths, max_length):
     }
 
 
-def add_text_endpoints(archive, signatures, searches):
-    """`serving_default`, `score` and the named searches, over text."""
+def add_text_endpoints(archive, signatures, searches, presets):
+    """`serving_default`, `score`, the named searches and the presets, over text."""
     text = tf.TensorSpec((None,), tf.string, name="text")
     target = tf.TensorSpec((None,), tf.string, name="target")
     prefix = tf.TensorSpec((None,), tf.string, name="prefix"), tf.constant([""])
@@ -140,19 +143,13 @@ def add_text_endpoints(archive, signatures, searches):
     archive.track(signatures.target_tokenizer)
     archive.add_endpoint("serving_default", signatures.answer, input_signature=[text])
     archive.add_endpoint("score", signatures.score, input_signature=[text, target])
-    for name, answer, settings in (
-        ("beam", signatures.beam, search_signatures.beam_settings),
-        ("sample", signatures.sample, search_signatures.sample_settings),
-    ):
-        if name in searches:
-            search_signatures.add_endpoint(
-                archive,
-                name,
-                lambda inputs, answer=answer: answer(**inputs),
-                [text],
-                [prefix],
-                settings(signatures.max_length),
-            )
+    answers = {
+        "beam": lambda inputs: signatures.beam(**inputs),
+        "sample": lambda inputs: signatures.sample(**inputs),
+    }
+    search_signatures.add_searches(
+        archive, answers, [text], [prefix], signatures.max_length, searches, presets
+    )
 
 
 def add_ids_endpoint(archive, name, model, max_length):
@@ -164,8 +161,8 @@ def add_ids_endpoint(archive, name, model, max_length):
     archive.add_endpoint(name, decode, input_signature=_ids_inputs())
 
 
-def add_ids_searches(archive, model, max_length, beam_width, n_best, searches):
-    """The named ones of `beam` and `sample`, over token ids."""
+def add_ids_searches(archive, model, max_length, beam_width, n_best, searches, presets):
+    """The named ones of `beam` and `sample`, and the presets, over token ids."""
     optional = [
         (tf.TensorSpec((None, None), tf.int32, name="prefix"), tf.constant([[0]])),
         (tf.TensorSpec((None,), tf.int32, name="prefix_lengths"), tf.constant([0])),
@@ -174,7 +171,7 @@ def add_ids_searches(archive, model, max_length, beam_width, n_best, searches):
     def answer(search, inputs, **options):
         ids, lengths = inputs["ids"], inputs["lengths"]
         mask = tf.sequence_mask(lengths, tf.shape(ids)[1])
-        prefix = inputs["prefix"], inputs["prefix_lengths"]
+        prefix = (inputs["prefix"], inputs["prefix_lengths"]) if "prefix" in inputs else None
         return search(model, ids, mask, inputs, prefix, max_length=max_length, **options)
 
     def beam(inputs):
@@ -183,14 +180,10 @@ def add_ids_searches(archive, model, max_length, beam_width, n_best, searches):
     def sample(inputs):
         return answer(search_signatures.sample, inputs)
 
-    for name, search, settings in (
-        ("beam", beam, search_signatures.beam_settings),
-        ("sample", sample, search_signatures.sample_settings),
-    ):
-        if name in searches:
-            search_signatures.add_endpoint(
-                archive, name, search, _ids_inputs(), optional, settings(max_length)
-            )
+    answers = {"beam": beam, "sample": sample}
+    search_signatures.add_searches(
+        archive, answers, _ids_inputs(), optional, max_length, searches, presets
+    )
 
 
 def _ids_inputs():
