@@ -95,6 +95,25 @@ def _setting(text):
     return name, value
 
 
+def _number(text):
+    """An integer or a decimal number."""
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            raise click.BadParameter(f"Expected a number. Received: {text!r}") from None
+
+
+def _preset(text):
+    """`name=search,setting=number,...` as `export` takes it."""
+    name, search = _setting(text)
+    search, *settings = search.split(",")
+    settings = dict(_setting(setting) for setting in settings)
+    return name, (search, {name: _number(value) for name, value in settings.items()})
+
+
 def _inputs(client, model, signature, settings):
     """Settings as the inputs that the signature takes them for."""
     if not settings:
@@ -217,7 +236,15 @@ def evaluate(run, test, test_target, output, beam_width, length_penalty):
     show_default=True,
     help="Whether servers offer `beam` and `sample`, too; without, they start in half the time.",
 )
-def export(run, to, version, warmup, searches):
+@click.option(
+    "--preset",
+    "presets",
+    multiple=True,
+    metavar="NAME=SEARCH[,SETTING=NUMBER...]",
+    callback=lambda c, p, values: dict(_preset(value) for value in values),
+    help="A signature of beam or sample with settings that no request has to give; repeatable.",
+)
+def export(run, to, version, warmup, searches, presets):
     """Writes the best model of a run as a SavedModel."""
     from keras_attention.export import SEARCHES
     from keras_attention.export import export as export_model
@@ -231,6 +258,7 @@ def export(run, to, version, warmup, searches):
         target_tokenizer=target,
         max_length=folder.settings().max_length,
         searches=SEARCHES if searches else (),
+        presets=presets,
         version=version,
         warmup=warmup,
     )
@@ -266,7 +294,9 @@ def serve(models, port, host):
 @cli.command()
 @_server_option
 @_model_option
-@click.option("--signature", default="serving_default", show_default=True, help="Or: beam, sample.")
+@click.option(
+    "--signature", default="serving_default", show_default=True, help="Or: beam, sample, a preset."
+)
 @click.option(
     "--set",
     "settings",

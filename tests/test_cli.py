@@ -73,6 +73,9 @@ BAD = [
     ("evaluate --run {run} --test {f}/one_column.tsv", "one_column.tsv:2"),
     ("export --run {f}/none --to {f}/m", "none: Expected a training run"),
     ("export --run {run} --to {f}/m --version 0", "positive integer. Received: 0"),
+    ("export --run {run} --to {f}/m --preset best", "Expected NAME=VALUE. Received: 'best'"),
+    ("export --run {run} --to {f}/m --preset best=beam,min_length=x", "number. Received: 'x'"),
+    ("export --run {run} --to {f}/m --preset best=bean", "a search out of .*Received: best="),
     ("serve {f}/none --port 0", "none"),
     ("serve {f}/empty_model --port 0", "empty_model"),
     ("serve {f}/a/m {f}/b/m", "folders of different names"),
@@ -180,6 +183,7 @@ def test_from_text_to_picture(files, tmp_path, capfd):
     assert re.search(r"exact match [\d.]+ %", capfd.readouterr().out)
     models = tmp_path / "saved_models" / "dates"
     export = ["export", "--run", trained().path, "--to", models, "--warmup", "3 May 2021"]
+    export += ["--preset", "long=beam,length_penalty=1,min_length=4"]
     assert run(*export) == 0
     assert capfd.readouterr().out.strip() == str(models / "1")
     server = start("serve", models, "--port", 0)
@@ -194,6 +198,8 @@ def test_from_text_to_picture(files, tmp_path, capfd):
         assert run("query", *asked, *beam, "--set", "min_length=4", "7 Mar 2011") == 0
         shown = capfd.readouterr().out
         assert len(re.findall(r"│ 20\S* +│ +-\d", shown)) == 5 and shown.count("7 Mar") == 1
+        assert run("query", *asked, "--signature", "long", "7 Mar 2011") == 0
+        assert len(re.findall(r"│ +-\d", capfd.readouterr().out)) == 5
         sample = ["--signature", "sample", "--set", "seed=7", "--set", "temperature=0"]
         assert run("query", *asked, *sample, "7 Mar 2011") == 0
         capfd.readouterr()

@@ -12,9 +12,10 @@ SERVING = ROOT / "serving" / "keras_attention_serving"
 
 # Part of the library: parts it may import, packages from outside it may import.
 ARROWS = {
-    "ops": (set(), {"keras", "numpy"}),
+    "xla": (set(), {"keras", "tensorflow"}),  # asks TensorFlow's graphs only where it runs
+    "ops": ({"xla"}, {"keras", "numpy"}),
     "layers": ({"ops"}, {"keras", "numpy"}),
-    "decoding": (set(), {"keras"}),
+    "decoding": ({"xla"}, {"keras"}),
     "models": ({"decoding", "layers", "ops", "schedules"}, {"keras"}),
     "schedules": (set(), {"keras"}),
     "losses": (set(), {"keras"}),
@@ -43,6 +44,7 @@ WITH_TENSORFLOW = {
     "text",
     "training",
     "warmup_requests",
+    "xla",
 }
 TENSORFLOW = {"sentencepiece", "tensorflow", "tensorflow_serving", "tensorflow_text"}
 

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_attention.layers.arguments import check_positive, fresh
 from keras_attention.layers.attention_base import AttentionBase
-from keras_attention.ops import additive_key, additive_scores
+from keras_attention.ops import additive_scores, settle_key
 from keras_attention.ops.precision import wide_dtype
 from keras_attention.ops.rows import by_rows
 
@@ -94,7 +94,7 @@ class BahdanauAttention(AttentionBase):
         return self.key_dense(key)
 
     def settle_key(self, key):
-        return additive_key(key)
+        return settle_key(key)
 
     def score(self, query, key):
         return additive_scores(query, key, self.vector())

@@ -1,7 +1,6 @@
 """Pure functions of tensors: no weights, no layers, `keras.ops` only."""
 
 from keras_attention.ops.additive import additive_scores as additive_scores
-from keras_attention.ops.additive_key import additive_key as additive_key
 from keras_attention.ops.decaying_sum import decaying_sum as decaying_sum
 from keras_attention.ops.dot_product import dot_product_attention as dot_product_attention
 from keras_attention.ops.masks import blank as blank
@@ -29,11 +28,11 @@ from keras_attention.ops.recurrent_attention import (
 )
 from keras_attention.ops.recurrent_attention import recurrent_attention as recurrent_attention
 from keras_attention.ops.scores import dot_scores as dot_scores
+from keras_attention.ops.settled_key import settle_key as settle_key
 from keras_attention.ops.softmax import masked_softmax as masked_softmax
 
 __all__ = [
     "PROBABILITIES",
-    "additive_key",
     "additive_scores",
     "blank",
     "causal_mask",
@@ -56,6 +55,7 @@ __all__ = [
     "normalized_sigmoid",
     "reach_mask",
     "recurrent_attention",
+    "settle_key",
     "sigmoid",
     "sparsemax",
     "split_nonfinite",

@@ -5,9 +5,9 @@ import math
 import keras
 from keras import ops
 
-from keras_attention.ops.additive_key import AdditiveKey, scores_of_key
 from keras_attention.ops.precision import wide_dtype
 from keras_attention.ops.scores import plain_additive_scores
+from keras_attention.ops.settled_key import SettledKey, settled_scores
 
 # `(B, Tq, Tv, U)` of so many elements costs less than what it takes to avoid it.
 SMALL = 1 << 16
@@ -18,7 +18,7 @@ FEW_UNITS = 8
 def additive_scores(query, key, vector):
     """`v . tanh(q + k)` for `query (B, Tq, U)`, `key (B, Tv, U)`, `vector (U,)`.
 
-    `key` may also be what `additive_key` made of it.
+    `key` may also be what `settle_key` made of it.
 
     Computed in float32 at least, and returned so: `(B, Tq, Tv)`. Memory is in proportion to
     `(B, Tq, Tv)` and to the inputs, in the gradient too; only for a single query, as of a decoder's
@@ -29,9 +29,9 @@ def additive_scores(query, key, vector):
     Second-order gradients can be had; on PyTorch `(B, Tq, Tv, U)` is built for them. On a GPU
     and without XLA, as exact as the product of two float32 matrices is there.
     """
-    if isinstance(key, AdditiveKey):
+    if isinstance(key, SettledKey):
         query, vector = (ops.cast(x, key.key.dtype) for x in (query, vector))
-        return scores_of_key(query, key, vector)
+        return settled_scores(query, key, vector)
     dtype = wide_dtype(query.dtype)
     query, key, vector = (ops.cast(x, dtype) for x in (query, key, vector))
     if _is_little(query.shape, key.shape) or dtype == "float64":

@@ -28,29 +28,29 @@ LITTLE = 1 << 16
 GROUP = 4
 
 
-class AdditiveKey(NamedTuple):
-    """A projected key and what of its scores depends on no query: see `additive_key`."""
+class SettledKey(NamedTuple):
+    """A projected key and what of its scores depends on no query: see `settle_key`."""
 
     key: Any  # (B, Tv, U)
     growth: Any  # e^2key: four of (B, Tv, U / 4)
     is_moderate: Any  # boolean scalar: whether scores of `growth` are as exact as those of `key`
 
 
-def additive_key(key):
+def settle_key(key):
     """`key (B, Tv, U)` for `additive_scores` of many queries, one call after another.
 
     Returns:
-        An `AdditiveKey`, or `key` where nothing is gained: without XLA, and in float64.
+        An `SettledKey`, or `key` where nothing is gained: without XLA, and in float64.
     """
     dtype = wide_dtype(key.dtype)
     if dtype == "float64" or not compiled_by_xla():
         return key
     key = ops.cast(key, dtype)
-    return AdditiveKey(key, _growth(key), within(KEY_LIMIT, key))
+    return SettledKey(key, _growth(key), within(KEY_LIMIT, key))
 
 
-def scores_of_key(query, key, vector):
-    """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key` an `AdditiveKey` and `vector (U,)`."""
+def settled_scores(query, key, vector):
+    """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key` an `SettledKey` and `vector (U,)`."""
 
     def fast():
         growth = _growth(ops.clip(query, -QUERY_LIMIT, QUERY_LIMIT))
