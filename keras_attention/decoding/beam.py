@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_attention.decoding.rows import highest, take_rows
+from keras_attention.decoding.rows import highest, reshape, take_rows
 
 NEVER = -float("inf")
 # From so many tokens on, `top_k` of groups and then in groups is the faster.
@@ -78,9 +78,9 @@ def continuations(totals, allowed):
     per_hypothesis = min(width + 1, vocabulary)
     gains, tokens = best_tokens(allowed, per_hypothesis)
     flat = (ops.shape(totals)[0], width * per_hypothesis)
-    merged = ops.reshape(totals[..., None] + gains, flat)
+    merged = reshape(totals[..., None] + gains, flat)
     totals, order = highest(merged, min(2 * width, width * per_hypothesis))
-    return totals, take_rows(ops.reshape(tokens, flat), order), order // per_hypothesis
+    return totals, take_rows(reshape(tokens, flat), order), order // per_hypothesis
 
 
 def best_tokens(scores, count):
@@ -94,16 +94,16 @@ def best_tokens(scores, count):
     if size is None:
         return highest(scores, count)
     groups = vocabulary // size
-    grouped = ops.reshape(scores, (batch, width * groups, size))
-    maxima = ops.reshape(ops.max(grouped, axis=-1), (batch * width, groups))
+    grouped = reshape(scores, (batch, width * groups, size))
+    maxima = reshape(ops.max(grouped, axis=-1), (batch * width, groups))
     _, chosen = highest(maxima, count)
     # In the order of the tokens, so that of equals the first is taken.
     chosen = ops.sort(chosen, axis=-1)
-    rows = take_rows(ops.reshape(scores, (batch * width, groups, size)), chosen)
-    values, places = highest(ops.reshape(rows, (batch * width, count * size)), count)
+    rows = take_rows(reshape(scores, (batch * width, groups, size)), chosen)
+    values, places = highest(reshape(rows, (batch * width, count * size)), count)
     tokens = take_rows(chosen, places // size) * size + places % size
     shape = (batch, width, count)
-    return ops.reshape(values, shape), ops.reshape(tokens, shape)
+    return reshape(values, shape), reshape(tokens, shape)
 
 
 def _group_size(vocabulary, count):
@@ -146,7 +146,7 @@ def traced(trace, last, width, lengths, places):
         return (
             t - 1,
             ops.where(t < lengths, place, places),
-            ops.scatter_update(found, ops.reshape(t, (1, 1)), chosen[None]),
+            ops.scatter_update(found, reshape(t, (1, 1)), chosen[None]),
         )
 
     found = ops.zeros((ops.shape(trace)[0], *ops.shape(places)), dtype="int32")

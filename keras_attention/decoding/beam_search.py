@@ -18,7 +18,7 @@ from keras_attention.decoding.beam import (
 )
 from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.hypotheses import NBest
-from keras_attention.decoding.rows import highest, take_rows, with_row
+from keras_attention.decoding.rows import highest, reshape, take_rows, with_row
 from keras_attention.decoding.settings import by_example, check_setting, is_off
 from keras_attention.decoding.step import StepFunction
 
@@ -176,7 +176,7 @@ class _BeamSearch:
 
     def advance(self, t, live, ended, done, state):
         """One step of all examples; returns what the next one needs, its trace, and the weights."""
-        token = ops.reshape(live.token, (self.batch_size * self.width,))
+        token = reshape(live.token, (self.batch_size * self.width,))
         logits, state, weights = self.step(token, state, self.memory)
         weights = self.in_beams(ops.cast(weights, "float32"))
         log_probabilities = self.in_beams(ops.log_softmax(ops.cast(logits, "float32"), axis=-1))
@@ -186,7 +186,7 @@ class _BeamSearch:
         total, token, slot = continuations(live.total, allowed)
         if self.is_constrained():
             gain = take_rows(
-                ops.reshape(log_probabilities, (self.batch_size, -1)),
+                reshape(log_probabilities, (self.batch_size, -1)),
                 slot * log_probabilities.shape[-1] + token,
             )
         before = live
@@ -257,7 +257,7 @@ class _BeamSearch:
         # Row (t, b, w) of all weights, for the place w from which token t was chosen.
         examples = ops.arange(self.batch_size, dtype="int32")[:, None]
         index = (positions * self.batch_size + examples) * self.width + places
-        weights = ops.take(ops.reshape(rows, (-1, ops.shape(rows)[-1])), index, axis=0)
+        weights = ops.take(reshape(rows, (-1, ops.shape(rows)[-1])), index, axis=0)
         return NBest(
             ops.transpose(ops.where(holds, ids, 0), (1, 2, 0)),
             lengths,
@@ -268,11 +268,11 @@ class _BeamSearch:
 
     def in_beams(self, x):
         """Rows `(B * W, ...)` as `(B, W, ...)`."""
-        return ops.reshape(x, (self.batch_size, self.width, *ops.shape(x)[1:]))
+        return reshape(x, (self.batch_size, self.width, *ops.shape(x)[1:]))
 
     def in_rows(self, x):
         """The way back."""
-        return ops.reshape(x, (self.batch_size * self.width, *ops.shape(x)[2:]))
+        return reshape(x, (self.batch_size * self.width, *ops.shape(x)[2:]))
 
     def widened(self, x):
         """Each row of `(B, ...)` W times: `(B * W, ...)`."""
@@ -285,4 +285,4 @@ class _BeamSearch:
 
 def _where(done, old, new):
     """`old` for the examples that are `done (B, 1)`, else `new (B, W, ...)`."""
-    return ops.where(ops.reshape(done, (-1, *[1] * (len(new.shape) - 1))), old, new)
+    return ops.where(reshape(done, (-1, *[1] * (len(new.shape) - 1))), old, new)

@@ -25,6 +25,17 @@ def take_rows(x, places):
     return ops.take(rows, offsets + ops.cast(places, "int32"), axis=0)
 
 
+def reshape(x, shape):
+    """`x` in a shape of which some sizes may be tensors; one of them is left to be worked out.
+
+    On TensorFlow, a shape of integers alone is a constant, and one of tensors several operations.
+    """
+    known = [size for size in shape if isinstance(size, int)]
+    if len(known) == len(shape) - 1 and min(known, default=1) > 0:
+        shape = [size if isinstance(size, int) else -1 for size in shape]
+    return ops.reshape(x, shape)
+
+
 def with_row(rows, index, row):
     """`rows (N, ...)` with `row (...)` in place `index`, an integer tensor: a new tensor."""
     return ops.scatter_update(rows, ops.reshape(index, (1, 1)), row[None])

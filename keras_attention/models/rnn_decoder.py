@@ -263,7 +263,7 @@ class RNNDecoder(keras.layers.Layer):
         if queries == 1:
             context, attended, weights = self.attention.step(hidden, attended, memory)
             return context, attended, _mean_over_heads(weights, 2)
-        batch = ops.shape(memory[-1])[0]
+        batch = -1 if queries > 0 else ops.shape(memory[-1])[0]
         query = ops.reshape(hidden, (batch, queries, hidden.shape[-1]))
         context, weights = self.attention.attend(query, *memory)
         context = ops.reshape(context, (-1, context.shape[-1]))
