@@ -146,7 +146,8 @@ def check_presets(presets, max_length):
                 f"Expected the name of a preset to be an identifier and none of {sorted(TAKEN)}. "
                 f"Received: {name!r}"
             )
-        if not isinstance(preset, tuple | list) or len(preset) != 2 or preset[0] not in SETTINGS:
+        is_pair = isinstance(preset, tuple | list) and len(preset) == 2
+        if not is_pair or preset[0] not in SETTINGS or not isinstance(preset[1], dict):
             raise ValueError(
                 f"Expected a search out of {tuple(SETTINGS)} and a dictionary of its settings. "
                 f"Received: {name}={preset!r}"

@@ -89,8 +89,8 @@ class AttentionBase(keras.layers.Layer):
     def settle_key(self, key):
         """A projected key for the steps of a search, with what is the same at all of them.
 
-        `score` and `attend` take the result in place of the key, to the same effect. It is the key
-        itself by default.
+        `score` takes the result in place of the key, to the same effect, and so does `attend` with
+        a mask that is the same for all queries. It is the key itself by default.
         """
         return key
 

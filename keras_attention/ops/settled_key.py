@@ -1,8 +1,8 @@
 """The additive score of queries that come one after another to the same key, as in a search.
 
 With `d = 1 + e^2q e^2k`, `tanh(q + k) = 1 - 2 / d`. The exponential of the key is computed once for
-all queries, and one division serves four units, since `a / b + c / d = (a d + c b) / (b d)`. That
-is a third of the time of a tangent for each, where XLA makes one loop of it.
+all queries, and one division serves four units, since `a / b + c / d = (a d + c b) / (b d)`. Where
+XLA makes one loop of it, that is much less than a tangent for each.
 """
 
 import math
@@ -40,7 +40,7 @@ def settle_key(key):
     """`key (B, Tv, U)` for `additive_scores` of many queries, one call after another.
 
     Returns:
-        An `SettledKey`, or `key` where nothing is gained: without XLA, and in float64.
+        A `SettledKey`, or `key` where nothing is gained: without XLA, and in float64.
     """
     dtype = wide_dtype(key.dtype)
     if dtype == "float64" or not compiled_by_xla():
@@ -50,7 +50,7 @@ def settle_key(key):
 
 
 def settled_scores(query, key, vector):
-    """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key` an `SettledKey` and `vector (U,)`."""
+    """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key` a `SettledKey` and `vector (U,)`."""
 
     def fast():
         growth = _growth(ops.clip(query, -QUERY_LIMIT, QUERY_LIMIT))
