@@ -33,7 +33,7 @@ class SettledKey(NamedTuple):
 
     key: Any  # (B, Tv, U)
     growth: Any  # e^2key: four of (B, Tv, U / 4)
-    is_moderate: Any  # boolean scalar: whether scores of `growth` are as exact as those of `key`
+    is_moderate: Any  # boolean (B,): whether scores of `growth` are as exact as those of `key`
 
 
 def settle_key(key):
@@ -46,7 +46,7 @@ def settle_key(key):
     if dtype == "float64" or not compiled_by_xla():
         return key
     key = ops.cast(key, dtype)
-    return SettledKey(key, _growth(key), within(KEY_LIMIT, key))
+    return SettledKey(key, _growth(key), ops.all(ops.abs(key) <= KEY_LIMIT, axis=(1, 2)))
 
 
 def settled_scores(query, key, vector):
@@ -65,7 +65,7 @@ def settled_scores(query, key, vector):
     sizes = (*query.shape, key.key.shape[1])
     if None not in sizes and math.prod(sizes) <= LITTLE:
         return exact()
-    is_fast = ops.logical_and(key.is_moderate, within(VECTOR_LIMIT, vector))
+    is_fast = ops.logical_and(ops.all(key.is_moderate), within(VECTOR_LIMIT, vector))
     return ops.cond(is_fast, fast, exact)
 
 

@@ -119,6 +119,7 @@ def test_a_search_settles_the_key_once(queries, monkeypatch):
     def function(memory, state):
         prepared = decoder.prepare(memory)
         seen.append(isinstance(prepared[0], settled_key.SettledKey))
+        assert {x.shape[0] for x in keras.tree.flatten(prepared)} == {2}  # all is batch first
         state = [ops.repeat(x, queries, axis=0) for x in decoder.start([[state]], prepared)]
         logits, _, weights = decoder.step(token, state, prepared)
         return logits, weights
