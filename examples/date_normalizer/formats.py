@@ -22,6 +22,9 @@ LOCALES = (
 )
 WITHOUT_MONTH_WORDS = ("ja", "zh", "ko")
 HELD_OUT_SHARE = 0.15
+# Year, month, day, weekday and era. What CLDR has besides, here or there, is left out: some of its
+# releases write Y, the year that a week belongs to, which around New Year is not the date's.
+FIELDS = "yMdEcG"
 
 _ISO_LIKE = ("y-MM-dd", "y/MM/dd", "y.MM.dd", "y MM dd", "y-M-d", "y/M/d", "y.M.d", "yMMdd")
 _MONTH_WORDS = (
@@ -59,13 +62,20 @@ def formats(locale: str) -> tuple[str, ...]:
         if {"y", "d"} <= set(name) and not ("G" in name and "MMM" not in name):
             found.append(skeletons[name].pattern)
     found += [re.sub("G{2,}", "G", pattern) for pattern in found if "G" in pattern]
-    found += _numeric(locale, two_digits="yy" in re.findall("y+", found[3]))
+    two_digits = "yy" in re.findall("y+", found[3])
+
+    def fits(pattern):
+        names = [field for field, _ in fields(pattern)]
+        known = all(name[:1] in FIELDS for name in names)
+        return known and "GG" not in pattern and (two_digits or "yy" not in names)
+
+    found += _numeric(locale, two_digits)
     found += _ISO_LIKE
     if locale not in WITHOUT_MONTH_WORDS:
         comma = "،" if locale.startswith("ar") else ","
         found += [pattern.replace(",", comma) for pattern in _MONTH_WORDS]
     found += _LOCAL.get(locale[:2], ())
-    return tuple(dict.fromkeys(_typeable(pattern) for pattern in found if "GG" not in pattern))
+    return tuple(dict.fromkeys(_typeable(pattern) for pattern in found if fits(pattern)))
 
 
 def numeric_order(locale: str) -> str:

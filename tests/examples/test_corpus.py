@@ -2,6 +2,7 @@ import datetime
 import random
 import re
 from collections import defaultdict
+from types import SimpleNamespace
 
 import pytest
 from babel.dates import format_date
@@ -82,6 +83,17 @@ def test_what_held_out_formats_need_is_taught_by_known_ones(locale):
 def test_languages_and_formats_are_many():
     assert len({locale[:2] for locale in formats.LOCALES}) >= 12
     assert all(len(formats.formats(locale)) >= 20 for locale in formats.LOCALES)
+
+
+def test_a_year_that_is_not_the_dates_own_is_left_out(monkeypatch):
+    wanted = formats.formats.__wrapped__("sv")
+    data = formats.Locale.parse("sv")
+    odd = {**data.datetime_skeletons, "GyMMMMEEEEd": SimpleNamespace(pattern="d MMMM Y G, EEEE")}
+    locale = SimpleNamespace(date_formats=data.date_formats, datetime_skeletons=odd)
+    monkeypatch.setattr(formats, "Locale", SimpleNamespace(parse=lambda name: locale))
+    assert formats.formats.__wrapped__("sv") == wanted
+    odd["GyMMMMEEEEd"].pattern = "d MMMM y G, EEEE"
+    assert set(formats.formats.__wrapped__("sv")) - set(wanted) == {"d MMMM y G, EEEE"}
 
 
 def test_all_locales_and_formats_come_up(sets):
