@@ -9,8 +9,10 @@ from keras import ops
 
 from keras_attention.xla import compiled_by_xla
 
-# Up to so many of a row, one maximum after another is faster than an order of all, where fused.
+# Up to so many, out of so many times as many, one maximum after another is faster than an order of
+# all, where fused. With fewer to choose from, it takes longer to compile than it is worth.
 FEW = 16
+TIMES = 8
 
 
 def take_rows(x, places):
@@ -50,11 +52,15 @@ def highest(x, count):
         from keras_attention.decoding import rows_torch
 
         values, places = rows_torch.highest(x, count)
-    elif count <= FEW and compiled_by_xla():
+    elif count <= FEW and _is_many(x.shape[-1], TIMES * count) and compiled_by_xla():
         return _highest_one_by_one(x, count)
     else:
         values, places = ops.top_k(x, count)
     return values, ops.cast(places, "int32")
+
+
+def _is_many(size, least):
+    return size is not None and size >= least
 
 
 def _highest_one_by_one(x, count):

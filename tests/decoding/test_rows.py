@@ -18,6 +18,13 @@ ROWS = {
 }
 
 
+@pytest.fixture(params=[0, 8])
+def times(request, monkeypatch):
+    """With 0, few of few are taken one by one as well."""
+    monkeypatch.setattr(rows, "TIMES", request.param)
+
+
+@pytest.mark.usefixtures("times")
 @pytest.mark.parametrize("compile_it", [False, True])
 @pytest.mark.parametrize("count", [1, 3, 4])
 @pytest.mark.parametrize("name", ROWS)
@@ -45,6 +52,7 @@ def test_more_than_are_taken_one_by_one(width):
     assert_equal(values, np.take_along_axis(x, wanted, axis=-1))
 
 
+@pytest.mark.usefixtures("times")
 def test_a_nan_gives_no_place_outside():
     x = np.array([[1.0, np.nan, 3.0]], "float32")
     _, places = compiled(lambda x: rows.highest(x, 3))(ops.convert_to_tensor(x))
