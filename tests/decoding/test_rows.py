@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_attention.decoding import rows
 from tests.arrays import as_float64, assert_equal
-from tests.ops.test_settled_key import compiled
+from tests.compiled import compiled
 
 NEVER = -np.inf
 ROWS = {
