@@ -99,6 +99,10 @@ class RNNDecoder(keras.layers.Layer):
             ]
             for i in range(num_layers)
         ]
+        # Keras before 3.13 saves no layer of a list in a list. Under the name by which later ones
+        # save it, each inner list is an attribute, too: files have one layout, whatever wrote them.
+        for i, layers in enumerate(self.bridges):
+            setattr(self, f"bridges/container_{i}" if i else "bridges/container", layers)
         self.cells = keras.layers.StackedRNNCells(
             [CELLS[cell](units, dtype=policy, name=f"cell_{i}") for i in range(num_layers)],
             dtype=policy,

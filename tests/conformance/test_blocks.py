@@ -10,6 +10,7 @@ from keras import ops
 from tests.arrays import as_float64, assert_close, assert_equal
 from tests.conformance.blocks import BLOCKS, B, S, T, tensors
 from tests.gradients import gradients
+from tests.saved_layers import own_weights, saved_layers
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 # Batch and lengths all different, and each of them 1: a graph that mixes them up fails here.
@@ -61,6 +62,11 @@ def test_a_reloaded_model_is_the_same(block, tmp_path):
     again = keras.saving.load_model(tmp_path / "model.keras")
     arrays = tensors(block.inputs() | block.mask_arrays())
     assert_equal(again(arrays)["output"], model(arrays)["output"])
+
+
+def test_no_weight_is_where_some_keras_does_not_save_it(block):
+    layer = block.built_layer()
+    assert sum(map(own_weights, saved_layers(layer))) == len(layer.weights)
 
 
 @on_tensorflow

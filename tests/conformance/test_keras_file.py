@@ -4,6 +4,7 @@ import keras
 
 from tests.arrays import assert_close, assert_equal
 from tests.conformance.cases import CASES
+from tests.saved_layers import own_weights, saved_layers
 
 
 def test_save_and_load(case, tmp_path):
@@ -27,6 +28,11 @@ def test_weights_alone(case, tmp_path):
     _Model(second).load_weights(tmp_path / "model.weights.h5")
     for found, expected in zip(second.get_weights(), first.get_weights(), strict=True):
         assert_equal(found, expected)
+
+
+def test_no_weight_is_where_some_keras_does_not_save_it(case):
+    layer = case.built_layer()
+    assert sum(map(own_weights, saved_layers(layer))) == len(layer.weights)
 
 
 class _Model(keras.Model):
