@@ -1,6 +1,7 @@
 """Alignments as heat maps."""
 
 import functools
+import io
 import warnings
 from pathlib import Path
 
@@ -28,31 +29,43 @@ FONTS = (
 )
 
 
+class NotebookFigure(Figure):
+    """A figure that shows itself in a notebook, without pyplot and its global state."""
+
+    def _repr_png_(self):
+        buffer = io.BytesIO()
+        _write(self, buffer)
+        return buffer.getvalue()
+
+
 def plot_alignment(alignment, source_pieces, target_pieces, title=None):
     """Draws what each target piece attended to.
 
     Args:
         alignment: float array `(Tt, Ts)`, the attention weights.
-        source_pieces: Ts strings, the columns.
-        target_pieces: Tt strings, the rows.
+        source_pieces: Ts strings, the columns; or bytes, as the client gives them. Empty ones at
+            the end are padding, which is not drawn.
+        target_pieces: Tt strings or bytes, the rows.
         title: text above the picture.
 
     Returns:
-        A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
+        A `matplotlib.figure.Figure`, which notebooks show; `figure.savefig(path)` writes it.
 
     Raises:
         ValueError: the alignment has another shape than the pieces ask for.
     """
     alignment = np.asarray(alignment, dtype="float64")
     expected = (len(target_pieces), len(source_pieces))
-    if alignment.shape != expected or 0 in expected:
+    source_pieces, target_pieces = _without_padding(source_pieces), _without_padding(target_pieces)
+    rows, columns = len(target_pieces), len(source_pieces)
+    if alignment.shape != expected or 0 in (rows, columns):
         raise ValueError(
             "Expected an alignment of (target pieces, source pieces), one each at least: "
             f"{expected}. Received: alignment.shape={alignment.shape}"
         )
-    rows, columns = alignment.shape
+    alignment = alignment[:rows, :columns]
     # A figure of its own, not pyplot's: nothing global, no display needed.
-    figure = Figure(figsize=(max(3.2, 0.32 * columns + 1.6), max(2.2, 0.32 * rows + 1.4)))
+    figure = NotebookFigure(figsize=(max(3.2, 0.32 * columns + 1.6), max(2.2, 0.32 * rows + 1.4)))
     axes = figure.add_subplot()
     image = axes.imshow(alignment, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     # A "$" in a text is money, not the beginning of a formula.
@@ -87,18 +100,22 @@ def save_alignment(path, answer, index=0, title=None):
         index: which example of the batch.
         title: text above the picture.
     """
-    source = _text(answer["source_pieces"][index])
-    target = _text(answer["target_pieces"][index])
+    source = _without_padding(answer["source_pieces"][index])
+    target = _without_padding(answer["target_pieces"][index])
     alignment = np.asarray(answer["alignment"])[index, : len(target), : len(source)]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure = plot_alignment(alignment, source, target, title)
+    _write(figure, path)
+
+
+def _write(figure, file):
     with warnings.catch_warnings():
         # A script that no font here has is drawn as boxes: the weights are still right.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         # A piece may be too long for any layout; the file grows with it.
         warnings.filterwarnings("ignore", "Tight layout not applied", UserWarning)
-        figure.savefig(path, dpi=150, bbox_inches="tight")
+        figure.savefig(file, dpi=150, bbox_inches="tight")
 
 
 @functools.cache
@@ -108,10 +125,12 @@ def _fonts():
     return [name for name in FONTS if name in installed]
 
 
-def _text(pieces):
-    """The pieces without padding, which is empty."""
-    decoded = [p.decode("utf-8", "replace") if isinstance(p, bytes) else str(p) for p in pieces]
-    return [piece for piece in decoded if piece]
+def _without_padding(pieces):
+    """The pieces as text, without the empty ones at the end."""
+    texts = [p.decode("utf-8", "replace") if isinstance(p, bytes) else str(p) for p in pieces]
+    while texts and not texts[-1]:
+        texts.pop()
+    return texts
 
 
 def _visible(piece):

@@ -2,6 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from keras_attention.plotting import plot_alignment, save_alignment
 
@@ -42,6 +43,23 @@ def test_the_picture_holds_the_weights_and_the_pieces():
 def test_a_shape_that_does_not_fit(shape, source, target):
     with pytest.raises(ValueError, match=r"alignment.shape=\(" + ", ".join(map(str, shape))):
         plot_alignment(np.zeros(shape), source, target)
+
+
+def test_what_the_client_gives_is_drawn_as_it_is():
+    given = answer()
+    parts = (given[name][1] for name in ("alignment", "source_pieces", "target_pieces"))
+    axes = plot_alignment(*parts, title="2021-05").axes[0]
+    (image,) = axes.get_images()
+    np.testing.assert_allclose(image.get_array(), weights(), rtol=1e-6)  # padding is left out
+    assert labels(axes.xaxis) == ["3", "␣", "may", "2021", "."]
+    assert labels(axes.yaxis) == TARGET
+
+
+def test_a_notebook_gets_a_picture():
+    """What IPython asks of an object that is the last line of a cell."""
+    figure = plot_alignment(weights(), ["\ue000", *SOURCE[1:]], TARGET)
+    assert isinstance(figure, Figure)
+    assert figure._repr_png_().startswith(PNG)
 
 
 def answer(source=SOURCE, target=TARGET):
