@@ -14,6 +14,7 @@ from keras_attention.models import AttentionCell as AttentionCell
 from keras_attention.models import AttentionDecoder as AttentionDecoder
 from keras_attention.models import ByteNetSeq2Seq as ByteNetSeq2Seq
 from keras_attention.models import ConvSeq2Seq as ConvSeq2Seq
+from keras_attention.models import Forecaster as Forecaster
 from keras_attention.models import LanguageModel as LanguageModel
 from keras_attention.models import LinearStart as LinearStart
 from keras_attention.models import MemoryNetwork as MemoryNetwork

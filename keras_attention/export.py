@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from keras_attention.models import Seq2Seq
+from keras_attention.models import Forecaster, Seq2Seq
 
 SEARCHES = ("beam", "sample")
 
@@ -44,7 +44,8 @@ def export(
     set; and it works out nothing that its settings do not ask for.
 
     Without tokenizers `serving_default` is `decode_ids`, and `beam` and `sample` take `ids` and
-    `lengths` for `text` and `prefix` and `prefix_lengths` for `prefix`. Any other model with known
+    `lengths` for `text` and `prefix` and `prefix_lengths` for `prefix`. A `Forecaster` gets
+    `serving_default`: `values` -> `forecast`, `alignment`. Any other model with known
     inputs (a functional one, say) gets a `serving_default` with the names of its inputs and
     outputs. All outputs are batch first, and none of the signatures needs XLA or Keras.
 
@@ -90,9 +91,10 @@ def export(
         raise ValueError(f"Expected a list of warmup texts. Received: warmup={warmup!r}")
     if not set(searches) <= set(SEARCHES):
         raise ValueError(f"Expected searches out of {SEARCHES}. Received: searches={searches!r}")
-    if isinstance(model, Seq2Seq) and not model.built:
+    special = isinstance(model, Seq2Seq | Forecaster)
+    if special and not model.built:
         raise ValueError(f"Expected a built model. Received: model={model!r}")
-    if not isinstance(model, Seq2Seq) and not getattr(model, "inputs", None):
+    if not special and not getattr(model, "inputs", None):
         raise ValueError(f"Expected a model with known inputs. Received: model={model!r}")
     # Here and not above: importing the package must not load TensorFlow under other backends.
     from keras_attention import search_signatures, signatures, warmup_requests
@@ -123,6 +125,8 @@ def export(
         signatures.add_ids_searches(
             archive, model, max_length, beam_width, n_best, searches, presets
         )
+    elif isinstance(model, Forecaster):
+        signatures.add_forecast_endpoint(archive, model)
     else:
         signatures.add_model_endpoint(archive, model)
     path.mkdir(parents=True, exist_ok=True)

@@ -193,6 +193,18 @@ def _ids_inputs():
     ]
 
 
+def add_forecast_endpoint(archive, model):
+    """`serving_default` of a `Forecaster`, over windows `(B, T, F + C)`."""
+    size = model.features + model.covariates
+    values = tf.TensorSpec((None, None, size), tf.float32, name="values")
+
+    def serve(values):
+        forecast, alignment = model.forecast(values, return_attention_scores=True)
+        return {"forecast": forecast, "alignment": alignment}
+
+    archive.add_endpoint("serving_default", serve, input_signature=[values])
+
+
 def add_model_endpoint(archive, model):
     """`serving_default` of any other model with known inputs, named as its inputs and outputs.
 

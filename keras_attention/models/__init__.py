@@ -6,6 +6,7 @@ from keras_attention.models.byte_net_seq2seq import ByteNetSeq2Seq as ByteNetSeq
 from keras_attention.models.conv_decoder import ConvDecoder as ConvDecoder
 from keras_attention.models.conv_encoder import ConvEncoder as ConvEncoder
 from keras_attention.models.conv_seq2seq import ConvSeq2Seq as ConvSeq2Seq
+from keras_attention.models.forecaster import Forecaster as Forecaster
 from keras_attention.models.language_model import LanguageModel as LanguageModel
 from keras_attention.models.linear_start import LinearStart as LinearStart
 from keras_attention.models.memory_network import MemoryNetwork as MemoryNetwork
@@ -26,6 +27,7 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "ConvSeq2Seq",
+    "Forecaster",
     "LanguageModel",
     "LinearStart",
     "MemoryNetwork",

@@ -152,6 +152,41 @@ class AttentionDecoder(keras.layers.Layer):
         said = self.output_layer(outputs)
         return (said, weights) if return_attention_scores else said
 
+    def generate(self, first, memory, steps, memory_mask=None, initial_state=None):
+        """Vectors, of which each is read at the next step: without an embedding.
+
+        Args:
+            first: `(B, D)`, what is read at the first step.
+            memory, memory_mask, initial_state: see `AttentionCell`.
+            steps: how many, a positive integer.
+
+        Returns:
+            Vectors `(B, steps, D')`, and the weights `(B, steps, Tv)`.
+
+        Raises:
+            ValueError: there is an embedding: tokens are found by a search over `step`.
+        """
+        if self.embedding is not None:
+            raise ValueError(
+                "Expected a decoder of vectors; of tokens, give `step` to a search of "
+                f"keras_attention.decoding. Received: embedding={self.embedding!r}"
+            )
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            raise ValueError(f"Expected steps >= 1. Received: steps={steps!r}")
+        if not self.built:
+            shape = (first.shape[0], steps, first.shape[-1])
+            self.build(shape, keras.tree.map_structure(lambda x: x.shape, memory))
+            self.built = True
+        state, prepared = self.start(memory, memory_mask, initial_state)
+        inputs = ops.repeat(first[:, None], steps, axis=1)
+        own = ops.broadcast_to(
+            (ops.arange(steps) > 0)[None, :, None], (*ops.shape(first)[:1], steps, 1)
+        )
+        uniform = ops.zeros_like(inputs[..., :1])  # for tokens, of which there are none
+        extras = (own, uniform)
+        outputs, weights, _ = self.cell.unroll(inputs, state, prepared, self._choose, extras)
+        return self.output_layer(outputs), weights
+
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
         objects = ("cell", "output_layer", "embedding", "sampling", "next_input")
