@@ -150,31 +150,45 @@ _model_option = click.option("--model", required=True, help="Name of the model o
 @_text_options("train", "Training lines: source, tab, target; UTF-8, plain or .gz.")
 @_text_options("dev", "Development lines, which choose the best model.")
 @_run_option
-@click.option("--resume", is_flag=True, help="Go on from the best model of the run.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run, as if it had not been stopped; with --epochs also beyond its end.",
+)
 @_settings_options
 @click.pass_context
 def train(context, train, train_target, dev, dev_target, run, resume, **settings):
-    """Trains a model. Ctrl-C keeps the best so far; --resume goes on from it."""
+    """Trains a model. Ctrl-C keeps the best so far; --resume goes on with the run."""
+    import signal
+
     from keras_attention import training
 
     console = Console()
     folder = RunFolder(run)
-    if resume and not folder.has_model():
+    given = {n for n in settings if context.get_parameter_source(n) is not ParameterSource.DEFAULT}
+    if resume and not folder.exists():
         raise ValueError(f"{run}: Expected a run with a model to go on from. Received: none")
-    given = [n for n in settings if context.get_parameter_source(n) is not ParameterSource.DEFAULT]
-    if resume and given:
+    if resume and given - {"epochs"}:
+        others = (n for n in settings if n in given - {"epochs"})
         raise ValueError(
-            "Expected no settings along with --resume, which keeps those of the run. "
-            f"Received: {', '.join('--' + name.replace('_', '-') for name in given)}"
+            "Expected no settings but --epochs along with --resume, which keeps those of the run. "
+            f"Received: {', '.join('--' + name.replace('_', '-') for name in others)}"
         )
     settings = Settings(**settings)
-    if not resume and folder.exists():
-        raise ValueError(f"{run}: Expected a new folder, or --resume. Received: a run")
+    if not resume:
+        folder.check_new()
     train_pairs, dev_pairs = _read(train, train_target), _read(dev, dev_target)
     console.print(f"{len(train_pairs)} lines to train on, {len(dev_pairs)} to choose by")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
     try:
         if resume:
-            training.resume(folder, train_pairs, dev_pairs, console)
+            epochs = settings.epochs if given else None
+            history = training.resume(folder, train_pairs, dev_pairs, console, epochs)
+            if not history.epoch:
+                done = folder.settings().epochs
+                click.echo(
+                    f"Nothing left to do: all {done} epochs are done; --epochs asks for more."
+                )
         else:
             training.train(folder, train_pairs, dev_pairs, settings, console)
     except KeyboardInterrupt:

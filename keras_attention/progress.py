@@ -53,9 +53,10 @@ class TrainingProgress(keras.callbacks.Callback):
         self.task = None
 
     def on_train_begin(self, logs=None):
-        self.task = self.bar.add_task(
-            "training", total=self.steps, completed=self.steps_done, rate=0.0
-        )
+        if self.task is None:  # else one more call of `fit` in the same training
+            self.task = self.bar.add_task(
+                "training", total=self.steps, completed=self.steps_done, rate=0.0
+            )
         self.bar.start()
 
     def on_train_batch_end(self, batch, logs=None):

@@ -1,14 +1,18 @@
 """The folder of one training run: settings, vocabularies, best model, state of training."""
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
+import uuid
 import zipfile
 from pathlib import Path
 
 import keras
+import numpy as np
 
+from keras_attention.run_lock import locked
 from keras_attention.text import Tokenizer
 
 # Of the settings that are numbers: the lowest value, and what every value is below.
@@ -138,12 +142,31 @@ class RunFolder:
     def has_model(self):
         return self.model_path.is_file()
 
+    def check_new(self):
+        """Refuses a folder with something in it that a new run would overwrite."""
+        if self.exists() and self.has_model():
+            raise ValueError(f"{self.path}: Expected a new folder, or --resume. Received: a run")
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Keeps other processes from training the run, and clears what a killed one left."""
+        with locked(self.path):
+            for unfinished in self.path.glob(".unfinished*"):
+                unfinished.unlink()
+            yield
+
     def start(self, settings, source_tokenizer, target_tokenizer):
-        """Makes the folder, with everything but a model."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        source_tokenizer.save(self.path / "source.model")
-        target_tokenizer.save(self.path / "target.model")
+        """Writes everything but a model."""
+        for name, tokenizer in (
+            ("source.model", source_tokenizer),
+            ("target.model", target_tokenizer),
+        ):
+            with self._replacing(name) as path:
+                tokenizer.save(path)
         self._write_json("state.json", {"epoch": 0, "best": None})
+        self.save_settings(settings)
+
+    def save_settings(self, settings):
         self._write_json("settings.json", dataclasses.asdict(settings))
 
     def settings(self):
@@ -176,14 +199,43 @@ class RunFolder:
             epoch: epochs done.
             best: its figure, the loss on the development set; None if not measured.
         """
-        unfinished = self.path / ".unfinished.keras"
-        model.save(unfinished)
-        os.replace(unfinished, self.model_path)
+        with self._replacing("model.keras") as path:
+            model.save(path)
         self._write_json("state.json", {"epoch": epoch, "best": best})
 
     def state(self):
         """`{"epoch": epochs done by the best model, "best": its loss on the development set}`."""
         return self._read_json("state.json")
+
+    def save_training(self, epoch, best, arrays):
+        """Keeps what training goes on from, which is not the best model but the last.
+
+        Args:
+            epoch: epochs done.
+            best: the lowest loss so far.
+            arrays: lists of arrays by name.
+        """
+        named = {f"{name}.{i}": x for name, values in arrays.items() for i, x in enumerate(values)}
+        with self._replacing("training.npz") as path:
+            np.savez(path, epoch=epoch, best=best, **named)
+
+    def load_training(self):
+        """Epochs done, the lowest loss and the arrays that were kept; None if nothing was."""
+        path = self.path / "training.npz"
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path) as file:
+                values = dict(file)
+            epoch, best = int(values.pop("epoch")), float(values.pop("best"))
+        except (ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            raise ValueError(
+                f"{path}: Expected what a run goes on from. Received: another file"
+            ) from None
+        arrays: dict[str, list] = {}
+        for name, array in values.items():
+            arrays.setdefault(name.rpartition(".")[0], []).append(array)
+        return epoch, best, arrays
 
     def _existing(self, name):
         path = self.path / name
@@ -195,6 +247,21 @@ class RunFolder:
         return json.loads(self._existing(name).read_text("utf-8"))
 
     def _write_json(self, name, value):
-        unfinished = self.path / f".unfinished.{name}"
-        unfinished.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        os.replace(unfinished, self.path / name)
+        with self._replacing(name) as path:
+            path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+    @contextlib.contextmanager
+    def _replacing(self, name):
+        """A path to write to, which takes the place of file `name` when all is written."""
+        # A name that no other process has; the ending tells Keras and NumPy what to write.
+        unfinished = self.path / f".unfinished-{uuid.uuid4().hex}-{name}"
+        try:
+            yield unfinished
+            os.replace(unfinished, self.path / name)
+        except OSError as error:
+            raise OSError(
+                f"{self.path}: Expected room for {name}; what was kept before is still there. "
+                f"Received: {error.strerror or error}"
+            ) from error
+        finally:
+            unfinished.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import math
 import random
-import warnings
 
 import keras
 import numpy as np
@@ -15,6 +14,7 @@ from keras_attention.metrics import SequenceAccuracy, TokenAccuracy
 from keras_attention.progress import TrainingProgress
 from keras_attention.schedules import InverseSquareRoot
 from keras_attention.text import Batches, Tokenizer
+from keras_attention.weight_average import WeightAverage
 
 # By name: functions of the highest rate, the steps of warm-up and all steps.
 SCHEDULES = {
@@ -43,40 +43,83 @@ def train(folder, train_pairs, dev_pairs, settings, console=None):
         ValueError: settings that do not fit each other or the texts, or a loss that is no number.
         KeyboardInterrupt: after the best model so far has been kept.
     """
+    with folder.locked():
+        folder.check_new()
+        return _begin(folder, train_pairs, dev_pairs, settings, console)
+
+
+def resume(folder, train_pairs, dev_pairs, console=None, epochs=None):
+    """Goes on with a run from its last look, and ends as if it had never been stopped.
+
+    A run that was killed before its first look begins anew.
+
+    Args:
+        folder: the `RunFolder` of the run, whose settings and vocabularies stay.
+        train_pairs: the texts of the run.
+        dev_pairs: the same.
+        console: a `rich` console for the progress.
+        epochs: passes in all from now on, if not those of the settings. The learning rate is that
+            of a run with so many from here on.
+
+    Returns:
+        The history of the looks that were left, without any where none was.
+
+    Raises:
+        ValueError: no run, `epochs` that are done already, and what `train` raises.
+        KeyboardInterrupt: as from `train`.
+    """
+    if not folder.exists():
+        raise ValueError(
+            f"{folder.path}: Expected a run with a model to go on from. Received: none"
+        )
+    with folder.locked():
+        settings, kept = folder.settings(), folder.load_training()
+        if kept is None and folder.has_model() and folder.state()["epoch"]:
+            raise ValueError(
+                f"{folder.path}: Expected what a run goes on from, a training.npz. "
+                "Received: a run without, of a version that did not keep it"
+            )
+        if epochs is not None:
+            done = kept[0] / settings.looks if kept else 0
+            if epochs < done:
+                raise ValueError(
+                    f"Expected epochs >= {done:.3g}, which are done. Received: epochs={epochs}"
+                )
+            settings = dataclasses.replace(settings, epochs=epochs)
+            folder.save_settings(settings)
+        if kept is None:
+            return _begin(folder, train_pairs, dev_pairs, settings, console)
+        keras.utils.set_random_seed(settings.seed)
+        model = _compiled(settings, folder.tokenizers(), len(train_pairs))
+        return _fit(folder, model, train_pairs, dev_pairs, settings, console, kept)
+
+
+def _begin(folder, train_pairs, dev_pairs, settings, console):
     keras.utils.set_random_seed(settings.seed)
     source_tokenizer, target_tokenizer = train_tokenizers(train_pairs, settings)
     if not settings.max_length:
         longest = max(len(x) for x in target_tokenizer.tokenize_all([t for _, t in train_pairs]))
         settings = dataclasses.replace(settings, max_length=int(longest * LONGEST) + 1)
-    model = build_model(
-        settings, source_tokenizer.vocabulary_size, target_tokenizer.vocabulary_size
-    )
-    steps = -(-len(train_pairs) // settings.batch_size) * settings.epochs
+    model = _compiled(settings, (source_tokenizer, target_tokenizer), len(train_pairs))
+    folder.start(settings, source_tokenizer, target_tokenizer)
+    return _fit(folder, model, train_pairs, dev_pairs, settings, console)
+
+
+def _compiled(settings, tokenizers, count):
+    """The model for `count` pairs, with its optimizer, both built."""
+    model = build_model(settings, *(tokenizer.vocabulary_size for tokenizer in tokenizers))
+    steps = -(-count // settings.batch_size) * settings.epochs
     schedule = SCHEDULES[settings.schedule](settings.learning_rate, settings.warmup_steps, steps)
     model.compile(
         keras.optimizers.Adam(
-            schedule,
-            beta_2=settings.beta_2,
-            global_clipnorm=settings.clip_norm or None,
-            use_ema=settings.averaging > 0,
-            ema_momentum=settings.averaging,
+            schedule, beta_2=settings.beta_2, global_clipnorm=settings.clip_norm or None
         ),
         loss=SequenceCrossentropy(settings.label_smoothing),
         metrics=[TokenAccuracy(), SequenceAccuracy()],
         jit_compile=False,  # XLA would compile anew for each length of source and target
     )
     model.optimizer.build(model.trainable_variables)
-    folder.start(settings, source_tokenizer, target_tokenizer)
-    folder.save_model(model, 0, None)  # so that a run can be gone on with from its first moment
-    return _fit(folder, model, train_pairs, dev_pairs, settings, console)
-
-
-def resume(folder, train_pairs, dev_pairs, console=None):
-    """Goes on from the best model of a run, with the settings and vocabularies of that run.
-
-    With averaging, the best model is an average of weights: training goes on from there.
-    """
-    return _fit(folder, folder.load_model(), train_pairs, dev_pairs, folder.settings(), console)
+    return model
 
 
 def train_tokenizers(pairs, settings):
@@ -104,42 +147,48 @@ def _sample(pairs, seed, most=200_000):
     return pairs if len(pairs) <= most else random.Random(seed).sample(pairs, most)
 
 
-def _fit(folder, model, train_pairs, dev_pairs, settings, console):
+def _fit(folder, model, train_pairs, dev_pairs, settings, console, kept=None):
     tokenizers = folder.tokenizers()
     train_batches = Batches(
         *_tokens(train_pairs, tokenizers), settings.batch_size, settings.seed, settings.looks
     )
     dev_batches = Batches(*_tokens(dev_pairs, tokenizers), settings.batch_size)
     # An epoch, to Keras, is what lies between two looks at the development lines.
-    done = folder.state()["epoch"]
+    looks = settings.epochs * settings.looks
+    done, best, arrays = kept or (0, None, {})
     progress = TrainingProgress(len(train_batches) * settings.epochs, settings.looks, console)
     progress.steps_done = len(train_batches) * done // settings.looks
-    keeper = _KeepBest(folder)
+    keeper = _KeepBest(folder, best)
     last = _LastModels(settings.average_last)
-    callbacks = [_NumberEpochs(train_batches), keeper, last, progress]
-    if settings.averaging:
-        # Before the keeper, which is to find the average in the model; training goes on without.
-        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    average = WeightAverage(settings.averaging)
+    state = _KeepState(folder, model, keeper, last, average)
+    state.restore(arrays)
+    callbacks = [keeper, last, *([average] if settings.averaging else []), state, progress]
+    history = keras.callbacks.History()
+    history.set_model(model)
+    history.epoch = []
     try:
-        with warnings.catch_warnings():
-            # Parts of a pass may differ by a batch, which Keras takes for data that have run out.
-            warnings.filterwarnings("ignore", "Your input ran out of data")
-            history = model.fit(
-                train_batches.dataset(),
+        for look in range(done, looks):
+            # Each by itself, with a known number of batches: at the end of a dataset of unknown
+            # size Keras runs one step too far, in which the optimizer and dropout go on.
+            part = model.fit(
+                train_batches.dataset(look),
                 validation_data=dev_batches.dataset(),
-                epochs=settings.epochs * settings.looks,
-                initial_epoch=done,
-                callbacks=callbacks,
+                epochs=looks,
+                initial_epoch=look,
+                callbacks=[*callbacks, _OneEpoch()],
                 shuffle=False,  # the batches shuffle themselves
                 verbose=0,
             )
+            history.on_epoch_end(look, {name: values[0] for name, values in part.history.items()})
         if len(last.weights) > 1:
-            last.average()
-            keeper.keep(model.evaluate(dev_batches.dataset(), verbose=0, return_dict=True)["loss"])
+            last.average(model)
+            loss = model.evaluate(dev_batches.dataset(), verbose=0, return_dict=True)["loss"]
+            keeper.keep(model, looks, loss)
         return history
     except KeyboardInterrupt:
-        if keeper.best is None:  # stopped in the first epoch: better than nothing
-            folder.save_model(model, keeper.epoch, None)
+        if not folder.has_model():  # stopped before the first look: better than nothing
+            folder.save_model(model, 0, None)
         raise
     finally:
         progress.close()
@@ -151,40 +200,34 @@ def _tokens(pairs, tokenizers):
     return [t.tokenize_all(list(c)) for t, c in zip(tokenizers, columns, strict=True)]
 
 
-class _NumberEpochs(keras.callbacks.Callback):
-    """Tells the batches which epoch it is: `fit` may look at batches before the first."""
+class _OneEpoch(keras.callbacks.Callback):
+    """Ends `fit` after an epoch."""
 
-    def __init__(self, batches):
-        super().__init__()
-        self.batches = batches
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.batches.epoch = epoch
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True
 
 
 class _KeepBest(keras.callbacks.Callback):
     """Keeps the model with the lowest loss on the development set, and how far it had come."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, best):
         super().__init__()
         self.folder = folder
-        self.epoch = folder.state()["epoch"]
-        self.best = folder.state()["best"]
+        self.best = best
 
     def on_epoch_end(self, epoch, logs=None):
-        self.epoch = epoch + 1
         loss = logs["val_loss"]
         if not math.isfinite(loss):
             raise ValueError(
                 "Expected a finite loss; a lower learning rate or a higher beta_2 may help. "
-                f"Received: {loss} after epoch {self.epoch}"
+                f"Received: {loss} after epoch {epoch + 1}"
             )
-        self.keep(loss)
+        self.keep(self.model, epoch + 1, loss)
 
-    def keep(self, loss):
+    def keep(self, model, epoch, loss):
         if self.best is None or loss < self.best:
             self.best = loss
-            self.folder.save_model(self.model, self.epoch, loss)
+            self.folder.save_model(model, epoch, loss)
 
 
 class _LastModels(keras.callbacks.Callback):
@@ -196,8 +239,51 @@ class _LastModels(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         variables = self.model.trainable_variables
-        self.weights.append([keras.ops.convert_to_numpy(x) for x in variables])
+        self.weights.append([keras.ops.convert_to_numpy(x).copy() for x in variables])
 
-    def average(self):
-        for variable, *values in zip(self.model.trainable_variables, *self.weights, strict=True):
+    def average(self, model):
+        for variable, *values in zip(model.trainable_variables, *self.weights, strict=True):
             variable.assign(np.mean(values, axis=0))
+
+
+class _KeepState(keras.callbacks.Callback):
+    """Keeps all that the next look depends on, whether or not the model is the best."""
+
+    def __init__(self, folder, model, keeper, last, average):
+        super().__init__()
+        self.folder = folder
+        self.keeper = keeper
+        self.last = last
+        self.average = average
+        # Seeds of dropout and noise are among the variables of a model, the step of schedules
+        # among those of its optimizer.
+        self.variables = {"model": model.variables, "optimizer": model.optimizer.variables}
+
+    def on_epoch_end(self, epoch, logs=None):
+        groups = {
+            **self.variables,
+            "average": self.average.values,
+            **{f"last.{i}": weights for i, weights in enumerate(self.last.weights)},
+        }
+        arrays = {
+            name: [keras.ops.convert_to_numpy(x) for x in values] for name, values in groups.items()
+        }
+        self.folder.save_training(epoch + 1, self.keeper.best, arrays)
+
+    def restore(self, arrays):
+        """Sets everything to what was kept; nothing if `arrays` is empty."""
+        if not arrays:
+            return
+        for name, variables in self.variables.items():
+            kept = arrays.get(name, [])
+            if [x.shape for x in kept] != [tuple(x.shape) for x in variables]:
+                raise ValueError(
+                    f"{self.folder.path}: Expected a training.npz of the model that the settings "
+                    "describe. Received: that of another"
+                )
+            for variable, value in zip(variables, kept, strict=True):
+                variable.assign(value)
+        self.average.values = [keras.ops.convert_to_tensor(x) for x in arrays.get("average", [])]
+        for i in range(len(arrays)):
+            if f"last.{i}" in arrays:
+                self.last.weights.append(arrays[f"last.{i}"])

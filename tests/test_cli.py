@@ -53,7 +53,7 @@ BAD = [
     (TRAIN_OPTIONS + " --resume", "Expected a run with a model to go on from"),
     (
         "train --train {f}/train.tsv --dev {f}/dev.tsv --run {run} --resume --epochs 9 --units 3",
-        "along with --resume, .*Received: --epochs, --units$",
+        "but --epochs along with --resume, .*Received: --units$",
     ),
     (TRAIN_OPTIONS + " --units 0", "units=0"),
     (TRAIN_OPTIONS + " --units many", "'many' is not a valid integer"),

@@ -1,5 +1,5 @@
-import dataclasses
 import io
+import shutil
 
 import keras
 import numpy as np
@@ -9,9 +9,20 @@ from rich.console import Console
 import keras_attention as ka
 from keras_attention import architectures, training
 from keras_attention.run_folder import RunFolder
-from tests.tiny_run import DEV, EPOCHS, SMALLEST, TRAIN, quiet, settings, train, trained
+from tests.tiny_run import (
+    DEV,
+    EPOCHS,
+    SMALLEST,
+    TRAIN,
+    quiet,
+    settings,
+    stopped_after,
+    train,
+    trained,
+)
 
-FILES = {"settings.json", "source.model", "target.model", "state.json", "model.keras"}
+START = {"settings.json", "source.model", "target.model", "state.json", "model.keras"}
+FILES = START | {"training.npz"}
 
 
 def weights(folder):
@@ -50,11 +61,6 @@ def test_the_same_seed_gives_the_same_model(tmp_path):
         assert shown in written.getvalue()
 
 
-def _more_epochs(folder, epochs):
-    changed = dataclasses.replace(folder.settings(), epochs=epochs)
-    folder._write_json("settings.json", dataclasses.asdict(changed))
-
-
 def _given_losses(monkeypatch, losses):
     """Makes the losses on the development set what a test says."""
     losses, end = iter(losses), training._KeepBest.on_epoch_end
@@ -65,7 +71,7 @@ def _given_losses(monkeypatch, losses):
     )
 
 
-def test_the_best_model_is_kept_and_gone_on_from(tmp_path, monkeypatch):
+def test_the_best_model_is_kept_and_the_last_gone_on_from(tmp_path, monkeypatch):
     epochs, rows = [], training.Batches._rows
 
     def noted(self, epoch):
@@ -78,68 +84,56 @@ def test_the_best_model_is_kept_and_gone_on_from(tmp_path, monkeypatch):
     folder, _ = train(tmp_path / "run", epochs=3, **SMALLEST)
     assert folder.state() == {"epoch": 2, "best": 1.0}
     assert int(folder.load_model().optimizer.iterations) == 8
-    assert epochs[-3:] == [0, 1, 2]  # each shuffled by its own number
+    assert epochs == [0, 1, 2]  # each shuffled by its own number
 
-    history = training.resume(folder, TRAIN, DEV, quiet())
-    assert history.epoch == [2]
-    assert folder.state() == {"epoch": 3, "best": 0.5}
-    assert int(folder.load_model().optimizer.iterations) == 12
-    assert epochs[-1] == 2
+    before = folder.model_path.read_bytes()
+    assert training.resume(folder, TRAIN, DEV, quiet()).epoch == []  # nothing is left
+    assert folder.model_path.read_bytes() == before
 
-    best = weights(folder)
-    _more_epochs(folder, 4)
-    training.resume(folder, TRAIN, DEV, quiet())
-    assert folder.state() == {"epoch": 3, "best": 0.5}
-    for a, b in zip(weights(folder), best, strict=True):
-        np.testing.assert_array_equal(a, b)
+    history = training.resume(folder, TRAIN, DEV, quiet(), epochs=4)
+    assert history.epoch == [3]
+    assert folder.settings().epochs == 4
+    assert folder.state() == {"epoch": 4, "best": 0.5}
+    assert int(folder.load_model().optimizer.iterations) == 16
+    assert epochs[3:] == [3]
 
-
-class _Interrupt(keras.callbacks.Callback):
-    """Presses Ctrl-C after so many batches in all."""
-
-    def __init__(self, after):
-        super().__init__()
-        self.left = after
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
+    best = folder.model_path.read_bytes()
+    assert training.resume(folder, TRAIN, DEV, quiet(), epochs=5).epoch == [4]
+    assert folder.state() == {"epoch": 4, "best": 0.5}
+    assert folder.model_path.read_bytes() == best
+    with pytest.raises(ValueError, match="epochs >= 5, which are done. Received: epochs=4"):
+        training.resume(folder, TRAIN, DEV, quiet(), epochs=4)
 
 
-@pytest.mark.parametrize(("after", "epoch", "steps"), [(2, 0, 2), (6, 1, 4)])
-def test_ctrl_c_keeps_a_model_to_go_on_from(tmp_path, monkeypatch, after, epoch, steps):
-    fit = keras.Model.fit
-    interrupt = _Interrupt(after)
-    monkeypatch.setattr(
-        keras.Model,
-        "fit",
-        lambda self, *a, callbacks, **k: fit(self, *a, callbacks=[*callbacks, interrupt], **k),
-    )
+@pytest.mark.parametrize(("after", "epoch", "steps", "files"), [(2, 0, 2, START), (6, 1, 4, FILES)])
+def test_ctrl_c_keeps_a_model(tmp_path, after, epoch, steps, files):
     folder = RunFolder(tmp_path / "run")
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_after(after):
         training.train(folder, TRAIN, DEV, settings(**SMALLEST), quiet())
-    assert {path.name for path in folder.path.iterdir()} == FILES
+    assert {path.name for path in folder.path.iterdir()} == files
     assert folder.state()["epoch"] == epoch
     assert int(folder.load_model().optimizer.iterations) == steps
     history = training.resume(folder, TRAIN, DEV, quiet())
     assert history.epoch == list(range(epoch, 2))
-    assert int(folder.load_model().optimizer.iterations) == steps + 4 * (2 - epoch)
+    assert int(folder.load_model().optimizer.iterations) == 8
     assert np.isfinite(folder.state()["best"])
 
 
-def test_ctrl_c_before_the_first_step(tmp_path, monkeypatch):
-    def fit(*args, **kwargs):
-        raise KeyboardInterrupt
-
+def test_a_run_without_what_it_goes_on_from(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(keras.Model, "fit", fit)
-        training.train(folder, TRAIN, DEV, settings(epochs=1, **SMALLEST), quiet())
-    training.resume(folder, TRAIN, DEV, quiet())
-    whole, _ = train(tmp_path / "whole", epochs=1, **SMALLEST)
-    assert folder.state()["epoch"] == 1
-    assert whole.state() == pytest.approx(folder.state())
+    with pytest.raises(ValueError, match="run: Expected a run with a model.*Received: none"):
+        training.resume(folder, TRAIN, DEV, quiet())
+    assert not folder.path.exists()
+    shutil.copytree(trained().path, folder.path)
+    with pytest.raises(ValueError, match="run: Expected a new folder, or --resume"):
+        training.train(folder, TRAIN, DEV, settings(), quiet())
+    kept = folder.path / "training.npz"
+    kept.write_bytes(b"no zip")
+    with pytest.raises(ValueError, match=r"training.npz: Expected .* Received: another file"):
+        training.resume(folder, TRAIN, DEV, quiet())
+    kept.unlink()
+    with pytest.raises(ValueError, match=r"run: Expected .*training.npz. Received: a run without"):
+        training.resume(folder, TRAIN, DEV, quiet())
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path, monkeypatch):
@@ -250,9 +244,11 @@ def test_looks_between_the_ends_of_a_pass(tmp_path, monkeypatch):
 
 
 def test_looks_that_do_not_divide_a_pass(tmp_path):
-    """Four batches in three parts, without a warning, which would be an error here."""
-    _, history = train(tmp_path / "run", epochs=1, looks=3, **SMALLEST)
-    assert len(history["loss"]) == 3
+    """Four batches in three parts, each pass with no step more than batches."""
+    folder, history = train(tmp_path / "run", epochs=2, looks=3, **SMALLEST)
+    assert len(history["loss"]) == 6
+    assert folder.state()["epoch"] == 6
+    assert int(folder.load_model().optimizer.iterations) == 8
 
 
 class _Average(keras.callbacks.Callback):
@@ -262,44 +258,61 @@ class _Average(keras.callbacks.Callback):
         super().__init__()
         self.momentum = momentum
         self.average = None
+        self.steps = 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.average is None:
+            self.average = self._weights()
 
     def on_train_batch_end(self, batch, logs=None):
-        weights = [np.array(w.numpy(), "float64") for w in self.model.trainable_weights]
-        pairs = zip(self.average or weights, weights, strict=True)
-        self.average = [self.momentum * a + (1 - self.momentum) * w for a, w in pairs]
+        momentum = min(self.momentum, (1 + self.steps) / (10 + self.steps))
+        self.steps += 1
+        pairs = zip(self.average, self._weights(), strict=True)
+        self.average = [momentum * a + (1 - momentum) * w for a, w in pairs]
+
+    def _weights(self):
+        return [np.array(w.numpy(), "float64") for w in self.model.trainable_weights]
 
 
-def test_the_model_that_is_kept_is_an_average_of_weights(tmp_path, monkeypatch):
-    fit, average = keras.Model.fit, _Average(0.75)
+# After eight steps 8 / 17 is the highest momentum that the start allows.
+@pytest.mark.parametrize("momentum", [0.25, 0.999])
+def test_the_model_that_is_kept_is_an_average_of_weights(tmp_path, monkeypatch, momentum):
+    fit, average = keras.Model.fit, _Average(momentum)
     with monkeypatch.context() as patch:
         patch.setattr(
             keras.Model,
             "fit",
             lambda self, *a, callbacks, **k: fit(self, *a, callbacks=[average, *callbacks], **k),
         )
-        options = {"epochs": 2, "averaging": 0.75, "clip_norm": 0.0, **SMALLEST}
-        folder, _ = train(tmp_path / "run", **options)
+        options = {"epochs": 2, "averaging": momentum, "clip_norm": 0.0, **SMALLEST}
+        folder, history = train(tmp_path / "run", **options)
     assert folder.state()["epoch"] == 2
     model = folder.load_model()
     for weight, expected in zip(model.trainable_weights, average.average, strict=True):
         np.testing.assert_allclose(weight.numpy(), expected, atol=1e-6)
     # What is measured is what is kept.
     assert dev_loss(folder) == pytest.approx(folder.state()["best"], rel=1e-5)
+    assert history["val_loss"][1] == folder.state()["best"]
     assert model.optimizer.global_clipnorm is None
-    assert folder.settings().averaging == 0.75
-    _more_epochs(folder, 3)
-    history = training.resume(folder, TRAIN, DEV, quiet())
-    assert history.epoch == [2]
-    assert np.isfinite(history.history["val_loss"]).all()
+    assert folder.settings().averaging == momentum
+
+
+def test_averaging_does_not_change_what_is_trained(tmp_path):
+    """The average is in the model to be looked at, and then out again to the bit."""
+    (one, _), (two, _) = (
+        train(tmp_path / str(m), averaging=m, looks=2, **SMALLEST) for m in (0.0, 0.999)
+    )
+    for a, b in zip(*(f.load_training()[2]["model"] for f in (one, two)), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("others", [9.0, 0.1])
 def test_the_average_of_the_last_models_is_kept_if_it_is_the_best(tmp_path, monkeypatch, others):
     looks, keep = [], training._KeepBest.keep
 
-    def noted(self, loss):
-        looks.append([weight.numpy() for weight in self.model.trainable_weights])
-        keep(self, loss)
+    def noted(self, model, epoch, loss):
+        looks.append([weight.numpy() for weight in model.trainable_weights])
+        keep(self, model, epoch, loss)
 
     monkeypatch.setattr(training._KeepBest, "keep", noted)
     _given_losses(monkeypatch, [others] * 4)

@@ -1,6 +1,7 @@
 """One tiny run, trained once and read by every test that needs a trained model."""
 
 import atexit
+import contextlib
 import dataclasses
 import functools
 import io
@@ -8,6 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import keras
+import pytest
 from rich.console import Console
 
 from keras_attention import training
@@ -70,6 +73,28 @@ def trained():
 @functools.cache
 def trained_model():
     return trained().load_model()
+
+
+class Stopped(BaseException):
+    """What ends a process that is killed: nothing catches it."""
+
+
+@contextlib.contextmanager
+def stopped_after(steps, by=KeyboardInterrupt):
+    """Within, raises `by` after so many training steps in all."""
+    fit, left = keras.Model.fit, iter(range(steps - 1, -1, -1))
+
+    def step(batch, logs):
+        if next(left) == 0:
+            raise by
+
+    def stopping(self, *args, callbacks, **kwargs):
+        last = keras.callbacks.LambdaCallback(on_train_batch_end=step)
+        return fit(self, *args, callbacks=[*callbacks, last], **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(by):
+        patch.setattr(keras.Model, "fit", stopping)
+        yield
 
 
 def write_pairs(path, pairs):

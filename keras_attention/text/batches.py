@@ -54,20 +54,35 @@ class Batches:
         # Counted when it begins: `fit` looks at a first batch and comes back, and a dataset that
         # is read ahead ends at no certain time.
         epoch, self.epoch = self.epoch, self.epoch + 1
-        number, part = divmod(epoch, self.parts)
-        first, end = (len(self) * i // self.parts for i in (part, part + 1))
-        for rows in self._rows(number)[first:end]:
-            yield self._batch(rows)
+        yield from self._of(epoch)
 
-    def dataset(self):
-        """A `tf.data.Dataset` of one epoch each time it is iterated, made ahead of use."""
+    def dataset(self, epoch=None):
+        """A `tf.data.Dataset` of one epoch, made ahead of use.
+
+        Args:
+            epoch: its number; None for the next each time the dataset is iterated. Where `parts`
+                do not divide a pass, `fit` needs to be called for each epoch by its number: at the
+                end of a dataset of unknown size it runs a step too far, without data.
+        """
         ids = tf.TensorSpec((None, None), tf.int32)
         signature = ({"source": ids, "target": ids}, ids)
-        dataset = tf.data.Dataset.from_generator(lambda: iter(self), output_signature=signature)
-        size, rest = divmod(len(self), self.parts)
-        if not rest:  # else epochs differ by a batch
-            dataset = dataset.apply(tf.data.experimental.assert_cardinality(size))
+        batches = (lambda: iter(self)) if epoch is None else (lambda: self._of(epoch))
+        dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+        if epoch is not None or len(self) % self.parts == 0:  # else epochs differ by a batch
+            first, end = self._part(epoch or 0)
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(end - first))
         return dataset.prefetch(4)
+
+    def _of(self, epoch):
+        """The batches of an epoch."""
+        first, end = self._part(epoch)
+        for rows in self._rows(epoch // self.parts)[first:end]:
+            yield self._batch(rows)
+
+    def _part(self, epoch):
+        """The first batch of its pass that an epoch has, and the first that it has no more."""
+        part = epoch % self.parts
+        return len(self) * part // self.parts, len(self) * (part + 1) // self.parts
 
     def _rows(self, number, window=100):
         """The batches of one pass, each as the numbers of its pairs."""

@@ -147,3 +147,17 @@ def test_the_parts_of_a_pass_are_the_pass(parts):
 def test_more_parts_than_batches():
     with pytest.raises(ValueError, match="1 to 2 parts.*Received: parts=3"):
         Batches(*corpus(7), 5, parts=3)
+
+
+def test_each_part_by_its_number_is_of_known_size():
+    """63 batches in two parts: 31 and 32, whichever was asked for before."""
+    sources = [np.array([4 + i]) for i in range(63)]
+    batches = Batches(sources, sources, 1, seed=3, parts=2)
+    wanted = [first_tokens(epoch(batches)) for _ in range(4)]
+    assert batches.dataset().cardinality().numpy() < 0  # unknown
+    for number in (3, 0, 2, 1):
+        dataset = batches.dataset(number)
+        assert dataset.cardinality().numpy() == (31, 32)[number % 2]
+        for _ in range(2):
+            found = [inputs["source"].numpy()[:, 0].tolist() for inputs, _ in dataset]
+            assert found == wanted[number]

@@ -1,0 +1,87 @@
+"""A lock on a folder that vanishes with the process that holds it."""
+
+import contextlib
+import os
+import warnings
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
+NAME = ".lock"
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Holds a folder, which is made if need be, against every other process that asks for it.
+
+    The system takes the lock back when the process ends, however it ends; the file that is locked
+    is then of no meaning. On NFS it counts among all machines that mount the folder with locks;
+    a file system without locks is warned of. A folder that was made and is still empty goes again.
+
+    Raises:
+        ValueError: another process, or another part of this one, has it.
+    """
+    path = Path(path)
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    file = _open(path / NAME)
+    try:
+        yield
+    finally:
+        # While it is held: whoever opened it before this sees that it is no longer there.
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            (path / NAME).unlink()
+        file.close()
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _open(path):
+    """The file, open and locked."""
+    while True:
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - open as long as it is locked
+        try:
+            _lock(file)
+        except (BlockingIOError, PermissionError):
+            holder = ""
+            with contextlib.suppress(OSError):  # Windows lets nobody read what is locked
+                file.seek(0)
+                holder = file.read().strip()
+            file.close()
+            raise ValueError(
+                f"{path.parent}: Expected a run that no other process is training. "
+                f"Received: one that process {holder or 'unknown'} is training"
+            ) from None
+        except OSError as error:
+            warnings.warn(
+                f"{path.parent}: no lock on this file system ({error}): let no two processes "
+                "train one run",
+                stacklevel=2,
+            )
+        if fcntl is None or _is_at(file, path):
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            return file
+        file.close()  # the one before has removed it after it was opened here
+
+
+def _lock(file):
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+
+def _is_at(file, path):
+    """Whether the open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
