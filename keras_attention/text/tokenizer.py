@@ -1,5 +1,6 @@
 """SentencePiece inside the graph."""
 
+import hashlib
 import io
 import itertools
 from pathlib import Path
@@ -43,7 +44,12 @@ class Tokenizer(tf.Module):
                 f"Received: {special}"
             )
         self.vocabulary_size = processor.vocab_size()
-        self._tokenizer = tensorflow_text.SentencepieceTokenizer(model=proto, out_type=tf.int32)
+        # Resources of one name are one resource to `tf.saved_model.load`, in a whole process.
+        self._tokenizer = tensorflow_text.SentencepieceTokenizer(
+            model=proto,
+            out_type=tf.int32,
+            name=f"sentencepiece_{hashlib.sha256(proto).hexdigest()}",
+        )
 
     @classmethod
     def train(cls, texts, kind="unigram", vocabulary_size=8000, normalization="nfkc", symbols=()):
