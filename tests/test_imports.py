@@ -13,8 +13,9 @@ SERVING = ROOT / "serving" / "keras_attention_serving"
 # Part of the library: parts it may import, packages from outside it may import.
 ARROWS = {
     "xla": (set(), {"keras", "tensorflow"}),  # asks TensorFlow's graphs only where it runs
-    "ops": ({"xla"}, {"keras", "numpy"}),
-    "layers": ({"ops"}, {"keras", "numpy"}),
+    "conversion": (set(), set()),
+    "ops": ({"conversion", "xla"}, {"keras", "numpy"}),
+    "layers": ({"conversion", "ops"}, {"keras", "numpy"}),
     "decoding": ({"xla"}, {"keras"}),
     "models": ({"decoding", "layers", "ops", "schedules"}, {"keras"}),
     "schedules": (set(), {"keras"}),

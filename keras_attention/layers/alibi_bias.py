@@ -49,10 +49,10 @@ class AlibiBias(keras.layers.Layer):
         pass
 
     def call(self, query_positions, value_positions):
-        distance = ops.abs(query_positions[..., None] - value_positions)
+        distance = ops.abs(ops.expand_dims(query_positions, -1) - value_positions)
         slopes = ops.convert_to_tensor(alibi_slopes(self.num_heads), "float32")
         # float32 always, as scores are: bfloat16 would make far distances equal.
-        return -slopes[:, None, None] * ops.cast(distance, "float32")[..., None, :, :]
+        return -ops.expand_dims(slopes, (1, 2)) * ops.expand_dims(ops.cast(distance, "float32"), -3)
 
     def compute_output_spec(self, query_positions, value_positions):
         *batch, length = query_positions.shape

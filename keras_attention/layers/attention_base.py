@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import check_probability
+from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.ops import (
     PROBABILITIES,
     blank,
@@ -15,7 +16,7 @@ from keras_attention.ops import (
 )
 
 
-class AttentionBase(keras.layers.Layer):
+class AttentionBase(QuantizedParts, keras.layers.Layer):
     """Attends from `query` to `value` by scores that a subclass defines.
 
     A variant creates its weights in `build` and answers `project_query`, `project_key` and
@@ -143,12 +144,12 @@ class AttentionBase(keras.layers.Layer):
             value, bad_value = split_nonfinite(value)
         scores = self.score(self.project_query(query), key)
         if differs_by_query:
-            scores = ops.where(bad_key[..., None, :], float("nan"), scores)
+            scores = ops.where(ops.expand_dims(bad_key, -2), float("nan"), scores)
         weights = self.weigh_scores(scores, mask, noise)
         context = mix(weights if dropout_mask is None else weights * dropout_mask, value)
         if differs_by_query:
-            sees_bad = ops.any(ops.logical_and(mask, bad_value[..., None, :]), axis=-1)
-            context = ops.where(sees_bad[..., None], float("nan"), context)
+            sees_bad = ops.any(ops.logical_and(mask, ops.expand_dims(bad_value, -2)), axis=-1)
+            context = ops.where(ops.expand_dims(sees_bad, -1), float("nan"), context)
         weights = ops.cast(weights, self.compute_dtype) if return_weights else None
         return self.project_output(context), weights
 
@@ -190,7 +191,7 @@ class AttentionBase(keras.layers.Layer):
         """
         key, value, mask = memory
         output, weights = self.attend(
-            query[:, None], key, value, mask, dropout_mask, noise, training
+            ops.expand_dims(query, 1), key, value, mask, dropout_mask, noise, training
         )
         return ops.squeeze(output, 1), state, ops.squeeze(weights, -2)
 
@@ -252,7 +253,7 @@ class AttentionBase(keras.layers.Layer):
             query_mask = ops.cast(query_mask, "bool")
             # Masked queries keep their weights, as in Keras, but must not spread a NaN.
             query = ops.where(
-                ops.logical_or(query_mask[..., None], ops.isfinite(query)), query, 0.0
+                ops.logical_or(ops.expand_dims(query_mask, -1), ops.isfinite(query)), query, 0.0
             )
         key = self.project_key(key)
         output, weights = self.attend_all(
@@ -345,9 +346,13 @@ class CarryMask(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
+        self.built = True  # has no weights, and is not called where there is no mask
 
     def call(self, inputs, mask=None):
         return inputs
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Nothing: no weights."""
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape

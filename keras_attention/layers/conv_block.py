@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.ops import blank
 
 
-class ConvBlock(keras.layers.Layer):
+class ConvBlock(QuantizedParts, keras.layers.Layer):
     """A convolution between two functions of single steps, `before` and `after`; the base class.
 
         h = before(x)

@@ -47,7 +47,7 @@ class CoverageAttention(HistoryAttention):
         self.history_dense.build((None, None, 1))
 
     def features(self, history):
-        return ops.cast(history, self.compute_dtype)[..., None]
+        return ops.expand_dims(ops.cast(history, self.compute_dtype), -1)
 
     def remember(self, history, weights):
         return history + weights

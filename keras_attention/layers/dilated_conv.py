@@ -121,7 +121,7 @@ class DilatedConv(keras.layers.Layer):
                 "Expected a causal convolution; of another one an output depends on steps that "
                 "are yet to come. Received: causal=False"
             )
-        seen = ops.concatenate([buffer, ops.cast(x, buffer.dtype)[:, None]], axis=1)
+        seen = ops.concatenate([buffer, ops.expand_dims(ops.cast(x, buffer.dtype), 1)], axis=1)
         taken = seen[:, :: self.dilation_rate]  # (B, kernel_size, D)
         taken = ops.reshape(taken, (-1, self.kernel_size * self._input_dim))
         kernel = ops.reshape(self.convolution.kernel, (-1, self.filters))
@@ -133,8 +133,12 @@ class DilatedConv(keras.layers.Layer):
     def buffer_after(self, x, lengths):
         """The buffer after the first `lengths` int `(B,)` steps of `x (B, T, D)`."""
         x = ops.pad(x, [[0, 0], [self.span, 0], [0, 0]])
-        steps = ops.cast(lengths, "int32")[:, None] + ops.arange(self.span, dtype="int32")
-        return ops.take_along_axis(ops.cast(x, self.compute_dtype), steps[..., None], axis=1)
+        steps = ops.expand_dims(ops.cast(lengths, "int32"), 1) + ops.arange(
+            self.span, dtype="int32"
+        )
+        return ops.take_along_axis(
+            ops.cast(x, self.compute_dtype), ops.expand_dims(steps, -1), axis=1
+        )
 
     def compute_output_shape(self, x_shape):
         return (*x_shape[:-1], self.filters)

@@ -136,7 +136,7 @@ class EndToEndMemory(keras.layers.Layer):
         if self.temporal_encoding:
             place = ops.take(self.places, ops.clip(age, 0, self.memory_size - 1), axis=0)
             sentences = sentences + ops.cast(place, sentences.dtype)
-        sentences = ops.where(mask[..., None], sentences, 0)
+        sentences = ops.where(ops.expand_dims(mask, -1), sentences, 0)
         parts = ops.split(sentences, sentences.shape[-1] // self.units, axis=-1)
         first_table = ops.convert_to_tensor(self.embeddings)[:, : self.units]
         adjacent = self.tying == "adjacent"
@@ -145,8 +145,8 @@ class EndToEndMemory(keras.layers.Layer):
         all_weights = []
         for hop in range(self.hops):
             found_by, read_as = parts[hop : hop + 2] if adjacent else parts
-            weights = self._weigh(ops.matmul(found_by, state[..., None])[..., 0], mask)
-            read = ops.matmul(ops.cast(weights, read_as.dtype)[:, None], read_as)[:, 0]
+            weights = self._weigh(ops.matmul(found_by, ops.expand_dims(state, -1))[..., 0], mask)
+            read = ops.matmul(ops.expand_dims(ops.cast(weights, read_as.dtype), 1), read_as)[:, 0]
             state = (state if adjacent else ops.matmul(state, self.hop_kernel)) + read
             all_weights.append(weights)
         if adjacent:

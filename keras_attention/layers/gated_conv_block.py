@@ -109,7 +109,9 @@ class GatedConvBlock(ConvBlock):
                     f"Received: condition.shape={tuple(condition.shape)}"
                 )
             added = self.conditioning(condition)
-            convolved = convolved + (added if len(added.shape) == len(x.shape) else added[:, None])
+            convolved = convolved + (
+                added if len(added.shape) == len(x.shape) else ops.expand_dims(added, 1)
+            )
         signal, gate = ops.split(convolved, 2, axis=-1)
         z = ops.tanh(signal) * ops.sigmoid(gate)
         if not self.residual:

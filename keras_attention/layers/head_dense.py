@@ -8,7 +8,16 @@ import keras
 from keras import ops
 
 
-class IntoHeads(keras.layers.EinsumDense):
+class _Product(keras.layers.EinsumDense):
+    """The base: what both directions have in common."""
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        # Keras refuses subclasses, which may compute something else. Quantized, this one computes
+        # what its parent does.
+        super().quantize(mode, type_check=False, config=config)
+
+
+class IntoHeads(_Product):
     """`(B, T, D)` to `(B, H, T, K)`: the layout that scores want."""
 
     def __init__(self, heads, dim, use_bias=True, **kwargs):
@@ -19,10 +28,12 @@ class IntoHeads(keras.layers.EinsumDense):
         size, heads, dim = self.kernel.shape
         batch, steps, _ = ops.shape(inputs)
         rows = _product(inputs, size, self.kernel, self.bias)
+        if heads == 1:  # no transpose that is only a reshape: tf2onnx joins the two wrongly
+            return ops.reshape(rows, (batch, heads, steps, dim))
         return ops.transpose(ops.reshape(rows, (batch, steps, heads, dim)), (0, 2, 1, 3))
 
 
-class OutOfHeads(keras.layers.EinsumDense):
+class OutOfHeads(_Product):
     """`(B, H, T, K)` to `(B, T, D)`."""
 
     def __init__(self, output_dim, use_bias=True, **kwargs):

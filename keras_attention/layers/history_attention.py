@@ -63,7 +63,7 @@ class HistoryAttention(StatefulAttention):
 
         def advance(row, state):
             (history,) = state
-            parts = [part[:, None] for part in unpack(row)]
+            parts = [ops.expand_dims(part, 1) for part in unpack(row)]
             own_mask = parts[1] if differs_by_query else mask
             own_noise = None if noise is None else parts[-1]
             seen = by_rows(self.history_dense, self.features(history))

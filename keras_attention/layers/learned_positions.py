@@ -61,7 +61,7 @@ class LearnedPositions(keras.layers.Layer):
                 f"Received: inputs.shape={tuple(inputs.shape)}"
             )
         positions = step_positions(ops.shape(inputs)[1], start)
-        positions = ops.clip(positions, 0, self.max_length - 1)
+        positions = ops.minimum(positions, self.max_length - 1)
         return inputs + ops.cast(ops.take(self.vectors, positions, axis=0), inputs.dtype)
 
     def compute_output_shape(self, inputs_shape):

@@ -122,7 +122,7 @@ class LocalAttention(StatefulAttention):
             vector = ops.cast(self.position_v, scores.dtype)
             hidden = ops.cast(by_rows(self.position_dense, query), scores.dtype)
             positions = count * ops.sigmoid(ops.sum(hidden * vector, axis=-1))
-        distances = steps - positions[..., None]
+        distances = steps - ops.expand_dims(positions, -1)
         near = ops.abs(distances) <= self.window
         weights = self.weigh_scores(
             scores, near if mask is None else ops.logical_and(mask, near), noise

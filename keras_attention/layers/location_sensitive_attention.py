@@ -76,7 +76,7 @@ class LocationSensitiveAttention(HistoryAttention):
         self.history_dense.build((None, None, self.filters))
 
     def features(self, history):
-        return self.convolution(ops.cast(history, self.compute_dtype)[..., None])
+        return self.convolution(ops.expand_dims(ops.cast(history, self.compute_dtype), -1))
 
     def remember(self, history, weights):
         return history + weights if self.cumulative else weights

@@ -189,7 +189,7 @@ class MultiHeadBase(AttentionBase):
             positions = ops.arange(query_length) + (value_length - query_length)
         if self.position_bias is not None:
             found = self.position_bias(positions, ops.arange(value_length))
-            found = found[None] if len(found.shape) == 3 else found
+            found = ops.expand_dims(found, 0) if len(found.shape) == 3 else found
             bias = found if bias is None else found + ops.cast(bias, found.dtype)
         found = dot_product_attention(
             self.project_query(query, positions),
@@ -245,10 +245,10 @@ class MultiHeadBase(AttentionBase):
     def _in_any_window(self, query_length, value_length):
         """Which values the first query, or one after it, reaches: `(1, Tv)`."""
         first = value_length - query_length - (self.window - 1)
-        return (ops.arange(value_length) >= first)[None]
+        return ops.expand_dims(ops.arange(value_length) >= first, 0)
 
     def _mask_for_scores(self, mask):
-        return mask if len(mask.shape) == 4 else mask[:, None]  # (B, 1, Tq, Tv)
+        return mask if len(mask.shape) == 4 else ops.expand_dims(mask, 1)  # (B, 1, Tq, Tv)
 
     def _output_shape(self, query_shape, value_shape):
         return (*query_shape[:-1], self.output_dim or query_shape[-1])

@@ -145,9 +145,9 @@ class MultiHeadSelfAttention(MultiHeadBase):
             "value": write_steps(cache["value"], self.project_value(query), position),
         }
         stored = ops.arange(ops.shape(cache["key"])[2])
-        mask = stored <= positions[..., None]
+        mask = stored <= ops.expand_dims(positions, -1)
         if self.window is not None:
-            mask = ops.logical_and(mask, stored > positions[..., None] - self.window)
+            mask = ops.logical_and(mask, stored > ops.expand_dims(positions, -1) - self.window)
         output, weights = self._attend_heads(
             query,
             cache["key"],

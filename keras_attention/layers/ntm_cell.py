@@ -6,12 +6,13 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import check_positive
+from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.ops import addressing
 from keras_attention.ops.precision import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class NTMCell(keras.layers.Layer):
+class NTMCell(QuantizedParts, keras.layers.Layer):
     """A controller with a memory that its heads read and write at places they move to.
 
     At each step the controller sees the input and what was read last, and its output says what
@@ -142,7 +143,7 @@ class NTMCell(keras.layers.Layer):
             ops.zeros((batch_size, self.output_size), dtype),
             *states,
             ops.zeros((batch_size, memory), dtype),
-            ops.broadcast_to(first[None], (batch_size, weights)),
+            ops.broadcast_to(ops.expand_dims(first, 0), (batch_size, weights)),
         ]
 
     def call(self, inputs, states, training=None):

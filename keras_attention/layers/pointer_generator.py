@@ -4,9 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.layers.quantized_parts import QuantizedParts
+
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class PointerGenerator(keras.layers.Layer):
+class PointerGenerator(QuantizedParts, keras.layers.Layer):
     """Mixes the vocabulary's distribution with the attention weights over the source's words.
 
     With features x of a step (context, state and input in the paper):
@@ -74,7 +76,7 @@ class PointerGenerator(keras.layers.Layer):
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
         logits, weights = ops.cast(logits, dtype), ops.cast(weights, dtype)
         if source_mask is not None:
-            hidden = ops.logical_not(ops.cast(source_mask, "bool"))[:, None]
+            hidden = ops.expand_dims(ops.logical_not(ops.cast(source_mask, "bool")), 1)
             weights = ops.where(hidden, 0.0, weights)
             source = ops.where(hidden[:, 0], 0, source)
         gate = ops.cast(self.generate_dense(features), dtype)
@@ -113,7 +115,7 @@ def _by_word(weights, source, size):
     vocabulary is ever built.
     """
     batch, steps, length = ops.shape(weights)
-    texts = ops.arange(batch, dtype="int32")[:, None]
+    texts = ops.expand_dims(ops.arange(batch, dtype="int32"), 1)
     segments = ops.reshape(texts * size + source, (-1,))
     rows = ops.reshape(ops.transpose(weights, (0, 2, 1)), (batch * length, steps))
     sums = ops.segment_sum(rows, segments, num_segments=batch * size)

@@ -80,7 +80,7 @@ class RelativeBias(keras.layers.Layer):
     def call(self, query_positions, value_positions):
         buckets = relative_buckets(self.num_buckets, self.max_distance, self.bidirectional)
         by_distance = ops.take(ops.cast(self.biases, "float32"), buckets, axis=0)
-        distance = ops.cast(value_positions - query_positions[..., None], "int32")
+        distance = ops.cast(value_positions - ops.expand_dims(query_positions, -1), "int32")
         distance = ops.clip(distance, -self.max_distance, self.max_distance) + self.max_distance
         found = ops.take(ops.transpose(by_distance), distance, axis=1)  # (H, [B,] Tq, Tv)
         return found if len(found.shape) == 3 else ops.transpose(found, (1, 0, 2, 3))

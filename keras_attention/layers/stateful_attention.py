@@ -82,7 +82,7 @@ class StatefulAttention(AttentionBase):
 
     def step(self, query, state, memory, dropout_mask=None, noise=None, training=None):
         output, weights, state = self._attend(
-            query[:, None], *memory, state, dropout_mask, noise, training
+            ops.expand_dims(query, 1), *memory, state, dropout_mask, noise, training
         )
         return output[:, 0], state, weights[:, 0]
 
@@ -101,7 +101,7 @@ class StatefulAttention(AttentionBase):
     ):
         if query_mask is not None:
             # A query that may look nowhere moves nothing.
-            looks = ops.cast(query_mask, "bool")[:, :, None]
+            looks = ops.expand_dims(ops.cast(query_mask, "bool"), 2)
             looks = ops.broadcast_to(looks, (*ops.shape(query)[:2], ops.shape(value)[1]))
             attention_mask = (
                 looks
@@ -179,4 +179,4 @@ def build_scorer(scorer, query_shape, value_shape, key_shape):
 
 def _sees(mask, bad):
     """Which queries `(B, Tq, 1)` may see a step that is `bad (B, Tv)`."""
-    return ops.any(ops.logical_and(mask, bad[..., None, :]), axis=-1, keepdims=True)
+    return ops.any(ops.logical_and(mask, ops.expand_dims(bad, -2)), axis=-1, keepdims=True)

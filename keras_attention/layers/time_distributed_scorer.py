@@ -86,8 +86,8 @@ class TimeDistributedScorer(AttentionBase):
         batch, query_length, query_dim = ops.shape(query)
         value_length, key_dim = ops.shape(key)[1:]
         pairs = (batch, query_length, value_length)
-        query = ops.broadcast_to(query[:, :, None, :], (*pairs, query_dim))
-        key = ops.broadcast_to(key[:, None, :, :], (*pairs, key_dim))
+        query = ops.broadcast_to(ops.expand_dims(query, 2), (*pairs, query_dim))
+        key = ops.broadcast_to(ops.expand_dims(key, 1), (*pairs, key_dim))
         rows = ops.reshape(ops.concatenate([query, key], axis=-1), (-1, query_dim + key_dim))
         return ops.reshape(self.scorer(rows), pairs)
 
@@ -114,7 +114,7 @@ class TimeDistributedScorer(AttentionBase):
             (last,) = rest
             scores = additive_scores(query, key, last.kernel[:, 0])
             return scores + ops.cast(last.bias[0], scores.dtype) if last.use_bias else scores
-        hidden = first.activation(query[:, :, None, :] + key[:, None, :, :])
+        hidden = first.activation(ops.expand_dims(query, 2) + ops.expand_dims(key, 1))
         batch, query_length, value_length, units = ops.shape(hidden)
         rows = ops.reshape(hidden, (-1, units))
         for layer in rest:
@@ -174,7 +174,9 @@ class TimeDistributedScorer(AttentionBase):
         scores = self.scorer(ops.reshape(sequence, (-1, features)))
         scores = ops.reshape(scores, (batch, 1, length))
         noise = self.sample_noise(1, sequence) if training else None
-        weights = self.weigh_scores(scores, None if mask is None else mask[:, None, :], noise)
+        weights = self.weigh_scores(
+            scores, None if mask is None else ops.expand_dims(mask, 1), noise
+        )
         drops = training and self.dropout > 0
         kept = weights * self.sample_dropout(1, sequence) if drops else weights
         pooled = mix(kept, sequence)

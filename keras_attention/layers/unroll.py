@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.conversion import traced_for_conversion
 from keras_attention.ops.precision import wide_dtype
 
 
@@ -20,7 +21,15 @@ def unroll(step, inputs, state):
     """
     if inputs.shape[1] == 1:
         output, state = step(inputs[:, 0], state)
-        return output[:, None], state
+        return ops.expand_dims(output, 1), state
+    if traced_for_conversion() and inputs.shape[1] is not None:
+        return _step_by_step(step, inputs, state)
+    if traced_for_conversion("LiteRT"):
+        raise ValueError(
+            "Expected a known number of steps of a layer that goes from one to the next: LiteRT "
+            "has no loop over a number that is unknown. Export a model of keras.Input((steps, "
+            f"features)) with fixed steps. Received: shape={tuple(inputs.shape)}"
+        )
     dtype = keras.backend.standardize_dtype(inputs.dtype)
     loop = keras.layers.RNN(
         _StepCell(step, len(state), dtype=dtype),
@@ -30,6 +39,15 @@ def unroll(step, inputs, state):
     )
     outputs, *state = loop(inputs, initial_state=list(state))
     return outputs, state
+
+
+def _step_by_step(step, inputs, state):
+    """One step after another in the graph, without a loop."""
+    outputs = []
+    for t in range(inputs.shape[1]):
+        output, state = step(inputs[:, t], state)
+        outputs.append(output)
+    return ops.stack(outputs, axis=1), state
 
 
 def pack(tensors, like):

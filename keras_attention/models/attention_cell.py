@@ -6,13 +6,14 @@ import keras
 from keras import ops
 
 from keras_attention.layers import AttentionBase
+from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.cell_loop import run_steps
 
 OUTPUTS = ("attention", "cell")
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class AttentionCell(keras.layers.Layer):
+class AttentionCell(QuantizedParts, keras.layers.Layer):
     """A Keras RNN cell that reads one or more memories at every step.
 
     One step, from the input x_t and what was read at the step before, a_{t-1} (input feeding):

@@ -218,13 +218,13 @@ class ByteNetSeq2Seq(Seq2Seq):
         steps = ops.shape(source)[1]
         longer = self.unfolded_length(steps) - steps
         longer = max(longer, 0) if isinstance(longer, int) else ops.maximum(longer, 0)
-        lengths = ops.sum(ops.cast(mask, "int32"), axis=1)[:, None]
-        positions = ops.arange(steps + longer, dtype="int32")[None]
+        lengths = ops.expand_dims(ops.sum(ops.cast(mask, "int32"), axis=1), 1)
+        positions = ops.expand_dims(ops.arange(steps + longer, dtype="int32"), 0)
         is_read = positions < self.unfolded_length(lengths)
         is_token = ops.pad(mask, [[0, 0], [0, longer]], constant_values=False)
         x = self.drop(self.source_embedding(source), training=training)
         x = ops.pad(x, [[0, 0], [0, longer], [0, 0]])
-        x = ops.where(is_token[..., None], x, ops.cast(self.unfolding, x.dtype))
+        x = ops.where(ops.expand_dims(is_token, -1), x, ops.cast(self.unfolding, x.dtype))
         exists = ops.logical_or(is_token, is_read)
         for block in self.encoder_blocks:
             x = block(x, mask=exists, training=training)

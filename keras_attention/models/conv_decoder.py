@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers import ConvGluBlock, LuongAttention
+from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.conv_encoder import embedding
 from keras_attention.ops import blank
 
@@ -11,7 +12,7 @@ ALIGNMENTS = ("last", "mean")
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class ConvDecoder(keras.layers.Layer):
+class ConvDecoder(QuantizedParts, keras.layers.Layer):
     """Predicts the next token by causal gated convolutions that attend, each, to the source.
 
     With e the embedded token and its position, x what the layer below gives, g = a . sigmoid(b) the

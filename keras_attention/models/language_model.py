@@ -65,17 +65,17 @@ class LanguageModel(Seq2Seq):
             return self.predict_next(ops.cast(inputs, "int32"), training)
         source, target = inputs["source"], ops.cast(inputs["target"], "int32")
         source = ops.cast(source, "int32")
-        lengths = _lengths(source, inputs.get("source_mask"))[:, None]
+        lengths = ops.expand_dims(_lengths(source, inputs.get("source_mask")), 1)
         batch, steps = ops.shape(source)
         joined = ops.concatenate([self._after_start(source), target[:, 1:]], axis=1)
-        places = ops.arange(ops.shape(joined)[1], dtype="int32")[None]
+        places = ops.expand_dims(ops.arange(ops.shape(joined)[1], dtype="int32"), 0)
         # The padding between prompt and target goes to the end.
         last = ops.shape(joined)[1] - 1
         gap = ops.where(places <= lengths, 0, steps - lengths)
         tokens = ops.take_along_axis(joined, ops.minimum(places + gap, last), axis=1)
         logits = self.predict_next(tokens, training)
         answered = lengths + ops.arange(ops.shape(target)[1], dtype="int32")
-        return ops.take_along_axis(logits, answered[..., None], axis=1)
+        return ops.take_along_axis(logits, ops.expand_dims(answered, -1), axis=1)
 
     def encode(self, source, source_mask=None, training=None, max_length=100):
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
@@ -85,7 +85,7 @@ class LanguageModel(Seq2Seq):
         tokens = self._after_start(source)
         # A search begins with the token `start_id`; what this sequence is at is the last token of
         # its prompt, which waits in the state for the first step.
-        pending = ops.take_along_axis(tokens, lengths[:, None], axis=1)[:, 0]
+        pending = ops.take_along_axis(tokens, ops.expand_dims(lengths, 1), axis=1)[:, 0]
         state = self.read(tokens, lengths, max_length)
         return (ops.zeros_like(source, dtype=self.compute_dtype),), (pending, state)
 

@@ -7,16 +7,18 @@ from keras import ops
 
 from keras_attention.decoding import with_repeated_memory
 from keras_attention.layers import StatefulAttention
+from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.unroll import pack, unroll
 from keras_attention.models.cells import CELLS, STATES_PER_CELL, check_cell, check_layers
 from keras_attention.models.draws import draw, one_step, steps_first
+from keras_attention.models.embedding_table import embedding_table
 from keras_attention.models.teacher_forcing import can_run_whole, run_whole
 
 QUERIES = ("previous", "current")
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class RNNDecoder(keras.layers.Layer):
+class RNNDecoder(QuantizedParts, keras.layers.Layer):
     """Predicts the next token from those before it and from a memory.
 
     With s the hidden state of the top layer, x the embedded token and a memory:
@@ -309,7 +311,7 @@ class RNNDecoder(keras.layers.Layer):
         vector = self.attention_vector(features)
         if not self.tie_embeddings:
             return self.logits(vector)
-        table = ops.cast(self.embedding.embeddings, vector.dtype)
+        table = ops.cast(embedding_table(self.embedding), vector.dtype)
         return ops.matmul(vector, ops.transpose(table)) + ops.cast(self.output_bias, vector.dtype)
 
 

@@ -6,9 +6,10 @@ import keras
 from keras import ops
 
 from keras_attention.decoding import Hypotheses, NBest, beam_search, greedy, sample
+from keras_attention.layers.quantized_parts import QuantizedParts
 
 
-class Seq2Seq(keras.Model):
+class Seq2Seq(QuantizedParts, keras.Model):
     """A model from a sequence of tokens to another; the base class.
 
     Token 0 is padding, in sources and targets. A subclass answers `encode`, `step` and `call`; it

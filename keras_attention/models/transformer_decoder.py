@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers import TransformerDecoderBlock
+from keras_attention.models.embedding_table import embedding_table
 from keras_attention.models.transformer_stack import TransformerStack
 from keras_attention.ops.rows import by_rows
 
@@ -135,7 +136,7 @@ class TransformerDecoder(TransformerStack):
     def _logits(self, x):
         if not self.tie_embeddings:
             return by_rows(self.logits, x)
-        table = ops.transpose(ops.cast(self.embedding.embeddings, x.dtype))
+        table = ops.transpose(ops.cast(embedding_table(self.embedding), x.dtype))
         return by_rows(lambda rows: ops.matmul(rows, table), x) + ops.cast(
             self.output_bias, x.dtype
         )

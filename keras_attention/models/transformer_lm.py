@@ -110,7 +110,9 @@ class TransformerLM(LanguageModel):
         return {"position": lengths, "caches": caches}
 
     def advance(self, token, state):
-        x, caches, _ = self.decoder.advance(token[:, None], state["caches"], state["position"])
+        x, caches, _ = self.decoder.advance(
+            ops.expand_dims(token, 1), state["caches"], state["position"]
+        )
         return self.decoder.predict(x)[:, 0], {"position": state["position"] + 1, "caches": caches}
 
     def get_config(self):

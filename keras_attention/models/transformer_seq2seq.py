@@ -144,7 +144,9 @@ class TransformerSeq2Seq(Seq2Seq):
     def step(self, token, state, memory, width=None):
         # All rows are at one position: a number where the cache would take one for each.
         position = ops.max(state["position"], initial=0)
-        x, caches, weights = self.decoder.advance(token[:, None], state["caches"], position, memory)
+        x, caches, weights = self.decoder.advance(
+            ops.expand_dims(token, 1), state["caches"], position, memory
+        )
         state = {"position": state["position"] + 1, "caches": caches}
         return self.decoder.predict(x)[:, 0], state, weights[:, 0]
 

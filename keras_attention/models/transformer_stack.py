@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.transformer_positions import added_positions, attended_positions
 
 
-class TransformerStack(keras.layers.Layer):
+class TransformerStack(QuantizedParts, keras.layers.Layer):
     """Tokens through blocks that a subclass makes in `_make_block`.
 
     The embeddings are multiplied by `sqrt(units)`, as in the paper, section 3.4.

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_attention.conversion import traced_for_conversion
 from keras_attention.ops.precision import wide_dtype
 from keras_attention.ops.scores import plain_additive_scores
 from keras_attention.ops.settled_key import SettledKey, settled_scores
@@ -34,7 +35,7 @@ def additive_scores(query, key, vector):
         return settled_scores(query, key, vector)
     dtype = wide_dtype(query.dtype)
     query, key, vector = (ops.cast(x, dtype) for x in (query, key, vector))
-    if _is_little(query.shape, key.shape) or dtype == "float64":
+    if _is_little(query.shape, key.shape) or dtype == "float64" or traced_for_conversion():
         return plain_additive_scores(query, key, vector)
     if keras.backend.backend() == "tensorflow":
         from keras_attention.ops.additive_tensorflow import scores

@@ -80,7 +80,7 @@ def scores(query, key, vector):
         vector: `(G, 4)`.
     """
     left, right = _exponentials(query, _SIGN), _exponentials(key, _SIGN)
-    signed = ops.matmul(vector, ops.cast(_SIGNS.T, vector.dtype))[:, None, :, None]
+    signed = ops.expand_dims(ops.matmul(vector, ops.cast(_SIGNS.T, vector.dtype)), (1, 3))
     means = _product(left * signed, right) / _product(left, right)
     return _sum(ops.ones_like(vector[:, 0]), means)
 
@@ -97,7 +97,7 @@ def gradients(query, key, upstream):
         `(G, B, 2, Tq)`, `(G, B, 2, Tv)` and `(G, 2)`.
     """
     left, right = _exponentials(query, _POWER), _exponentials(key, _POWER)
-    coefficients = ops.cast(np.prod(_COEFFICIENTS, axis=1), query.dtype)[:, None]
+    coefficients = ops.expand_dims(ops.cast(np.prod(_COEFFICIENTS, axis=1), query.dtype), 1)
     slab = upstream / _product(left * coefficients, right)
     over_keys = ops.swapaxes(ops.matmul(slab, ops.swapaxes(right, -1, -2)), -1, -2)
     read = ops.cast(_READ.T, query.dtype)
@@ -119,7 +119,11 @@ def exact_gradients(query, key, upstream):
     # sech^2 without cancellation and overflow; 1 - tanh^2 has no digit left where it is small.
     decay = ops.exp(-2 * ops.abs(slab))
     slab = upstream * (4 * decay / ops.square(1 + decay))
-    return ops.sum(slab, axis=3)[:, :, None], ops.sum(slab, axis=2)[:, :, None], by_vector[:, None]
+    return (
+        ops.expand_dims(ops.sum(slab, axis=3), 2),
+        ops.expand_dims(ops.sum(slab, axis=2), 2),
+        ops.expand_dims(by_vector, 1),
+    )
 
 
 def _exponentials(x, powers):
@@ -128,7 +132,7 @@ def _exponentials(x, powers):
     As products: the exponential of a sum would have the rounding of the sum in its exponent.
     """
     groups, batch, units, length = ops.shape(x)
-    single = ops.exp(x[:, :, :, None, :] * ops.cast(np.array(powers)[:, None], x.dtype))
+    single = ops.exp(ops.expand_dims(x, 3) * ops.cast(np.array(powers)[:, None], x.dtype))
     single = ops.reshape(single, (groups, batch, units * len(powers), length))
     choices = np.array(list(itertools.product(range(len(powers)), repeat=units)))
     rows = choices + len(powers) * np.arange(units)  # of `single`: (len(powers)^m, m)
@@ -143,5 +147,5 @@ def _product(left, right):
 def _sum(weights, slabs):
     """`(G,)` and `(G, B, Tq, Tv)` to `(B, Tq, Tv)`. A product of matrices: quicker than a sum."""
     shape = ops.shape(slabs)
-    total = ops.matmul(weights[None, :], ops.reshape(slabs, (shape[0], -1)))
+    total = ops.matmul(ops.expand_dims(weights, 0), ops.reshape(slabs, (shape[0], -1)))
     return ops.reshape(total, shape[1:])

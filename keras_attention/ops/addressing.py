@@ -25,13 +25,15 @@ def content_weights(key, strength, memory):
     Reference: equations 5 and 6.
     """
     products = ops.matmul(key, ops.swapaxes(memory, -1, -2))
-    lengths = ops.multiply(_inverse_length(key)[..., None], _inverse_length(memory)[:, None])
-    return ops.softmax(strength[..., None] * products * lengths, axis=-1)
+    lengths = ops.multiply(
+        ops.expand_dims(_inverse_length(key), -1), ops.expand_dims(_inverse_length(memory), 1)
+    )
+    return ops.softmax(ops.expand_dims(strength, -1) * products * lengths, axis=-1)
 
 
 def interpolate(weights, previous, gate):
     """`gate * weights + (1 - gate) * previous`: `(B, H, N)`. The gate is `(B, H)`; equation 7."""
-    return previous + gate[..., None] * (weights - previous)
+    return previous + ops.expand_dims(gate, -1) * (weights - previous)
 
 
 def shift(weights, kernel):
@@ -47,7 +49,7 @@ def shift(weights, kernel):
     """
     reach = kernel.shape[-1] // 2
     moved = [
-        kernel[..., step + reach, None] * ops.roll(weights, step, axis=-1)
+        kernel[..., step + reach : step + reach + 1] * ops.roll(weights, step, axis=-1)
         for step in range(-reach, reach + 1)
     ]
     return sum(moved[1:], moved[0])
@@ -56,7 +58,7 @@ def shift(weights, kernel):
 def sharpen(weights, power):
     """`weights ** power`, normalised: `(B, H, N)`. The power, gamma, is `(B, H)`; equation 9."""
     logarithms = ops.log(ops.maximum(weights, LIGHTEST))
-    return ops.softmax(power[..., None] * logarithms, axis=-1)
+    return ops.softmax(ops.expand_dims(power, -1) * logarithms, axis=-1)
 
 
 def read(memory, weights):
@@ -78,7 +80,7 @@ def write(memory, weights, erase, add):
     Reference: equations 3 and 4.
     """
     for head in range(weights.shape[1]):
-        memory = memory * (1 - weights[:, head, :, None] * erase[:, head, None, :])
+        memory = memory * (1 - ops.expand_dims(weights[:, head], -1) * erase[:, head : head + 1])
     return memory + ops.matmul(ops.swapaxes(weights, -1, -2), add)
 
 

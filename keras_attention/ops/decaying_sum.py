@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_attention.conversion import traced_for_conversion
+
 BLOCK = 16
 # Blocks of blocks of ... blocks, where the length is not known: 16 ** 5 steps are enough.
 DEPTH = 5
@@ -22,6 +24,8 @@ def decaying_sum(log_decay, x):
     Returns:
         y `(..., T)`.
     """
+    if traced_for_conversion():  # one block: blocks of blocks are more than converters follow
+        return _in_blocks(log_decay, x)
     return _scan(log_decay, x, DEPTH)
 
 
@@ -33,16 +37,21 @@ def _scan(log_decay, x, depth):
     shape = (*leading, blocks, BLOCK)
     log_decay = ops.reshape(ops.pad(log_decay, padding), shape)
     x = ops.reshape(ops.pad(x, padding), shape)
-    steps = ops.arange(BLOCK)
-    later = steps[None, :] > steps[:, None]
-    reached = steps[None, :] >= steps[:, None]
-    # From step k to step j of a block: the decays after k, summed up from k on.
-    from_to = ops.cumsum(ops.where(later, log_decay[..., None, :], 0.0), axis=-1)
-    decays = ops.where(reached, ops.exp(from_to), 0.0)
-    inside = ops.sum(x[..., :, None] * decays, axis=-2)
+    inside = _in_blocks(log_decay, x)
     if depth > 1 and not (isinstance(blocks, int) and blocks <= 1):
         since_start = ops.cumsum(log_decay, axis=-1)
         ends = _scan(since_start[..., -1], inside[..., -1], depth - 1)
         before = ops.pad(ends[..., :-1], [[0, 0]] * len(leading) + [[1, 0]])
-        inside = inside + ops.exp(since_start) * before[..., None]
+        inside = inside + ops.exp(since_start) * ops.expand_dims(before, -1)
     return ops.reshape(inside, (*leading, blocks * BLOCK))[..., :length]
+
+
+def _in_blocks(log_decay, x):
+    """The recurrence along the last axis alone, work in proportion to its square."""
+    steps = ops.arange(ops.shape(x)[-1])
+    later = ops.expand_dims(steps, 0) > ops.expand_dims(steps, 1)
+    reached = ops.expand_dims(steps, 0) >= ops.expand_dims(steps, 1)
+    # From step k to step j of a block: the decays after k, summed up from k on.
+    from_to = ops.cumsum(ops.where(later, ops.expand_dims(log_decay, -2), 0.0), axis=-1)
+    decays = ops.where(reached, ops.exp(from_to), 0.0)
+    return ops.sum(ops.expand_dims(x, -1) * decays, axis=-2)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.conversion import traced_for_conversion
 from keras_attention.ops.masks import combine_masks, reach_mask, split_nonfinite
 from keras_attention.ops.mix import mix
 from keras_attention.ops.scores import dot_scores
@@ -114,7 +115,7 @@ def dot_product_attention(
         )
     query_length, value_length = ops.shape(query)[2], ops.shape(key)[2]
     if causal or window is not None:
-        reach = reach_mask(query_length, value_length, causal, window)[None, None]
+        reach = ops.expand_dims(reach_mask(query_length, value_length, causal, window), (0, 1))
         mask = combine_masks(attention_mask=mask, causal=reach)
     if form == "fused":
         context, weights = _fused(query, key, value, mask), None
@@ -129,7 +130,7 @@ def dot_product_attention(
             query, key, value, mask, bias, soft_cap, sinks, dropout_mask, spoilt_key
         )
     if spoilt_value is not None:
-        spoilt_value = _for_heads(spoilt_value, query)[:, :, None, :]
+        spoilt_value = ops.expand_dims(_for_heads(spoilt_value, query), 2)
         sees = ops.any(ops.logical_and(mask, spoilt_value), axis=-1, keepdims=True)
         context = ops.where(sees, float("nan"), context)
     return (context, weights) if return_weights else context
@@ -144,7 +145,7 @@ def _form_for(query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, r
     if keras.backend.backend() == "tensorflow":
         sizes = (*query.shape[:3], key.shape[2])
         few = None not in sizes and sizes[0] * sizes[1] * sizes[2] * sizes[3] <= _FEW_SCORES
-        return "plain" if few else "blocked"
+        return "plain" if few or traced_for_conversion() else "blocked"
     # Keras would repeat keys that are shared on PyTorch, and takes one size of features on JAX.
     fits = query.shape[1] == key.shape[1] and key.shape[-1] == value.shape[-1]
     if dropout or bias is not None or soft_cap or sinks is not None or not fits:
@@ -159,7 +160,7 @@ def _plain(query, key, value, mask, bias, soft_cap, sinks, dropout_mask, spoilt_
     if bias is not None:
         scores = scores + ops.cast(bias, scores.dtype)
     if spoilt_key is not None:
-        spoilt_key = _for_heads(spoilt_key, query)[:, :, None, :]
+        spoilt_key = ops.expand_dims(_for_heads(spoilt_key, query), 2)
         scores = ops.where(spoilt_key, float("nan"), scores)
     if sinks is None:
         weights = masked_softmax(scores, mask)
@@ -171,7 +172,7 @@ def _plain(query, key, value, mask, bias, soft_cap, sinks, dropout_mask, spoilt_
 
 def _softmax_with_sinks(scores, mask, sinks):
     column = ops.zeros_like(scores[..., :1])
-    sinks = ops.cast(sinks, scores.dtype)[:, None, None] + column
+    sinks = ops.expand_dims(ops.cast(sinks, scores.dtype), (1, 2)) + column
     if mask is not None:
         mask = ops.logical_and(mask, ops.ones_like(scores, dtype="bool"))
         mask = ops.concatenate([mask, ops.ones_like(column, dtype="bool")], axis=-1)

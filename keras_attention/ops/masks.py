@@ -11,8 +11,8 @@ def causal_mask(query_length, value_length):
     Aligned to the end: the last query sees every value, so a single query against a cache of S
     values sees all S. Lengths may be integers or scalar tensors.
     """
-    rows = ops.arange(query_length)[:, None]
-    columns = ops.arange(value_length)[None, :]
+    rows = ops.expand_dims(ops.arange(query_length), 1)
+    columns = ops.expand_dims(ops.arange(value_length), 0)
     return columns <= rows + (value_length - query_length)
 
 
@@ -24,8 +24,8 @@ def reach_mask(query_length, value_length, causal=False, window=None):
         causal: whether none later than the query's own, see `causal_mask`.
         window: how many on each side, the query's own counted; None for all.
     """
-    rows = ops.arange(query_length)[:, None] + (value_length - query_length)
-    columns = ops.arange(value_length)[None, :]
+    rows = ops.expand_dims(ops.arange(query_length), 1) + (value_length - query_length)
+    columns = ops.expand_dims(ops.arange(value_length), 0)
     reach = columns <= rows if causal else columns < value_length + 0 * rows
     if window is not None:
         reach = ops.logical_and(reach, columns > rows - window)
@@ -42,12 +42,12 @@ def combine_masks(value_mask=None, attention_mask=None, causal=None):
             also `(B, H, Tq, Tv)`, and so is the result then.
         causal: `(Tq, Tv)`, see `causal_mask`.
     """
-    masks = [] if value_mask is None else [value_mask[:, None, :]]
+    masks = [] if value_mask is None else [ops.expand_dims(value_mask, 1)]
     masks += [mask for mask in (attention_mask, causal) if mask is not None]
     masks = [ops.cast(mask, "bool") for mask in masks]
-    masks = [mask[None] if len(mask.shape) == 2 else mask for mask in masks]
+    masks = [ops.expand_dims(mask, 0) if len(mask.shape) == 2 else mask for mask in masks]
     if any(len(mask.shape) == 4 for mask in masks):
-        masks = [mask[:, None] if len(mask.shape) == 3 else mask for mask in masks]
+        masks = [ops.expand_dims(mask, 1) if len(mask.shape) == 3 else mask for mask in masks]
     return functools.reduce(ops.logical_and, masks) if masks else None
 
 
@@ -62,7 +62,7 @@ def blank(x, mask):
     A weight of 0 is not enough to keep a masked position out: 0 * NaN is NaN, in the context and
     in the gradients of every projection the position goes through. So it is taken out up front.
     """
-    return ops.where(mask[..., None], x, ops.zeros((), dtype=x.dtype))
+    return ops.where(ops.expand_dims(mask, -1), x, ops.zeros((), dtype=x.dtype))
 
 
 def split_nonfinite(x):

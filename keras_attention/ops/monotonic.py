@@ -47,7 +47,7 @@ def hard_alignment(scores, previous):
 def first_step(batch, length, dtype):
     """An alignment with the first step alone: where every reader starts."""
     row = ops.cast(ops.equal(ops.arange(length), 0), dtype)
-    return ops.broadcast_to(row[None], (batch, length))
+    return ops.broadcast_to(ops.expand_dims(row, 0), (batch, length))
 
 
 def chunkwise(alignment, scores, mask, size):
@@ -75,7 +75,11 @@ def chunkwise(alignment, scores, mask, size):
     shares = ops.where(seen, ops.exp(windows), 0.0)
     # A chunk with nothing in it: a step where nobody stops. The 1 takes no part elsewhere.
     total = ops.sum(shares, axis=-1)
-    shares = shares / ops.where(total > 0, total, 1.0)[..., None] * alignment[..., None]
+    shares = (
+        shares
+        / ops.expand_dims(ops.where(total > 0, total, 1.0), -1)
+        * ops.expand_dims(alignment, -1)
+    )
     return sum(_shifted(shares[..., back], -back, 0.0) for back in range(size))
 
 

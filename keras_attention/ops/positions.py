@@ -11,7 +11,7 @@ PAIRS = ("halves", "adjacent")
 def step_positions(count, start=0):
     """`start, start + 1, ...`: int32 `(count,)`, or `(B, count)` for a `start` of shape `(B,)`."""
     start = ops.cast(ops.convert_to_tensor(start), "int32")
-    return start[..., None] + ops.arange(count, dtype="int32")
+    return ops.expand_dims(start, -1) + ops.arange(count, dtype="int32")
 
 
 def sinusoids(positions, features, base=10000.0):
@@ -46,7 +46,7 @@ def rotate(x, positions, base=10000.0, pairs="halves"):
     features = x.shape[-1]
     angles = _angles(positions, features, base)
     if len(angles.shape) == 3 and len(x.shape) == 4:
-        angles = angles[:, None]
+        angles = ops.expand_dims(angles, 1)
     cos, sin = ops.cos(angles), ops.sin(angles)
     wide = ops.cast(x, "float64" if str(x.dtype).endswith("float64") else "float32")
     cos, sin = ops.cast(cos, wide.dtype), ops.cast(sin, wide.dtype)
@@ -105,4 +105,6 @@ def relative_buckets(num_buckets, max_distance, bidirectional=True):
 
 def _angles(positions, features, base):
     rates = base ** (-2.0 * np.arange((features + 1) // 2) / features)
-    return ops.cast(positions, "float32")[..., None] * ops.convert_to_tensor(rates, "float32")
+    return ops.expand_dims(ops.cast(positions, "float32"), -1) * ops.convert_to_tensor(
+        rates, "float32"
+    )

@@ -56,9 +56,12 @@ def hardmax(scores, mask=None):
     Piecewise constant: no gradient reaches the scores.
     """
     scores, mask = _replaced(scores, mask)
-    highest = ops.argmax(scores, axis=-1)[..., None]
-    positions = ops.arange(ops.shape(scores)[-1], dtype=highest.dtype)
-    weights = ops.cast(ops.equal(positions, highest), scores.dtype)
+    # Not by `argmax`, which reads the bits of a float on TensorFlow: no converter knows that.
+    length = ops.shape(scores)[-1]
+    positions = ops.arange(length, dtype="int32")
+    top = ops.equal(scores, ops.max(scores, axis=-1, keepdims=True, initial=float("-inf")))
+    first = ops.min(ops.where(top, positions, length), axis=-1, keepdims=True, initial=2**31 - 1)
+    weights = ops.cast(ops.equal(positions, first), scores.dtype)
     # What compares as highest among NaNs differs by backend; the row shows them.
     broken = ops.any(ops.logical_and(ops.isnan(scores), mask), axis=-1, keepdims=True)
     return _visible(ops.where(broken, float("nan"), weights), mask)

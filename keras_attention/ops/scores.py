@@ -14,5 +14,7 @@ def dot_scores(query, key):
 
 def plain_additive_scores(query, key, vector):
     """`v . tanh(q + k)` as it is written, for inputs of one dtype; builds `(B, Tq, Tv, U)`."""
-    hidden = ops.tanh(query[:, :, None, :] + key[:, None, :, :])
-    return ops.squeeze(by_rows(lambda rows: ops.matmul(rows, vector[:, None]), hidden), -1)
+    hidden = ops.tanh(ops.expand_dims(query, 2) + ops.expand_dims(key, 1))
+    return ops.squeeze(
+        by_rows(lambda rows: ops.matmul(rows, ops.expand_dims(vector, 1)), hidden), -1
+    )

@@ -32,4 +32,4 @@ def sum_words(words, mask, positions=True, tables=1):
 
 
 def _weighted_sum(weights, words):
-    return ops.squeeze(ops.matmul(weights[..., None, :], words), axis=-2)
+    return ops.squeeze(ops.matmul(ops.expand_dims(weights, -2), words), axis=-2)

@@ -1,0 +1,29 @@
+"""Whether a graph is traced for a converter: of what is fast, it may not know all operations."""
+
+import sys
+
+# Keras' own exports, and what is called without them.
+CONVERTERS = {
+    "keras.src.export.litert": "LiteRT",
+    "keras.src.export.onnx": "ONNX",
+    "tensorflow.lite.python.lite": "LiteRT",
+    "tf2onnx.convert": "ONNX",
+}
+
+
+def traced_for_conversion(to=None):
+    """Whether a converter to another format asks for the graph that is traced now.
+
+    Such a graph takes the plain formulas: their operations every converter and runtime knows.
+
+    Args:
+        to: `"LiteRT"` or `"ONNX"`; either by default.
+    """
+    # Keras traces for `export(format="onnx")` as for a SavedModel, and has no name for which it is.
+    frame = sys._getframe(1)
+    while frame is not None:
+        found = CONVERTERS.get(frame.f_globals.get("__name__"))
+        if found is not None:
+            return to in (None, found)
+        frame = frame.f_back
+    return False
