@@ -1,17 +1,19 @@
 """SentencePiece inside the graph."""
 
 import hashlib
-import io
-import itertools
 from pathlib import Path
 
 import sentencepiece
 import tensorflow as tf
 import tensorflow_text
 
-PAD_ID, UNKNOWN_ID, START_ID, END_ID = 0, 1, 2, 3
-KINDS = ("char", "word", "unigram", "bpe")
-NORMALIZATIONS = ("nfkc", "nfkc_cf", "nmt_nfkc", "nmt_nfkc_cf", "identity")
+from keras_attention.text.vocabulary import (
+    END_ID,
+    PAD_ID,
+    START_ID,
+    UNKNOWN_ID,
+    learn_vocabulary,
+)
 
 
 class Tokenizer(tf.Module):
@@ -44,6 +46,7 @@ class Tokenizer(tf.Module):
                 f"Received: {special}"
             )
         self.vocabulary_size = processor.vocab_size()
+        self._normalizer = None
         # Resources of one name are one resource to `tf.saved_model.load`, in a whole process.
         self._tokenizer = tensorflow_text.SentencepieceTokenizer(
             model=proto,
@@ -59,52 +62,16 @@ class Tokenizer(tf.Module):
             texts: iterable of strings.
             kind: `"char"` or `"word"`, every character or word seen (the commonest
                 `vocabulary_size` of them); `"unigram"` or `"bpe"`, subwords.
-            vocabulary_size: number of tokens, the four special ones included.
-            normalization: SentencePiece's name of the rule; `"nfkc_cf"` folds case, too.
+            vocabulary_size: most tokens, the four special ones included; fewer where the texts
+                do not have as many. Of characters that do not fit in, the commonest are kept.
+            normalization: SentencePiece's name of the rule; `"nfkc_cf"` folds case, too;
+                `"identity"` keeps every blank.
             symbols: strings that are one token each, always.
 
         Raises:
-            ValueError: unknown kind or normalization, no text, a size the texts cannot fill.
+            ValueError: unknown kind or normalization, no text, a size without room for one token.
         """
-        for name, value, known in (
-            ("kind", kind, KINDS),
-            ("normalization", normalization, NORMALIZATIONS),
-        ):
-            if value not in known:
-                raise ValueError(
-                    f"Expected {name} to be one of {known}. Received: {name}={value!r}"
-                )
-        texts = iter(texts)
-        first = next(texts, None)
-        if first is None:
-            raise ValueError("Expected at least one text. Received: none")
-        whole_units = kind in ("char", "word")
-        model = io.BytesIO()
-        try:
-            sentencepiece.SentencePieceTrainer.Train(
-                sentence_iterator=itertools.chain([first], texts),
-                model_writer=model,
-                model_type=kind,
-                vocab_size=vocabulary_size,
-                hard_vocab_limit=not whole_units,
-                use_all_vocab=False,
-                character_coverage=1.0,
-                normalization_rule_name=normalization,
-                add_dummy_prefix=kind != "char",
-                user_defined_symbols=list(symbols),
-                pad_id=PAD_ID,
-                unk_id=UNKNOWN_ID,
-                bos_id=START_ID,
-                eos_id=END_ID,
-                num_threads=1,  # the same vocabulary every time
-                minloglevel=2,
-            )
-        except (RuntimeError, OSError) as error:
-            raise ValueError(
-                f"Expected texts that fill a {kind} vocabulary. "
-                f"Received: vocabulary_size={vocabulary_size}; SentencePiece says: {error}"
-            ) from None
-        return cls(model.getvalue())
+        return cls(learn_vocabulary(texts, kind, vocabulary_size, normalization, symbols))
 
     @classmethod
     def load(cls, path):
@@ -130,6 +97,14 @@ class Tokenizer(tf.Module):
         """The text of each token, string `(B, T)`, empty after the last."""
         kept = tf.sequence_mask(lengths, tf.shape(ids)[1])
         return tf.where(kept, self._tokenizer.id_to_string(ids), "")
+
+    def normalize(self, text):
+        """A Python string as its tokens would spell it if each had one."""
+        if self._normalizer is None:
+            self._normalizer = sentencepiece.SentencePieceNormalizer(
+                model_proto=self.proto, add_dummy_prefix=False, escape_whitespaces=False
+            )
+        return self._normalizer.normalize(text)
 
     def tokenize_all(self, texts, chunk=10_000):
         """Many Python strings to a list of int32 arrays, outside any graph."""

@@ -181,8 +181,9 @@ def test_training_twice_gives_the_same(tokenizer, tokenizers):
         ({"texts": ["", "  "]}, "texts that fill a char vocabulary"),
         ({"vocabulary_size": 0}, "vocabulary_size=0"),
         ({"vocabulary_size": 3}, "vocabulary_size=3"),
-        ({"kind": "unigram", "vocabulary_size": 5000}, "vocabulary_size=5000.*too high"),
-        ({"kind": "bpe", "vocabulary_size": 5000}, "vocabulary_size=5000.*too high"),
+        ({"kind": "unigram", "vocabulary_size": 4}, "vocabulary_size >= 5.*vocabulary_size=4"),
+        ({"symbols": ["a", "b"], "vocabulary_size": 6}, "vocabulary_size >= 7: .*the symbols"),
+        ({"kind": "word", "texts": ["Q" * 7901]}, "words of at most 7900 bytes"),
         ({"symbols": ["20", "20"]}, "20 is already defined"),
         ({"symbols": ["<s>"]}, "start and end are tokens 0, 1, 2 and 3"),
     ],
@@ -191,6 +192,47 @@ def test_what_cannot_be_trained(arguments, message):
     usual = {"texts": TEXTS, "kind": "char", "vocabulary_size": 100}
     with pytest.raises(ValueError, match=message):
         Tokenizer.train(**{**usual, **arguments})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_long_texts_are_learned_from(kind):
+    for long in ("Q" * 4193, "Q " * 70_001, "\u2585" + "Q" * 17):
+        tokenizer = Tokenizer.train([long, "abc"], kind, 40)
+        short = ["Q" if kind != "word" else long.strip().split(" ")[0].lstrip("\u2585"), "abc"]
+        ids, _ = tokenizer.tokenize(short)
+        assert not np.any(ids.numpy() == 1), long[:9]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_size_is_the_most_tokens_there_are(kind):
+    tokenizer = Tokenizer.train(TEXTS, kind, 5000)
+    assert 10 < tokenizer.vocabulary_size < 150
+    texts = ["Jan 2019 was cold", "straße"]
+    words = [text for text in texts if kind != "word"] or ["Jan 2019 was cold"]
+    found = tokenizer.detokenize(*tokenizer.tokenize(words)).numpy()
+    assert [text.decode() for text in found] == words
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_the_commonest_characters_are_kept_where_there_is_no_room_for_all(kind):
+    tokenizer = Tokenizer.train(["aaaa bbb cc d"] * 7, kind, 8)
+    assert tokenizer.vocabulary_size <= 8
+    ids, lengths = tokenizer.tokenize(["aabb d"])
+    assert tokenizer.detokenize(ids, lengths).numpy()[0].decode() == "aabb  \u2047 "
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_identity_keeps_every_blank(kind):
+    texts = ["  indented  two", "a", " b ", "tab\tx", "x\u00a0y", "\u3000z", "a\u0308 \ufb01", " "]
+    tokenizer = Tokenizer.train(texts * 3, kind, 97, "identity")
+    found = tokenizer.detokenize(*tokenizer.tokenize(texts)).numpy()
+    assert [text.decode() for text in found] == texts
+    assert [tokenizer.normalize(text) for text in texts] == texts
+
+
+def test_normalize():
+    tokenizer = Tokenizer.train(TEXTS, "word", 100, "nfkc_cf")
+    assert tokenizer.normalize("  \uff2aan  2020 e\u0301") == "jan 2020 \u00e9"
 
 
 @pytest.mark.parametrize("proto", [b"", b"nothing of the kind"])
