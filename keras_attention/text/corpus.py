@@ -1,58 +1,109 @@
 """Reads parallel text: two columns of one file, or the lines of two files."""
 
-import gzip
-import zlib
-from pathlib import Path
+import re
+
+from keras_attention.text.lines import CorpusError as CorpusError
+from keras_attention.text.lines import is_csv, read_csv, read_lines
+
+# Names of columns. A first line of two such names is taken for a header.
+_COLUMNS = frozenset(
+    "source src input in from question query prompt original raw noisy x text sentence word phrase "
+    "english german french spanish italian portuguese dutch russian chinese japanese korean arabic "
+    "en de fr es it pt nl ru zh ja ko ar "
+    "target tgt trg output out to answer response label reference normalized clean y "
+    "translation".split()
+)
 
 
-class CorpusError(ValueError):
-    """A file that cannot be read as parallel text; says which, and in which line."""
+class Corpus(list):
+    """Pairs (source, target) that know where they were read.
+
+    Args:
+        pairs: list of (source, target).
+        path: the file.
+        numbers: the line of each pair.
+
+    Attributes:
+        header: the pair that is the header of the file by its looks, or None.
+    """
+
+    def __init__(self, pairs, path, numbers):
+        super().__init__(pairs)
+        self.path = path
+        self.numbers = numbers
+        self.header = self[0] if self and _is_header(self) else None
+
+    def where(self, index):
+        """The place of a pair, as `file:line`."""
+        return f"{self.path}:{self.numbers[index]}"
+
+    def part(self, indices):
+        """The pairs of some indices, as a corpus."""
+        return Corpus([self[i] for i in indices], self.path, [self.numbers[i] for i in indices])
 
 
 def read_pairs(path):
-    """Reads `source<TAB>target` lines, UTF-8, plain or `.gz`.
+    """Reads `source<TAB>target` lines, or CSV if the name is `.csv`; UTF-8, plain or `.gz`.
 
     Returns:
-        List of (source, target).
+        `Corpus`, a list of (source, target).
 
     Raises:
         CorpusError: no such file, an empty file, a line without exactly two columns that hold
             something, or one that is not UTF-8.
     """
-    pairs = []
-    for number, line in enumerate(_read_lines(path), start=1):
-        columns = line.split("\t")
+    between = "a comma" if is_csv(path) else "a tab"
+    rows = read_csv(path) if is_csv(path) else ((n, t.split("\t")) for n, t in read_lines(path))
+    pairs, numbers = [], []
+    for number, columns in rows:
         if len(columns) != 2:
+            commas = not is_csv(path) and columns[0].count(",") == 1 and len(columns) == 1
             raise CorpusError(
-                f"{path}:{number}: Expected two columns, source and target, with a tab between. "
-                f"Received: {len(columns)} column{'s' * (len(columns) > 1)}"
+                f"{path}:{number}: Expected two columns, source and target, with {between} "
+                f"between. Received: {len(columns)} column{'s' * (len(columns) > 1)}"
+                f"{', with a comma: a CSV file has to be named .csv' * commas}"
             )
         for name, column in zip(("source", "target"), columns, strict=True):
             _check_not_blank(path, number, name, column)
         pairs.append((columns[0], columns[1]))
-    return pairs
+        numbers.append(number)
+    return Corpus(pairs, path, numbers)
 
 
 def read_parallel(source_path, target_path):
     """Reads two files, UTF-8, plain or `.gz`, whose lines with one number belong together.
 
     Returns:
-        List of (source, target).
+        `Corpus`, a list of (source, target).
 
     Raises:
         CorpusError: as for `read_pairs`, or files of different length.
     """
-    sources, targets = _read_lines(source_path), _read_lines(target_path)
+    sources, targets = _read_column(source_path), _read_column(target_path)
     if len(sources) != len(targets):
         raise CorpusError(
             f"Expected as many lines in {target_path} as in {source_path}. "
             f"Received: {len(targets)} and {len(sources)}"
         )
-    pairs = list(zip(sources, targets, strict=True))
-    for number, (source, target) in enumerate(pairs, start=1):
+    for (number, source), (other, target) in zip(sources, targets, strict=True):
         _check_not_blank(source_path, number, "source", source)
-        _check_not_blank(target_path, number, "target", target)
-    return pairs
+        _check_not_blank(target_path, other, "target", target)
+    pairs = [(source, target) for (_, source), (_, target) in zip(sources, targets, strict=True)]
+    return Corpus(pairs, target_path, [number for number, _ in targets])
+
+
+def _read_column(path):
+    if not is_csv(path):
+        return list(read_lines(path))
+    found = []
+    for number, columns in read_csv(path):
+        if len(columns) != 1:
+            raise CorpusError(
+                f"{path}:{number}: Expected one column, since the other is a file of its own. "
+                f"Received: {len(columns)} columns"
+            )
+        found.append((number, columns[0]))
+    return found
 
 
 def _check_not_blank(path, number, name, text):
@@ -60,33 +111,11 @@ def _check_not_blank(path, number, name, text):
         raise CorpusError(f"{path}:{number}: Expected a {name} text. Received: {text!r}")
 
 
-def _read_lines(path):
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
-    except (FileNotFoundError, NotADirectoryError):
-        raise CorpusError(f"{path}: Expected a file. Received: nothing of that name") from None
-    except IsADirectoryError:
-        raise CorpusError(f"{path}: Expected a file. Received: a folder") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CorpusError(f"{path}: Expected a gzip file. Received: {error}") from None
-    except OSError as error:
-        raise CorpusError(f"{path}: Expected a readable file. Received: {error.strerror}") from None
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")  # a byte order mark is no text
-    if lines[-1] == b"":
-        lines.pop()
-    if not lines:
-        raise CorpusError(f"{path}: Expected at least one line. Received: an empty file")
-    return [_decode(path, number, line) for number, line in enumerate(lines, start=1)]
-
-
-def _decode(path, number, line):
-    try:
-        return line.removesuffix(b"\r").decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{path}:{number}: Expected UTF-8. "
-            f"Received: byte 0x{line[error.start]:02x} at position {error.start + 1} of the line"
-        ) from None
+def _is_header(pairs):
+    """Two names of columns in the first line that are in no other."""
+    names = [column.casefold().strip(" \"'#") for column in pairs[0]]
+    known = all(
+        words and _COLUMNS.issuperset(words)
+        for words in (re.findall(r"[^\W_]+", name) for name in names)
+    )
+    return known and names[0] != names[1] and pairs[0] not in pairs[1:]
