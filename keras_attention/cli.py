@@ -64,7 +64,7 @@ def _settings_options(command):
     return command
 
 
-def _text_options(name, help_text):
+def _text_options(name, help_text, required=True):
     """`--NAME FILE` for two columns, and `--NAME-target FILE` where they are two files."""
 
     def decorate(command):
@@ -74,17 +74,28 @@ def _text_options(name, help_text):
             help=f"Target lines, if --{name} has the source lines alone.",
         )
         source = click.option(
-            f"--{name}", required=True, type=click.Path(path_type=Path), help=help_text
+            f"--{name}", required=required, type=click.Path(path_type=Path), help=help_text
         )
         return source(target(command))
 
     return decorate
 
 
-def _read(source, target):
+def _read(source, target, skip_header=False):
     from keras_attention.text import read_pairs, read_parallel
 
-    return read_pairs(source) if target is None else read_parallel(source, target)
+    pairs = read_pairs(source) if target is None else read_parallel(source, target)
+    if pairs.header and skip_header:
+        pairs = pairs.part(range(1, len(pairs)))
+        if not pairs:
+            raise ValueError(f"{source}: Expected lines after the header. Received: none")
+    elif pairs.header:
+        click.echo(
+            f"{pairs.where(0)}: {' and '.join(pairs.header)} look like a header, and are read as "
+            "texts; --skip-header leaves them out.",
+            err=True,
+        )
+    return pairs
 
 
 def _setting(text):
@@ -140,6 +151,9 @@ def _inputs(client, model, signature, settings):
 _run_option = click.option(
     "--run", "run", required=True, type=click.Path(path_type=Path), help="Folder of the run."
 )
+_header_option = click.option(
+    "--skip-header", is_flag=True, help="Leave out a first line that looks like a header."
+)
 _server_option = click.option(
     "--server", default="localhost:8500", show_default=True, help="HOST:PORT of the server."
 )
@@ -147,8 +161,11 @@ _model_option = click.option("--model", required=True, help="Name of the model o
 
 
 @cli.command()
-@_text_options("train", "Training lines: source, tab, target; UTF-8, plain or .gz.")
-@_text_options("dev", "Development lines, which choose the best model.")
+@_text_options("train", "Training lines: source, tab, target; UTF-8, plain or .gz; or .csv.")
+@_text_options(
+    "dev", "Development lines, which choose the best model; else a tenth is held back.", False
+)
+@_header_option
 @_run_option
 @click.option(
     "--resume",
@@ -157,11 +174,13 @@ _model_option = click.option("--model", required=True, help="Name of the model o
 )
 @_settings_options
 @click.pass_context
-def train(context, train, train_target, dev, dev_target, run, resume, **settings):
+def train(context, train, train_target, dev, dev_target, skip_header, run, resume, **settings):
     """Trains a model. Ctrl-C keeps the best so far; --resume goes on with the run."""
     import signal
 
     from keras_attention import training
+    from keras_attention.advice import advise
+    from keras_attention.holdout import hold_back
 
     console = Console()
     folder = RunFolder(run)
@@ -177,8 +196,16 @@ def train(context, train, train_target, dev, dev_target, run, resume, **settings
     settings = Settings(**settings)
     if not resume:
         folder.check_new()
-    train_pairs, dev_pairs = _read(train, train_target), _read(dev, dev_target)
-    console.print(f"{len(train_pairs)} lines to train on, {len(dev_pairs)} to choose by")
+    train_pairs, held = _read(train, train_target, skip_header), ""
+    if dev:
+        dev_pairs = _read(dev, dev_target, skip_header)
+    elif dev_target:
+        raise ValueError("Expected --dev along with --dev-target. Received: none")
+    else:
+        seed = folder.settings().seed if resume else settings.seed
+        train_pairs, dev_pairs = hold_back(train_pairs, seed)
+        held = f", held back from {train} with seed {seed}"
+    click.echo(f"{len(train_pairs)} lines to train on, {len(dev_pairs)} to choose by{held}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
     try:
         if resume:
@@ -190,7 +217,7 @@ def train(context, train, train_target, dev, dev_target, run, resume, **settings
                     f"Nothing left to do: all {done} epochs are done; --epochs asks for more."
                 )
         else:
-            training.train(folder, train_pairs, dev_pairs, settings, console)
+            history = training.train(folder, train_pairs, dev_pairs, settings, console)
     except KeyboardInterrupt:
         if folder.has_model():
             click.echo(f"Stopped. The best model so far is in {run}; --resume goes on from it.")
@@ -198,11 +225,15 @@ def train(context, train, train_target, dev, dev_target, run, resume, **settings
     state = folder.state()
     passes = state["epoch"] / folder.settings().looks
     click.echo(f"Best model: after {passes:.3g} epochs, loss {state['best']:.4f}, in {run}")
+    losses = history.history.get("val_loss", [])
+    for line in advise(losses, folder.settings(), folder.tokenizers(), dev_pairs):
+        click.echo(line)
 
 
 @cli.command()
 @_run_option
 @_text_options("test", "Lines to test on; lines with one source are alternatives.")
+@_header_option
 @click.option("--output", type=click.Path(path_type=Path), help="Also write source, tab, answer.")
 @click.option("--beam-width", type=click.IntRange(1), default=1, show_default=True)
 @click.option(
@@ -212,13 +243,13 @@ def train(context, train, train_target, dev, dev_target, run, resume, **settings
     show_default=True,
     help="Of a beam search: the higher, the longer the answers.",
 )
-def evaluate(run, test, test_target, output, beam_width, length_penalty):
+def evaluate(run, test, test_target, skip_header, output, beam_width, length_penalty):
     """Prints how many answers are right, and the character error rate."""
     from keras_attention import evaluation
 
     folder = RunFolder(run)
     model, tokenizers = folder.load_model(), folder.tokenizers()
-    references = evaluation.targets_by_source(_read(test, test_target))
+    references = evaluation.targets_by_source(_read(test, test_target, skip_header))
     sources = list(references)
     answers = evaluation.answer_all(
         model,
@@ -232,7 +263,7 @@ def evaluate(run, test, test_target, output, beam_width, length_penalty):
         output.parent.mkdir(parents=True, exist_ok=True)
         lines = [f"{s}\t{a}\n" for s, a in zip(sources, answers, strict=True)]
         output.write_text("".join(lines), "utf-8")
-    result = evaluation.quality(answers, references.values())
+    result = evaluation.quality(answers, references.values(), tokenizers[1].normalize)
     click.echo(
         f"exact match {100 * result.exact_match:.2f} %  "
         f"character error rate {100 * result.error_rate:.2f} %  sources {result.sources}"

@@ -63,15 +63,18 @@ def targets_by_source(pairs):
     return targets
 
 
-def quality(answers, references):
+def quality(answers, references, normalize=str):
     """Compares answers with the right ones.
 
     Args:
         answers: list of texts.
         references: for each a list of right texts, one at least.
+        normalize: function of a text to the spelling that is compared, such as
+            `Tokenizer.normalize` of the targets, whose spelling the answers have.
     """
     right = errors = length = 0
     for answer, targets in zip(answers, references, strict=True):
+        answer, targets = normalize(answer), [normalize(target) for target in targets]
         right += answer in targets
         distances = [(edit_distance(answer, target), len(target)) for target in targets]
         nearest, size = min(distances)

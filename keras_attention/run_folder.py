@@ -17,10 +17,11 @@ from keras_attention.text import Tokenizer
 
 # Of the settings that are numbers: the lowest value, and what every value is below.
 RANGES = {
+    **dict.fromkeys(("units", "layers", "heads", "kernel_size", "looks"), (1, math.inf)),
+    # 0 is for what is chosen from the training lines.
     **dict.fromkeys(
-        ("units", "layers", "heads", "kernel_size", "batch_size", "epochs", "looks"), (1, math.inf)
+        ("source_vocabulary", "target_vocabulary", "batch_size", "epochs"), (0, math.inf)
     ),
-    **dict.fromkeys(("source_vocabulary", "target_vocabulary"), (1, math.inf)),
     **dict.fromkeys(
         ("attention_units", "embedding_dim", "feedforward_dim", "max_length"), (0, math.inf)
     ),
@@ -68,10 +69,14 @@ class Settings:
     bidirectional: bool = _setting(True, "Whether the encoder reads in both directions.")
     dropout: float = _setting(0.0, "Fraction dropped in training.")
     tie_embeddings: bool = _setting(False, "Whether target embeddings are output weights, too.")
-    source_tokens: str = _setting("unigram", "char, word, unigram or bpe.")
-    target_tokens: str = _setting("unigram", "char, word, unigram or bpe.")
-    source_vocabulary: int = _setting(4000, "Most source tokens.")
-    target_vocabulary: int = _setting(4000, "Most target tokens.")
+    source_tokens: str = _setting(
+        "auto", "char, word, unigram or bpe; auto chooses from the lines."
+    )
+    target_tokens: str = _setting(
+        "auto", "char, word, unigram or bpe; auto chooses from the lines."
+    )
+    source_vocabulary: int = _setting(0, "Most source tokens; 0 to choose from the lines.")
+    target_vocabulary: int = _setting(0, "Most target tokens; 0 to choose from the lines.")
     normalization: str = _setting("nfkc", "nfkc, nfkc_cf (folds the case of sources) or identity.")
     source_symbols: tuple[str, ...] = _setting(
         (), "Source strings that are one token each, blanks between."
@@ -79,8 +84,8 @@ class Settings:
     target_symbols: tuple[str, ...] = _setting(
         (), "Target strings that are one token each, blanks between."
     )
-    batch_size: int = _setting(128, "Pairs in a batch.")
-    epochs: int = _setting(10, "Passes over the training lines.")
+    batch_size: int = _setting(0, "Pairs in a batch; 0 to choose from the lines.")
+    epochs: int = _setting(0, "Passes over the training lines; 0 to choose from them.")
     looks: int = _setting(
         1, "Looks at the development lines in each pass; the best model of all is kept."
     )
@@ -102,7 +107,9 @@ class Settings:
         "that of each. 0 for none.",
     )
     label_smoothing: float = _setting(0.0, "Probability spread over all tokens.")
-    max_length: int = _setting(0, "Most tokens of an answer; 0 for 1.5 times the longest seen.")
+    max_length: int = _setting(
+        0, "Most tokens of an answer; 0 for 1.5 times the longest seen, but for outliers."
+    )
     seed: int = _setting(1, "Of weights, batches and dropout.")
 
     def __post_init__(self):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_attention.architectures import build_model
+from keras_attention.defaults import choose_max_length, choose_settings, warn_of_long_targets
 from keras_attention.losses import SequenceCrossentropy
 from keras_attention.metrics import SequenceAccuracy, TokenAccuracy
 from keras_attention.progress import TrainingProgress
@@ -23,7 +24,6 @@ SCHEDULES = {
     ),
     "noam": lambda rate, warmup, steps: InverseSquareRoot(rate, max(1, warmup)),
 }
-LONGEST = 1.5  # answers may be this much longer than the longest target seen in training
 
 
 def train(folder, train_pairs, dev_pairs, settings, console=None):
@@ -95,11 +95,17 @@ def resume(folder, train_pairs, dev_pairs, console=None, epochs=None):
 
 
 def _begin(folder, train_pairs, dev_pairs, settings, console):
+    settings, reasons = choose_settings(settings, train_pairs)
+    if console and reasons:
+        console.print(reasons, markup=False, highlight=False, soft_wrap=True)
     keras.utils.set_random_seed(settings.seed)
     source_tokenizer, target_tokenizer = train_tokenizers(train_pairs, settings)
     if not settings.max_length:
-        longest = max(len(x) for x in target_tokenizer.tokenize_all([t for _, t in train_pairs]))
-        settings = dataclasses.replace(settings, max_length=int(longest * LONGEST) + 1)
+        lengths = [len(x) for x in target_tokenizer.tokenize_all([t for _, t in train_pairs])]
+        settings = dataclasses.replace(settings, max_length=choose_max_length(lengths))
+        if console:
+            for line in warn_of_long_targets(train_pairs, lengths, settings.max_length):
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
     model = _compiled(settings, (source_tokenizer, target_tokenizer), len(train_pairs))
     folder.start(settings, source_tokenizer, target_tokenizer)
     return _fit(folder, model, train_pairs, dev_pairs, settings, console)
@@ -124,22 +130,23 @@ def _compiled(settings, tokenizers, count):
 
 def train_tokenizers(pairs, settings):
     """Source and target tokenizer for the texts of `pairs`."""
-    source = Tokenizer.train(
-        (source for source, _ in _sample(pairs, settings.seed)),
-        settings.source_tokens,
-        settings.source_vocabulary,
-        settings.normalization,
-        settings.source_symbols,
-    )
+    pairs = _sample(pairs, settings.seed)
+    sources, targets = zip(*pairs, strict=True)
+    source = _train_tokenizer("source", sources, settings, settings.normalization)
     # Targets keep their case: it is part of the answer.
-    target = Tokenizer.train(
-        (target for _, target in _sample(pairs, settings.seed)),
-        settings.target_tokens,
-        settings.target_vocabulary,
-        settings.normalization.removesuffix("_cf"),
-        settings.target_symbols,
-    )
+    normalization = settings.normalization.removesuffix("_cf")
+    target = _train_tokenizer("target", targets, settings, normalization)
     return source, target
+
+
+def _train_tokenizer(side, texts, settings, normalization):
+    kind, size, symbols = (
+        getattr(settings, f"{side}_{name}") for name in ("tokens", "vocabulary", "symbols")
+    )
+    try:
+        return Tokenizer.train(texts, kind, size, normalization, symbols)
+    except ValueError as error:
+        raise ValueError(f"{side} texts, --{side}-tokens, --{side}-vocabulary: {error}") from None
 
 
 def _sample(pairs, seed, most=200_000):

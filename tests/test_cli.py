@@ -31,6 +31,7 @@ def files(tmp_path_factory):
     (folder / "one_column.tsv").write_text("a\tb\nno tab here\n")
     (folder / "latin1.tsv").write_bytes("a\tb\nc\tä\n".encode("latin-1"))
     (folder / "empty.tsv").touch()
+    (folder / "one.tsv").write_text("a\tb\na\tc\n")
     (folder / "three_lines.txt").write_text("a\nb\nc\n")
     (folder / "empty_model").mkdir()
     return folder
@@ -48,7 +49,12 @@ BAD = [
         "--run {f}/new",
         "Received: 3 and 200",
     ),
-    ("train --train {f}/train.tsv --run {f}/new", "Missing option '--dev'"),
+    ("train --dev {f}/train.tsv --run {f}/new", "Missing option '--train'"),
+    (
+        "train --train {f}/train.tsv --dev-target {f}/train.tsv --run {f}/new",
+        "--dev along with --dev-target",
+    ),
+    ("train --train {f}/one.tsv --run {f}/new", "one.tsv: Expected --dev, or two different sour"),
     ("train --train {f}/train.tsv --dev {f}/dev.tsv --run {run}", "Expected a new folder"),
     (TRAIN_OPTIONS + " --resume", "Expected a run with a model to go on from"),
     (
@@ -61,13 +67,16 @@ BAD = [
     (TRAIN_OPTIONS + " --attention luong-dot", "bidirectional=True"),
     (TRAIN_OPTIONS + " --dropout -0.5", "dropout=-0.5"),
     (TRAIN_OPTIONS + " --dropout 1", "dropout=1.0"),
-    (TRAIN_OPTIONS + " --batch-size 0", "batch_size=0"),
-    (TRAIN_OPTIONS + " --epochs 0", "epochs=0"),
+    (TRAIN_OPTIONS + " --batch-size -1", "batch_size=-1"),
+    (TRAIN_OPTIONS + " --epochs -1", "epochs=-1"),
     (TRAIN_OPTIONS + " --cell rnn", "cell='rnn'"),
     (TRAIN_OPTIONS + " --query next", "query='next'"),
     (TRAIN_OPTIONS + " --source-tokens syllable", "kind='syllable'"),
     (TRAIN_OPTIONS + " --normalization nfd", "normalization='nfd'"),
-    (TRAIN_OPTIONS + " --source-vocabulary 5000", "vocabulary_size=5000"),
+    (
+        TRAIN_OPTIONS + " --target-vocabulary 3",
+        "target texts, --target-tokens, --target-vocabulary: .*vocabulary_size=3",
+    ),
     (TRAIN_OPTIONS + " --seed -1", "seed=-1"),
     ("evaluate --run {f}/none --test {f}/dev.tsv", "none: Expected a training run"),
     ("evaluate --run {run} --test {f}/one_column.tsv", "one_column.tsv:2"),

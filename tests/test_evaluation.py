@@ -10,6 +10,7 @@ from keras_attention.evaluation import (
     targets_by_source,
 )
 from keras_attention.signatures import TextSignatures
+from keras_attention.text import Tokenizer
 from tests.tiny_run import DEV, quiet, trained, trained_model
 
 
@@ -44,6 +45,14 @@ def test_quality():
     # Right: 1 of 4. Errors: 0 of 3, 1 of 3, 1 of 2, 5 of 5.
     assert quality(answers, references) == Quality(1 / 4, 7 / 13, 4)
     assert quality(["a"], [["b", "a"]]) == Quality(1.0, 0.0, 1)
+
+
+def test_quality_under_a_normalization():
+    tokenizer = Tokenizer.train(["Caf\u00e9 au lait"], "char", 29)
+    references = [["Cafe\u0301  au lait "], ["\uff23af\u00e9"], ["caf\u00e9"]]
+    answers = ["Caf\u00e9 au lait", "Caf\u00e9", "Caf\u00e9"]
+    # Targets keep their case: one error of 12 + 4 + 4 characters.
+    assert quality(answers, references, tokenizer.normalize) == Quality(2 / 3, 1 / 20, 3)
 
 
 def test_targets_by_source():

@@ -1,0 +1,63 @@
+"""Advice after a training: settings that may make the next one better."""
+
+from keras_attention.text.vocabulary import UNKNOWN_ID
+
+FALLING = 0.03  # of the loss, in the last fifth of the looks
+RISEN = 0.1  # of the lowest loss, at the end
+UNKNOWN = 0.01
+FEW = 20
+
+
+def advise(losses, settings, tokenizers, dev_pairs):
+    """Lines of advice, none where nothing stands out.
+
+    Args:
+        losses: on the development lines, of all looks.
+        settings: `Settings` of the run.
+        tokenizers: of sources and targets.
+        dev_pairs: the development lines.
+    """
+    return [
+        *_about_losses(losses, settings),
+        *_about_unknown(tokenizers, dev_pairs),
+        *_about_dev(dev_pairs),
+    ]
+
+
+def _about_losses(losses, settings):
+    if len(losses) < 3:
+        return
+    lowest, last = min(losses), losses[-1]
+    before = losses[-1 - max(1, len(losses) // 5)]
+    if last == lowest and before - last > FALLING * before:
+        yield (
+            f"The loss was still falling ({before:.4f} to {last:.4f} in the last fifth): more "
+            f"epochs may help, --epochs {2 * settings.epochs}."
+        )
+    elif last > (1 + RISEN) * lowest and losses.index(lowest) < 0.7 * len(losses):
+        at = (losses.index(lowest) + 1) / settings.looks
+        yield (
+            f"The loss rose from {lowest:.4f}, after {at:.3g} epochs, to {last:.4f}: more training "
+            "lines, --dropout 0.3 or fewer --units may help."
+        )
+
+
+def _about_unknown(tokenizers, dev_pairs, most=2_000):
+    columns = zip(*dev_pairs[:most], strict=True)
+    for side, tokenizer, texts in zip(("source", "target"), tokenizers, columns, strict=True):
+        rows = tokenizer.tokenize_all(list(texts))
+        total = sum(map(len, rows))
+        unknown = sum(int((row == UNKNOWN_ID).sum()) for row in rows)
+        if unknown > UNKNOWN * total:
+            yield (
+                f"{unknown / total:.1%} of the {side} tokens in the development lines are unknown: "
+                f"another vocabulary may help, --{side}-tokens char or unigram."
+            )
+
+
+def _about_dev(dev_pairs):
+    if len(dev_pairs) < FEW:
+        yield (
+            f"The model was chosen by {len(dev_pairs)} development lines alone: which one is best "
+            "is uncertain."
+        )
