@@ -263,6 +263,20 @@ def test_both_outputs_of_one_layer(tmp_path):
     np.testing.assert_allclose(found["attention_1"], weights, rtol=1e-6)
 
 
+def test_masks_behind_layers_that_drop_them(tmp_path):
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
+    x = keras.layers.Embedding(11, 7, mask_zero=True)(tokens)
+    x = ka.KeepMask(keras.layers.Bidirectional(keras.layers.GRU(5, return_sequences=True)))(x)
+    x = ka.KeepMask(keras.layers.LSTM(3, return_sequences=True))(x)
+    _, weights = ka.BahdanauAttention(3)(x, x, return_attention_scores=True)
+    model = keras.Model(tokens, {"weights": weights})
+    served = tf.saved_model.load(ka.export(model, tmp_path / "m")).signatures["serving_default"]
+    ids = np.array([[7, 2, 5, 0, 0], [3, 1, 4, 6, 2]], "int32")
+    found = served(tokens=tf.constant(ids))["weights"].numpy()
+    np.testing.assert_allclose(found, model(ids)["weights"], atol=1e-6)
+    np.testing.assert_array_equal(found[0, :, 3:], np.zeros((5, 2)))
+
+
 def test_versions(tmp_path):
     model = keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(5)])
     path = tmp_path / "new" / "m"

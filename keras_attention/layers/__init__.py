@@ -9,6 +9,7 @@ from keras_attention.layers.coverage_attention import CoverageAttention as Cover
 from keras_attention.layers.dilated_conv import DilatedConv as DilatedConv
 from keras_attention.layers.end_to_end_memory import EndToEndMemory as EndToEndMemory
 from keras_attention.layers.gated_conv_block import GatedConvBlock as GatedConvBlock
+from keras_attention.layers.keep_mask import KeepMask as KeepMask
 from keras_attention.layers.learned_positions import LearnedPositions as LearnedPositions
 from keras_attention.layers.local_attention import LocalAttention as LocalAttention
 from keras_attention.layers.location_sensitive_attention import (
@@ -49,6 +50,7 @@ __all__ = [
     "DilatedConv",
     "EndToEndMemory",
     "GatedConvBlock",
+    "KeepMask",
     "LearnedPositions",
     "LocalAttention",
     "LocationSensitiveAttention",

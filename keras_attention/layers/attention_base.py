@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import check_probability
+from keras_attention.layers.attached_mask import mask_of
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.ops import (
     PROBABILITIES,
@@ -200,10 +201,11 @@ class AttentionBase(QuantizedParts, keras.layers.Layer):
 
         Returns:
             The projected key, the projected value, and the boolean mask for the scores, which
-            starts from `memory_mask (B, Tv)`, all True by default.
+            starts from `memory_mask (B, Tv)`, by default the mask that Keras attached to the
+            memory; all True without one.
         """
         if memory_mask is None:
-            memory_mask = ops.ones(ops.shape(memory)[:2], dtype="bool")
+            memory_mask = mask_of(memory)
         memory = blank(memory, memory_mask)
         mask = self._mask_for_scores(combine_masks(memory_mask))
         return self.project_key(memory), self.project_value(memory), mask

@@ -22,7 +22,8 @@ class PointerGenerator(QuantizedParts, keras.layers.Layer):
     The result is the logarithm of P: `SequenceCrossentropy` takes it as logits, for the softmax of
     log P is P.
 
-    Masking: a masked step of the source is not copied from; its weight should be 0 anyway.
+    Masking: a masked step of the source is not copied from; its weight should be 0 anyway. The mask
+    of the logits goes on with the result.
 
     Example:
 
@@ -96,6 +97,9 @@ class PointerGenerator(QuantizedParts, keras.layers.Layer):
         shape = (*logits.shape[:-1], logits.shape[-1] + self.extra_words)
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
         return keras.KerasTensor(shape, dtype=dtype)
+
+    def compute_mask(self, logits, previous_mask):
+        return previous_mask
 
     def get_config(self):
         return {

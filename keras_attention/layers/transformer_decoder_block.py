@@ -156,7 +156,10 @@ class TransformerDecoderBlock(TransformerBlockBase):
         return (x, *weights) if return_attention_scores else x
 
     def prepare(self, memory, memory_mask=None):
-        """What `advance` reads of `memory (B, Ts, D')`: key, value and mask, batch first."""
+        """What `advance` reads of `memory (B, Ts, D')`: key, value and mask, batch first.
+
+        Without `memory_mask` it is the mask that Keras attached to the memory.
+        """
         return self.cross_attention.prepare(memory, memory_mask)
 
     def start_cache(self, batch, length):

@@ -146,7 +146,10 @@ class AttentionCell(QuantizedParts, keras.layers.Layer):
             self.cell.built = True
 
     def prepare(self, memory, memory_mask=None):
-        """What all steps read: a list with (key, value, mask) of each attention."""
+        """What all steps read: a list with (key, value, mask) of each attention.
+
+        Without `memory_mask` it is the mask that Keras attached to the memory.
+        """
         memories = self._one_each("memory", memory)
         masks = self._one_each("memory_mask", memory_mask)
         triples = zip(self.attentions, memories, masks, strict=True)
@@ -186,7 +189,8 @@ class AttentionCell(QuantizedParts, keras.layers.Layer):
         Returns:
             Output `(B, D)`, the new state, and weights `(B, Tv)`, a list if there are several.
         """
-        inputs = self._join_input(inputs, state["read"][0])
+        # A copy has no mask attached, of whose loss Keras' cells warn.
+        inputs = self._join_input(ops.copy(inputs), state["read"][0])
         cell_state = keras.tree.pack_sequence_as(self._state_like(), state["cell"])
         takes = inspect.signature(getattr(self.cell, "call", self.cell)).parameters
         kwargs = {"training": training} if "training" in takes else {}

@@ -21,7 +21,7 @@ class AttentionDecoder(QuantizedParts, keras.layers.Layer):
 
     Every step in training and in a search goes through `AttentionCell.step`.
 
-    Masking: see `AttentionCell`.
+    Masking: see `AttentionCell`; the mask of the target goes on with what is predicted.
 
     Example:
 
@@ -120,7 +120,10 @@ class AttentionDecoder(QuantizedParts, keras.layers.Layer):
             )
 
     def start(self, memory, memory_mask=None, initial_state=None):
-        """State and prepared memory before the first step, for `step` and every search."""
+        """State and prepared memory before the first step, for `step` and every search.
+
+        Without `memory_mask` it is the mask that Keras attached to the memory.
+        """
         prepared = self.cell.prepare(memory, memory_mask)
         return self.cell.initial_state(prepared, initial_state), prepared
 
@@ -187,6 +190,9 @@ class AttentionDecoder(QuantizedParts, keras.layers.Layer):
         extras = (own, uniform)
         outputs, weights, _ = self.cell.unroll(inputs, state, prepared, self._choose, extras)
         return self.output_layer(outputs), weights
+
+    def compute_mask(self, target, previous_mask):
+        return previous_mask
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

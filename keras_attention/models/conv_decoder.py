@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers import ConvGluBlock, LuongAttention
+from keras_attention.layers.attached_mask import mask_of
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.conv_encoder import embedding
 from keras_attention.ops import blank
@@ -40,7 +41,7 @@ class ConvDecoder(QuantizedParts, keras.layers.Layer):
     Call arguments:
         target: int `(B, Tt)`, the tokens before those to predict, the start token first.
         keys, values: `(B, Ts, embedding_dim)`.
-        memory_mask: boolean `(B, Ts)`, True = no padding.
+        memory_mask: boolean `(B, Ts)`, True = no padding; see `prepare`.
         training: whether dropout is active.
 
     Returns:
@@ -117,14 +118,19 @@ class ConvDecoder(QuantizedParts, keras.layers.Layer):
         buffers = [block.start_buffer(batch) for block in self.blocks]
         return {"position": ops.zeros((batch,), dtype="int32"), "buffers": buffers}
 
-    def prepare(self, keys, values, memory_mask):
-        """What all steps read: keys, values and mask `(B, 1, Ts)`."""
+    def prepare(self, keys, values, memory_mask=None):
+        """What all steps read: keys, values and mask `(B, 1, Ts)`.
+
+        Without `memory_mask` it is what Keras attached to the keys and the values.
+        """
+        if memory_mask is None:
+            memory_mask = ops.logical_and(mask_of(keys), mask_of(values))
         keys, _, mask = self.attention.prepare(keys, memory_mask)
         values = blank(values, ops.cast(memory_mask, "bool"))
         count = ops.sum(ops.cast(mask, "float32"), axis=-1, keepdims=True)  # (B, 1, 1)
         return keys, values * ops.cast(ops.sqrt(count), values.dtype), mask
 
-    def call(self, target, keys, values, memory_mask, training=None):
+    def call(self, target, keys, values, memory_mask=None, training=None):
         memory = self.prepare(keys, values, memory_mask)
         steps = ops.minimum(ops.arange(ops.shape(target)[1]), self.num_positions - 1)
         embedded = self.embedding(target) + self.positions(steps)

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_attention.decoding import with_repeated_memory
 from keras_attention.layers import StatefulAttention
+from keras_attention.layers.attached_mask import mask_of
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.unroll import pack, unroll
 from keras_attention.models.cells import CELLS, STATES_PER_CELL, check_cell, check_layers
@@ -158,7 +159,10 @@ class RNNDecoder(QuantizedParts, keras.layers.Layer):
         return [*self._start_cells(state), *self._start_attention(memory)]
 
     def prepare(self, memory, memory_mask=None):
-        """What all steps of a search read: settled key, value, and the mask `(B, ..., Tv)`."""
+        """What all steps of a search read: settled key, value, and the mask `(B, ..., Tv)`.
+
+        Without `memory_mask` it is the mask that Keras attached to the memory.
+        """
         prepared = self._project(memory, memory_mask)
         if self.attention is None:
             return prepared
@@ -168,7 +172,7 @@ class RNNDecoder(QuantizedParts, keras.layers.Layer):
     def _project(self, memory, memory_mask):
         if self.attention is not None:
             return self.attention.prepare(memory, memory_mask)
-        return (ops.ones(ops.shape(memory)[:2], "bool") if memory_mask is None else memory_mask,)
+        return (mask_of(memory) if memory_mask is None else memory_mask,)
 
     def step(self, token, state, memory, width=None):
         """One step of a search: see `keras_attention.decoding.StepFunction`.

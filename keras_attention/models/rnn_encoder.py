@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.keep_mask import accept_masks
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.cells import SEQUENCE_LAYERS, STATES_PER_CELL, check_cell, check_layers
 
@@ -107,6 +108,6 @@ class RNNEncoder(QuantizedParts, keras.layers.Layer):
             dtype=self.dtype_policy,
             name=name,
         )
-        if not self.bidirectional:
-            return layer
-        return keras.layers.Bidirectional(layer, dtype=self.dtype_policy, name=name)
+        if self.bidirectional:
+            layer = keras.layers.Bidirectional(layer, dtype=self.dtype_policy, name=name)
+        return accept_masks(layer)

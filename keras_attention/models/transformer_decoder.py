@@ -78,7 +78,10 @@ class TransformerDecoder(TransformerStack):
         return self._logits(self.finish(x))
 
     def prepare(self, memory, memory_mask=None):
-        """What all steps read of a memory: for each block its keys, values and mask."""
+        """What all steps read of a memory: for each block its keys, values and mask.
+
+        Without `memory_mask` it is the mask that Keras attached to the memory.
+        """
         return [block.prepare(memory, memory_mask) for block in self.blocks]
 
     def start_caches(self, batch, length):

@@ -80,6 +80,18 @@ def test_a_given_mask_goes_before_an_attached_one(case):
     assert_equal(MaskProbe()(output), query_mask)
 
 
+@pytest.mark.parametrize(
+    "case", [c for c in CROSS_CASES if "key" not in c.sizes], ids=lambda case: case.name
+)
+def test_a_decoder_that_prepares_a_memory_uses_its_mask(case):
+    layer, memory = case.built_layer(), embedded(case)[0]["value"]
+    mask = TOKENS["value"] != 0
+    prepared = layer.prepare(with_mask(memory, mask))
+    for found, expected in zip(prepared, layer.prepare(memory, mask), strict=True):
+        assert_equal(found, expected)
+    assert as_float64(prepared[-1]).sum() < as_float64(layer.prepare(memory)[-1]).sum()
+
+
 def test_no_mask_is_handed_on_where_there_was_none(case):
     output = case.built_layer()(**case.inputs())
     if not case.is_pooling:
