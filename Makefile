@@ -6,13 +6,14 @@ BIN = $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -q -n auto --dist worksteal --hypothesis-profile=ci
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test check test-jax test-backends test-torch clean
+.PHONY: help demo test check test-jax test-backends test-torch test-nightly test-nightly-masks clean
 
 help:
 	@echo "make demo           train, export, serve and ask the date normaliser"
 	@echo "make test           style, types and all tests, on JAX those of a row for each layer"
 	@echo "make test-backends  all tests of ops, layers, decoding and models on JAX"
 	@echo "make test-torch     the same on PyTorch (installs torch: several GB where only CUDA builds are to be had)"
+	@echo "make test-nightly   the same with the nightly build of Keras"
 	@echo "make clean          remove the environment and what the demo wrote"
 
 demo: $(VENV)/demo
@@ -21,6 +22,7 @@ demo: $(VENV)/demo
 test: check
 	$(PYTEST)
 	$(MAKE) test-jax
+	$(MAKE) test-nightly-masks
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .
@@ -47,6 +49,22 @@ test-backends: $(VENV)/dev
 test-torch: $(VENV)/dev
 	$(BIN)/pip install -q -e ".[torch]"
 	KERAS_BACKEND=torch $(PYTEST) $(PORTABLE)
+
+# What the next Keras brings: its nightly build before the installed one, in a folder of its own.
+NIGHTLY = PYTHONPATH=$(abspath $(VENV))/nightly:$(PYTHONPATH)
+
+test-nightly: $(VENV)/nightly/keras
+	$(NIGHTLY) $(PYTEST) $(PORTABLE)
+
+# What CI has time for: where a change of Keras' masks would be silent.
+test-nightly-masks: $(VENV)/nightly/keras
+	$(NIGHTLY) $(PYTEST) tests/layers/test_keep_mask.py tests/models/test_memory_masks.py \
+		tests/models/test_padding.py tests/conformance/test_keras_masks.py
+
+$(VENV)/nightly/keras: $(VENV)/dev
+	rm -rf $(VENV)/nightly
+	$(BIN)/pip install -q --no-deps --target $(VENV)/nightly keras-nightly
+	@touch $@
 
 # One stamp for each set of extras; installed anew when the dependencies change.
 $(VENV)/demo: setup.cfg | $(VENV)/ready

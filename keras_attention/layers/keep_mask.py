@@ -57,7 +57,6 @@ class KeepMask(keras.layers.Wrapper):
         self._takes_mask = "mask" in inspect.signature(layer.call).parameters
         # What other layers attach to their outputs themselves stays.
         self._attaches = layer.supports_masking and not isinstance(layer, DROPPING)
-        self._kept = {}
         if self._takes_mask:
             accept_masks(layer)
 
@@ -80,10 +79,8 @@ class KeepMask(keras.layers.Wrapper):
         """The mask of each output, in a flat list; None where it has no steps."""
         if previous_mask is None:
             return None
-        count = len(previous_mask.shape) - 1
-        if count not in self._kept:
-            self._kept[count] = self._kept_axes(inputs, count)
-        return [_merge(previous_mask, kept) for kept in self._kept[count]]
+        kept = self._kept_axes(inputs, len(previous_mask.shape) - 1)
+        return [_merge(previous_mask, axes) for axes in kept]
 
     def _kept_axes(self, inputs, count):
         """How many of the `count` axes of steps each output has as the input has them."""
