@@ -14,7 +14,7 @@ def blocks(language):
 
 
 def test_the_thirty_lines_answer(tmp_path):
-    (program,) = blocks("python")
+    program = "\n".join(blocks("python"))
     run = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -24,6 +24,7 @@ class TuringMachine(ka.LanguageModel):
         self.embedding = keras.layers.Embedding(vocabulary_size, units)
         cell = ka.NTMCell(keras.layers.LSTMCell(units), locations, width=20)
         self.rnn = keras.layers.RNN(cell, return_sequences=True, return_state=True)
+        self.rnn_with_mask = ka.KeepMask(self.rnn)
         self.logits = keras.layers.Dense(vocabulary_size)
 
     def build(self, input_shape):
@@ -38,7 +39,7 @@ class TuringMachine(ka.LanguageModel):
 
     def read(self, tokens, lengths, max_length):
         counts = ops.arange(ops.shape(tokens)[1]) < lengths[:, None]
-        _, *state = self.rnn(self.embedding(tokens), mask=counts)
+        _, *state = self.rnn_with_mask(self.embedding(tokens), mask=counts)
         return state
 
     def advance(self, token, state):
