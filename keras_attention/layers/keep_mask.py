@@ -47,6 +47,9 @@ class KeepMask(keras.layers.Wrapper):
     Raises:
         ValueError: `layer` is not a layer; there is a mask, and the layer, which does not take it,
             returns a sequence of another number of steps (a convolution with strides).
+
+    Reference: Keras' guide to masking,
+    https://keras.io/guides/understanding_masking_and_padding.
     """
 
     def __init__(self, layer, **kwargs):
