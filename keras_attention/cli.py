@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keras_attention.quiet import import_tensorflow
 from keras_attention.run_folder import RunFolder, Settings
 
 # What a user can cause, and mends by reading one line. Anything else is a bug of ours, and shows
@@ -178,6 +179,7 @@ def train(context, train, train_target, dev, dev_target, skip_header, run, resum
     """Trains a model. Ctrl-C keeps the best so far; --resume goes on with the run."""
     import signal
 
+    import_tensorflow()
     from keras_attention import training
     from keras_attention.advice import advise
     from keras_attention.holdout import hold_back
@@ -245,6 +247,7 @@ def train(context, train, train_target, dev, dev_target, skip_header, run, resum
 )
 def evaluate(run, test, test_target, skip_header, output, beam_width, length_penalty):
     """Prints how many answers are right, and the character error rate."""
+    import_tensorflow()
     from keras_attention import evaluation
 
     folder = RunFolder(run)
@@ -291,6 +294,7 @@ def evaluate(run, test, test_target, skip_header, output, beam_width, length_pen
 )
 def export(run, to, version, warmup, searches, presets):
     """Writes the best model of a run as a SavedModel."""
+    import_tensorflow()
     from keras_attention.export import SEARCHES
     from keras_attention.export import export as export_model
 
@@ -318,6 +322,7 @@ def serve(models, port, host):
     """Serves MODELS, folders like saved_models/NAME, over gRPC until Ctrl-C or SIGTERM."""
     import signal
 
+    from keras_attention.quiet import quiet_log
     from keras_attention_serving.server import Server
 
     by_name = {path.resolve().name: path for path in models}
@@ -327,7 +332,9 @@ def serve(models, port, host):
             f"Received: {' '.join(map(str, models))}"
         )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
-    with Server(by_name, port=port, host=host) as server:
+    with quiet_log():
+        server = Server(by_name, port=port, host=host)
+    with server:
         for name, version in server.available():
             click.echo(f"Serving {name} version {version} on {host}:{server.port}")
         try:
