@@ -11,7 +11,7 @@ class TokenAccuracy(keras.metrics.Mean):
     Under teacher forcing: each prediction sees the right tokens before it.
 
     Args:
-        pad_id: the label that does not count.
+        pad_id: the label that does not count; negative labels do not, either.
 
     Call arguments: as for `SequenceCrossentropy`; `sample_weight` `(B,)` or `(B, T)`.
     """
@@ -21,11 +21,12 @@ class TokenAccuracy(keras.metrics.Mean):
         self.pad_id = pad_id
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        labels, right = _compare(y_true, y_pred)
-        counts = ops.cast(labels != self.pad_id, "float32")
+        right, is_token = _compare(y_true, y_pred, self.pad_id)
+        counts = ops.cast(is_token, "float32")
         if sample_weight is not None:
             weight = ops.cast(sample_weight, "float32")
-            counts = counts * (weight if len(weight.shape) == 2 else weight[:, None])
+            weight = weight if len(weight.shape) == 2 else weight[:, None]
+            counts = ops.where(is_token, weight, 0.0)
         super().update_state(right, counts)
 
     def get_config(self):
@@ -40,7 +41,7 @@ class SequenceAccuracy(keras.metrics.Mean):
     right tokens before them is what greedy decoding finds. A sequence of padding alone is none.
 
     Args:
-        pad_id: the label that does not count.
+        pad_id: the label that does not count; negative labels do not, either.
 
     Call arguments: as for `SequenceCrossentropy`; `sample_weight` `(B,)`.
     """
@@ -50,9 +51,8 @@ class SequenceAccuracy(keras.metrics.Mean):
         self.pad_id = pad_id
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        labels, right = _compare(y_true, y_pred)
-        padding = ops.equal(labels, self.pad_id)
-        counts = ops.cast(ops.logical_not(ops.all(padding, axis=-1)), "float32")
+        right, is_token = _compare(y_true, y_pred, self.pad_id)
+        counts = ops.cast(ops.any(is_token, axis=-1), "float32")
         if sample_weight is not None:
             if len(sample_weight.shape) != 1:
                 raise ValueError(
@@ -60,13 +60,17 @@ class SequenceAccuracy(keras.metrics.Mean):
                     f"Received: sample_weight.shape={tuple(sample_weight.shape)}"
                 )
             counts = counts * ops.cast(sample_weight, "float32")
-        super().update_state(ops.all(ops.logical_or(right, padding), axis=-1), counts)
+        right = ops.logical_or(right, ops.logical_not(is_token))
+        super().update_state(ops.all(right, axis=-1), counts)
 
     def get_config(self):
         return {**super().get_config(), "pad_id": self.pad_id}
 
 
-def _compare(y_true, y_pred):
-    """The labels, and whether the likeliest prediction is the label."""
+def _compare(y_true, y_pred, pad_id):
+    """Whether the likeliest prediction is the label, and whether the label counts."""
     labels = ops.cast(y_true, "int32")
-    return labels, ops.equal(labels, ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
+    right = ops.equal(labels, ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
+    # What is the highest among NaNs differs by backend; it is no prediction.
+    right = ops.logical_and(right, ops.logical_not(ops.any(ops.isnan(y_pred), axis=-1)))
+    return right, ops.logical_and(labels != pad_id, labels >= 0)

@@ -14,12 +14,15 @@ SERVING = ROOT / "serving" / "keras_attention_serving"
 ARROWS = {
     "xla": (set(), {"keras", "tensorflow"}),  # asks TensorFlow's graphs only where it runs
     "conversion": (set(), set()),
+    # Reads a tensor's values by its backend, and asserts in a graph of TensorFlow's.
+    "known": (set(), {"jax", "keras", "numpy", "tensorflow", "torch"}),
+    "token_ids": ({"known", "xla"}, {"keras", "numpy", "tensorflow"}),
     "ops": ({"conversion", "xla"}, {"keras", "numpy"}),
     "layers": ({"conversion", "ops"}, {"keras", "numpy"}),
     "decoding": ({"xla"}, {"keras"}),
     "models": ({"decoding", "layers", "ops", "schedules"}, {"keras"}),
     "schedules": (set(), {"keras"}),
-    "losses": (set(), {"keras"}),
+    "losses": ({"ops", "token_ids"}, {"keras"}),
     "metrics": (set(), {"keras"}),
     "text": (set(), {"numpy", "sentencepiece", "tensorflow", "tensorflow_text"}),
     "migrate": ({"layers", "models"}, {"keras", "numpy"}),
@@ -40,9 +43,11 @@ WITH_TENSORFLOW = {
     "cli",
     "evaluation",
     "export",
+    "known",
     "search_signatures",
     "signatures",
     "text",
+    "token_ids",
     "training",
     "warmup_requests",
     "xla",

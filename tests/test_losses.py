@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 import keras_attention as ka
+from tests.gradients import gradients
 
 BATCH, STEPS, VOCABULARY = 3, 5, 7
 LABELS = np.array([[4, 5, 6, 1, 3], [2, 3, 0, 0, 0], [6, 0, 5, 3, 0]])
@@ -105,3 +106,88 @@ def test_fit_reports_the_same():
     full = BY_SEQUENCE[:, None] * counts
     found = model.evaluate(logits(), LABELS, sample_weight=BY_SEQUENCE, verbose=0)
     np.testing.assert_allclose(found, (losses * full).sum() / full.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("smoothing", "expected"), [(0.0, 0.9076), (0.1, 0.9576)])
+def test_tokens_that_the_logits_rule_out(smoothing, expected):
+    """Probabilities of exp(0), exp(1) and exp(2); smoothing is spread over these three."""
+    x = np.array([[[0.0, 1.0, 2.0, -np.inf]] * 2], "float32")
+    found = ka.SequenceCrossentropy(smoothing)(np.array([[1, 2]]), x)
+    np.testing.assert_allclose(number(found), expected, atol=1e-4)
+
+
+class Predicted(keras.layers.Layer):
+    """A prediction as a weight, so that a loss can be differentiated by it."""
+
+    def build(self, shape):
+        self.prediction = self.add_weight(shape=shape[1:], name="prediction", initializer="zeros")
+
+    def call(self, x):
+        return x + self.prediction
+
+
+def gradient(loss, labels, prediction, sample_weight=None):
+    layer = Predicted()
+    layer.build(prediction.shape)
+    by_name = gradients(
+        layer, {"x": prediction}, lambda y: loss(labels, y, sample_weight=sample_weight)
+    )
+    return by_name["x"]
+
+
+ALIGNED = np.eye(VOCABULARY, dtype="float32")[LABELS] * (LABELS != 0)[..., None]
+
+
+@pytest.mark.parametrize(
+    ("loss", "labels"),
+    [
+        (ka.SequenceCrossentropy(0.1), LABELS),
+        (ka.CoverageLoss(), LABELS),
+        (ka.GuidedAlignmentLoss(), ALIGNED),
+        (ka.GuidedAlignmentLoss("mse"), ALIGNED),
+    ],
+    ids=["crossentropy", "coverage", "guided", "guided_mse"],
+)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_predicted_for_padding_reaches_nothing(loss, labels, bad):
+    weights = np.exp(logits()) / np.exp(logits()).sum(-1, keepdims=True)
+    spoiled = np.where((LABELS == 0)[..., None], np.float32(bad), weights)
+    np.testing.assert_allclose(number(loss(labels, spoiled)), number(loss(labels, weights)))
+    found = gradient(loss, labels, spoiled)
+    np.testing.assert_allclose(found, gradient(loss, labels, weights), rtol=1e-6)
+    assert np.any(found)
+
+
+def test_what_is_predicted_where_the_weight_is_0_reaches_nothing():
+    weight, x = (BY_TOKEN > 0.5).astype("float32"), logits()
+    spoiled = np.where((weight == 0)[..., None], np.float32("nan"), x)
+    loss = ka.SequenceCrossentropy()
+    np.testing.assert_allclose(
+        number(loss(LABELS, spoiled, weight)), number(loss(LABELS, x, weight))
+    )
+    assert np.isfinite(gradient(loss, LABELS, spoiled, weight)).all()
+
+
+def test_negative_labels_do_not_count():
+    others = np.where(LABELS == 0, -1, LABELS)
+    others[0, 0] = -100
+    padded = LABELS.copy()
+    padded[0, 0] = 0
+    for loss in (ka.SequenceCrossentropy(0.1), ka.CoverageLoss()):
+        np.testing.assert_allclose(number(loss(others, logits())), number(loss(padded, logits())))
+
+
+def test_labels_beyond_the_vocabulary_are_refused():
+    labels = LABELS.copy()
+    labels[1, 1] = VOCABULARY
+    with pytest.raises(ValueError, match="from 0 and below 7. Received: y_true=7"):
+        ka.SequenceCrossentropy()(labels, logits())
+
+
+def test_the_keras_mask_of_the_prediction():
+    hidden = np.array([[True] * 5, [False] * 5, [True] * 5])
+    x = keras.layers.Identity()(ops.convert_to_tensor(logits()))
+    x._keras_mask = ops.convert_to_tensor(hidden)
+    losses, counts = oracle(logits())
+    expected = (losses * hidden).sum() / (counts * hidden).sum()
+    np.testing.assert_allclose(number(ka.SequenceCrossentropy()(LABELS, x)), expected, rtol=1e-6)

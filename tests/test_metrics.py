@@ -90,3 +90,19 @@ def test_configuration(metric):
 
 def test_names():
     assert [metric().name for metric in METRICS] == ["token_accuracy", "exact_match"]
+
+
+@pytest.mark.parametrize(("metric", "expected"), [(METRICS[0], 7 / 9), (METRICS[1], 2 / 4)])
+def test_negative_labels_do_not_count(metric, expected):
+    metric = metric()
+    metric.update_state(np.where(LABELS == 0, -1, LABELS), logits())
+    assert float(metric.result()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("metric", "expected"), [(METRICS[0], 6 / 9), (METRICS[1], 1 / 4)])
+def test_nan_is_wrong_where_it_counts(metric, expected):
+    x = logits()
+    x[0, 1, 4:] = x[4] = np.nan
+    metric = metric()
+    metric.update_state(LABELS, x)
+    assert float(metric.result()) == pytest.approx(expected)

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.layers.arguments import check_positive
 from keras_attention.ops.positions import alibi_slopes
+from keras_attention.ops.precision import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -33,7 +34,7 @@ class AlibiBias(keras.layers.Layer):
         value_positions: int `(Tv,)`.
 
     Returns:
-        float32 `(H, Tq, Tv)` or `(B, H, Tq, Tv)`.
+        `(H, Tq, Tv)` or `(B, H, Tq, Tv)`, float32, or float64 if the layer computes in it.
 
     Raises:
         ValueError: `num_heads` is no positive integer.
@@ -50,14 +51,15 @@ class AlibiBias(keras.layers.Layer):
 
     def call(self, query_positions, value_positions):
         distance = ops.abs(ops.expand_dims(query_positions, -1) - value_positions)
-        slopes = ops.convert_to_tensor(alibi_slopes(self.num_heads), "float32")
-        # float32 always, as scores are: bfloat16 would make far distances equal.
-        return -ops.expand_dims(slopes, (1, 2)) * ops.expand_dims(ops.cast(distance, "float32"), -3)
+        # float32 at least, as scores are: bfloat16 would make far distances equal.
+        dtype = wide_dtype(self.compute_dtype)
+        slopes = ops.convert_to_tensor(alibi_slopes(self.num_heads), dtype)
+        return -ops.expand_dims(slopes, (1, 2)) * ops.expand_dims(ops.cast(distance, dtype), -3)
 
     def compute_output_spec(self, query_positions, value_positions):
         *batch, length = query_positions.shape
         shape = (*batch, self.num_heads, length, value_positions.shape[-1])
-        return keras.KerasTensor(shape, dtype="float32")
+        return keras.KerasTensor(shape, dtype=wide_dtype(self.compute_dtype))
 
     def get_config(self):
         return {**super().get_config(), "num_heads": self.num_heads}

@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.layers.arguments import check_positive, fresh
 from keras_attention.layers.attention_base import AttentionBase
 from keras_attention.ops import additive_scores, dot_scores
+from keras_attention.ops.precision import wide_dtype
 from keras_attention.ops.rows import by_rows
 
 SCORES = ("dot", "general", "concat", "location")
@@ -91,6 +92,8 @@ class LuongAttention(AttentionBase):
     def project_query(self, query):
         if self.score_name not in ("concat", "location"):
             return query
+        if self.score_name == "location":  # these are the scores: float32 at least
+            query = ops.cast(query, wide_dtype(query.dtype))
         kernel = ops.cast(self.kernel, query.dtype)
         if self.score_name == "concat":  # W [q; k] = W_q q + W_k k: no [q; k] is ever built
             kernel = kernel[: self._query_dim]

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.layers.arguments import check_positive, fresh
 from keras_attention.ops.positions import relative_buckets
+from keras_attention.ops.precision import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -39,7 +40,7 @@ class RelativeBias(keras.layers.Layer):
         value_positions: int `(Tv,)`.
 
     Returns:
-        float32 `(H, Tq, Tv)` or `(B, H, Tq, Tv)`.
+        `(H, Tq, Tv)` or `(B, H, Tq, Tv)`, float32, or float64 if the layer computes in it.
 
     Raises:
         ValueError: a number is no positive integer; too few buckets; `max_distance` is not above
@@ -79,7 +80,8 @@ class RelativeBias(keras.layers.Layer):
 
     def call(self, query_positions, value_positions):
         buckets = relative_buckets(self.num_buckets, self.max_distance, self.bidirectional)
-        by_distance = ops.take(ops.cast(self.biases, "float32"), buckets, axis=0)
+        biases = ops.cast(self.biases, wide_dtype(self.compute_dtype))
+        by_distance = ops.take(biases, buckets, axis=0)
         distance = ops.cast(value_positions - ops.expand_dims(query_positions, -1), "int32")
         distance = ops.clip(distance, -self.max_distance, self.max_distance) + self.max_distance
         found = ops.take(ops.transpose(by_distance), distance, axis=1)  # (H, [B,] Tq, Tv)
@@ -88,7 +90,7 @@ class RelativeBias(keras.layers.Layer):
     def compute_output_spec(self, query_positions, value_positions):
         *batch, length = query_positions.shape
         shape = (*batch, self.num_heads, length, value_positions.shape[-1])
-        return keras.KerasTensor(shape, dtype="float32")
+        return keras.KerasTensor(shape, dtype=wide_dtype(self.compute_dtype))
 
     def get_config(self):
         return {

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.ops.positions import sinusoids, step_positions
+from keras_attention.ops.precision import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -48,7 +49,8 @@ class SinusoidalPositions(keras.layers.Layer):
 
     def call(self, inputs, start=0):
         positions = step_positions(ops.shape(inputs)[1], start)
-        return inputs + ops.cast(sinusoids(positions, inputs.shape[-1], self.base), inputs.dtype)
+        waves = sinusoids(positions, inputs.shape[-1], self.base, wide_dtype(inputs.dtype))
+        return inputs + ops.cast(waves, inputs.dtype)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.layers.attention_base import AttentionBase
 from keras_attention.ops import additive_scores, blank, mix
+from keras_attention.ops.precision import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -89,7 +90,7 @@ class TimeDistributedScorer(AttentionBase):
         query = ops.broadcast_to(ops.expand_dims(query, 2), (*pairs, query_dim))
         key = ops.broadcast_to(ops.expand_dims(key, 1), (*pairs, key_dim))
         rows = ops.reshape(ops.concatenate([query, key], axis=-1), (-1, query_dim + key_dim))
-        return ops.reshape(self.scorer(rows), pairs)
+        return ops.reshape(self._score_rows(rows), pairs)
 
     @property
     def _first_dense(self):
@@ -102,7 +103,9 @@ class TimeDistributedScorer(AttentionBase):
 
     def _project(self, x, rows):
         dense = self._first_dense
-        x = ops.cast(x, dense.compute_dtype)
+        # Of a scorer that is one Dense these are parts of the scores.
+        is_last = dense is self.scorer or len(self.scorer.layers) == 1
+        x = ops.cast(x, wide_dtype(dense.compute_dtype) if is_last else dense.compute_dtype)
         return ops.matmul(x, ops.cast(dense.kernel, x.dtype)[rows])
 
     def _score_of_sums(self, query, key):
@@ -116,10 +119,13 @@ class TimeDistributedScorer(AttentionBase):
             return scores + ops.cast(last.bias[0], scores.dtype) if last.use_bias else scores
         hidden = first.activation(ops.expand_dims(query, 2) + ops.expand_dims(key, 1))
         batch, query_length, value_length, units = ops.shape(hidden)
-        rows = ops.reshape(hidden, (-1, units))
-        for layer in rest:
-            rows = layer(rows)
+        rows = _scored(rest, ops.reshape(hidden, (-1, units)))
         return ops.reshape(rows, (batch, query_length, value_length))
+
+    def _score_rows(self, rows):
+        """What the scorer gives of rows `(N, D)`."""
+        plain = type(self.scorer) is keras.Sequential
+        return _scored(self.scorer.layers if plain else [self.scorer], rows)
 
     def call(
         self,
@@ -171,7 +177,7 @@ class TimeDistributedScorer(AttentionBase):
         if mask is not None:
             sequence = blank(sequence, mask)
         batch, length, features = ops.shape(sequence)
-        scores = self.scorer(ops.reshape(sequence, (-1, features)))
+        scores = self._score_rows(ops.reshape(sequence, (-1, features)))
         scores = ops.reshape(scores, (batch, 1, length))
         noise = self.sample_noise(1, sequence) if training else None
         weights = self.weigh_scores(
@@ -234,6 +240,22 @@ def _is_plain_dense(layer):
         and layer.activity_regularizer is None
         and getattr(layer, "quantization_mode", None) is None
     )
+
+
+def _scored(layers, rows):
+    """Rows through layers; what the last makes of them, the scores, in float32 at least."""
+    for layer in layers[:-1]:
+        rows = layer(rows)
+    if not layers:
+        return rows
+    last = layers[-1]
+    if not _is_plain_dense(last):
+        return last(rows)
+    rows = ops.cast(rows, wide_dtype(last.compute_dtype))
+    scores = ops.matmul(rows, ops.cast(last.kernel, rows.dtype))
+    if last.use_bias:
+        scores = scores + ops.cast(last.bias, rows.dtype)
+    return last.activation(scores)
 
 
 def _is_linear(layers):

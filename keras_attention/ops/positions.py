@@ -5,6 +5,8 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_attention.ops.precision import wide_dtype
+
 PAIRS = ("halves", "adjacent")
 
 
@@ -14,17 +16,18 @@ def step_positions(count, start=0):
     return ops.expand_dims(start, -1) + ops.arange(count, dtype="int32")
 
 
-def sinusoids(positions, features, base=10000.0):
-    """`sin(p / base^(2i/D))` as feature 2i and the cosine as feature 2i + 1: `(..., D)`, float32.
+def sinusoids(positions, features, base=10000.0, dtype="float32"):
+    """`sin(p / base^(2i/D))` as feature 2i and the cosine as feature 2i + 1: `(..., D)`.
 
     Args:
         positions: int `(...)`.
         features: D.
         base: the slowest wave has almost this length times 2 pi.
+        dtype: of the result and of the angles, float32 or float64.
 
     Reference: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, section 3.5.
     """
-    angles = _angles(positions, features, base)
+    angles = _angles(positions, features, base, dtype)
     waves = ops.stack([ops.sin(angles), ops.cos(angles)], axis=-1)
     both = 2 * angles.shape[-1]
     return ops.reshape(waves, (*ops.shape(positions), both))[..., :features]
@@ -44,12 +47,11 @@ def rotate(x, positions, base=10000.0, pairs="halves"):
     Reference: Su et al., 2021, https://arxiv.org/abs/2104.09864, section 3.2.
     """
     features = x.shape[-1]
-    angles = _angles(positions, features, base)
+    wide = ops.cast(x, wide_dtype(x.dtype))
+    angles = _angles(positions, features, base, wide.dtype)
     if len(angles.shape) == 3 and len(x.shape) == 4:
         angles = ops.expand_dims(angles, 1)
     cos, sin = ops.cos(angles), ops.sin(angles)
-    wide = ops.cast(x, "float64" if str(x.dtype).endswith("float64") else "float32")
-    cos, sin = ops.cast(cos, wide.dtype), ops.cast(sin, wide.dtype)
     if pairs == "halves":
         a, b = ops.split(wide, 2, axis=-1)
         turned = ops.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
@@ -103,8 +105,7 @@ def relative_buckets(num_buckets, max_distance, bidirectional=True):
     return buckets.astype("int32")
 
 
-def _angles(positions, features, base):
+def _angles(positions, features, base, dtype):
     rates = base ** (-2.0 * np.arange((features + 1) // 2) / features)
-    return ops.expand_dims(ops.cast(positions, "float32"), -1) * ops.convert_to_tensor(
-        rates, "float32"
-    )
+    rates = ops.convert_to_tensor(rates, dtype)
+    return ops.expand_dims(ops.cast(positions, dtype), -1) * rates

@@ -21,7 +21,7 @@ def sparsemax(scores, mask=None):
     ordered, count = _ordered(scores)
     threshold = (ops.cumsum(ordered, axis=-1) - 1) / count
     threshold = _at_last(threshold, ordered > threshold)
-    support = ops.cast(ops.logical_and(scores > threshold, mask), scores.dtype)
+    support = _support(scores, threshold, mask)
     size = ops.maximum(ops.sum(support, axis=-1, keepdims=True), 1.0)
     # The same threshold again, from the support: this one is differentiated, no sort is.
     threshold = (ops.sum(scores * support, axis=-1, keepdims=True) - 1) / size
@@ -41,7 +41,7 @@ def entmax15(scores, mask=None):
     spread = ops.cumsum(ops.square(ordered), axis=-1) - count * ops.square(mean)
     threshold = mean - ops.sqrt(ops.maximum((1 - spread) / count, 0.0))
     threshold = _at_last(threshold, threshold <= ordered)
-    support = ops.cast(ops.logical_and(scores > threshold, mask), scores.dtype)
+    support = _support(scores, threshold, mask)
     size = ops.maximum(ops.sum(support, axis=-1, keepdims=True), 1.0)
     mean = ops.sum(scores * support, axis=-1, keepdims=True) / size
     spread = ops.sum(ops.square(scores - mean) * support, axis=-1, keepdims=True)
@@ -143,6 +143,15 @@ def _at_last(thresholds, inside):
     """The threshold at the last position that is inside; the insiders come first."""
     last = ops.sum(ops.cast(inside, "int32"), axis=-1, keepdims=True) - 1
     return ops.take_along_axis(thresholds, ops.maximum(last, 0), axis=-1)
+
+
+def _support(scores, threshold, mask):
+    """1 where the weight is above 0, of the dtype of the scores.
+
+    What was cut at -1 is never among them, though rounding may put the threshold below it: it
+    would change no weight, but the derivatives of the second order.
+    """
+    return ops.cast((scores > threshold) & (scores > -1.0) & mask, scores.dtype)
 
 
 def _visible(weights, mask):

@@ -149,3 +149,13 @@ def test_memory_longer_than_max_length(symbolic):
         query, value = (keras.Input(x.shape[1:]) for x in (query, value))
     with pytest.raises(ValueError, match="at most max_length=19 steps. Received: value.shape="):
         layer(query, value)
+
+
+def test_location_scores_are_float32_in_half_precision():
+    """Scores of 80,000 and 90,000: infinite both, and NaN as weights, in float16."""
+    layer = LuongAttention("location", max_length=2, dtype="float16")
+    query, memory = np.full((1, 1, 10), 100.0, "float16"), np.ones((1, 2, 3), "float16")
+    layer.build(query.shape, memory.shape)
+    layer.set_weights([np.array([[80.0, 90.0]] * 10, "float16")])
+    _, weights = layer(query, memory, return_attention_scores=True)
+    assert_close(weights, [[[0.0, 1.0]]])

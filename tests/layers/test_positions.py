@@ -150,3 +150,20 @@ def test_relative_bias(bidirectional):
 def test_arguments_that_make_no_sense(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="float64 is TensorFlow's alone")
+@pytest.mark.parametrize("pairs", ["halves", "adjacent"])
+def test_float64(pairs):
+    """At far positions, where angles in float32 are wrong in the fifth place."""
+    x, positions = inputs(B, T, D).astype("float64"), np.arange(T) + 10**6
+    rotated = ka.RotaryPositions(pairs=pairs, dtype="float64")(x, positions)
+    assert_close(rotated, turned(x, positions, pairs), atol=1e-9)
+    start = ops.convert_to_tensor(10**6)
+    wanted = x + waves(positions, D)
+    assert_close(ka.SinusoidalPositions(dtype="float64")(x, start=start), wanted, atol=1e-9)
+    bias = as_float64(ka.AlibiBias(H, dtype="float64")(positions, positions))
+    slope = 2 ** -(8 * 1 / 4)  # what 3 heads take from the slopes of 4
+    assert_close(bias[2, 0, 6], -6 * slope, atol=1e-15)
+    bias = ka.RelativeBias(H, dtype="float64")(positions, positions)
+    assert keras.backend.standardize_dtype(bias.dtype) == "float64"

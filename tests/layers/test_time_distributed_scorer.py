@@ -181,3 +181,19 @@ def test_pooling_has_no_queries_to_mask():
         TimeDistributedScorer(two_layers())(query, value, mask=np.ones((B, TQ), bool))
     with pytest.raises(ValueError, match="Received: neither"):
         TimeDistributedScorer(two_layers())()
+
+
+@pytest.mark.parametrize("layers", [1, 2], ids=["one", "two"])
+@pytest.mark.parametrize("pools", [True, False], ids=["pooling", "cross"])
+def test_scores_are_float32_in_half_precision(layers, pools):
+    """Scores of -80,000 and less: -inf all, and NaN as weights, in float16."""
+    dense = [keras.layers.Dense(1, kernel_initializer="ones", dtype="float16")]
+    if layers == 2:
+        eye = keras.initializers.Identity()
+        features = 8 if pools else 16
+        dense = [keras.layers.Dense(features, kernel_initializer=eye, dtype="float16"), *dense]
+    layer = TimeDistributedScorer(keras.Sequential(dense), dtype="float16")
+    steps = np.array([[[-20000.0] * 8, [-10000.0] * 8]], "float16")
+    inputs = (steps,) if pools else (np.full((1, 1, 8), -20000.0, "float16"), steps)
+    _, weights = layer(*inputs, return_attention_scores=True)
+    assert_close(np.reshape(weights, (2,)), [0.0, 1.0])

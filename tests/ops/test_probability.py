@@ -178,3 +178,49 @@ def test_gumbel_draws_by_the_softmax_and_passes_its_gradient():
 
 def test_the_first_of_several_highest():
     assert_equal(hardmax(tensor([[2.0, 3.0, 3.0]])), [[0, 1, 0]])
+
+
+def second_derivatives(function, scores):
+    """Of all weights by all pairs of scores: `(N, N, N)`."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.hessian(function)(scores)
+    if backend == "torch":
+        import torch
+
+        x = torch.from_numpy(scores)
+        parts = [lambda x, i=i: function(x)[i] for i in range(len(scores))]
+        return torch.stack([torch.autograd.functional.hessian(part, x) for part in parts])
+    import tensorflow as tf
+
+    x = tf.constant(scores)
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch(x)
+        with tf.GradientTape(persistent=True) as inner:
+            inner.watch(x)
+            weights = function(x)
+        first = inner.jacobian(weights, x, experimental_use_pfor=False)
+    zero = tf.UnconnectedGradients.ZERO
+    return outer.jacobian(first, x, zero, experimental_use_pfor=False)
+
+
+def second_differences(function, x, step=1e-3):
+    x, moves = np.asarray(x, "float64"), np.eye(len(x)) * step
+    found = np.zeros((len(x),) * 3)
+    for i, a in enumerate(moves):
+        for j, b in enumerate(moves):
+            ends = function(x + a + b) - function(x + a - b) - function(x - a + b)
+            found[:, i, j] = (ends + function(x - a - b)) / (4 * step * step)
+    return found
+
+
+@pytest.mark.parametrize("name", [n for n in PROBABILITIES if n not in ("hardmax", "gumbel")])
+@pytest.mark.parametrize("scores", [[3.0, 0.0, -1.0], [3.0, 2.5, -1.0], [0.3, 0.2, -0.1, -5.0]])
+def test_second_derivatives(name, scores):
+    """Where a row is one-hot, a weight is constant: all derivatives are 0."""
+    scores = np.array(scores, "float32")
+    found = as_float64(second_derivatives(PROBABILITIES[name], scores))
+    shown = np.ones(len(scores), bool)
+    assert_close(found, second_differences(lambda x: ORACLES[name](x, shown), scores), atol=2e-4)

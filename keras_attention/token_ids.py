@@ -1,0 +1,62 @@
+"""Token ids from outside: those that are no token of the vocabulary are refused."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attention.known import known_values
+from keras_attention.xla import compiled_by_xla
+
+NARROW = ("bool", "int8", "uint8", "int16", "uint16")
+
+
+def check_token_ids(ids, size, mask=None, name="ids"):
+    """Refuses ids below 0 or from `size` on. A look-up reads some of them from the other end.
+
+    Args:
+        ids: int `(B, ...)`.
+        size: number of tokens; None refuses nothing from above.
+        mask: boolean, as the ids, True = counts; what does not count may be anything.
+        name: of the ids, for the message.
+
+    Returns:
+        The ids, int32, 0 where they do not count; and None, or booleans of the same shape that
+        say which are none: where XLA or JAX compiles, no function can raise, and what is made of
+        such an id has to become NaN (see `spoil`).
+
+    Raises:
+        ValueError: an id is none, and its value is known while Python runs. In a graph of
+            TensorFlow it is an InvalidArgumentError of the run.
+    """
+    ids = ops.convert_to_tensor(ids)
+    if keras.backend.standardize_dtype(ids.dtype) in NARROW:
+        ids = ops.cast(ids, "int32")  # else the size of the vocabulary would overflow
+    inside = ids >= 0 if size is None else ops.logical_and(ids >= 0, ids < size)
+    outside = ops.logical_not(inside)
+    if mask is not None:
+        outside = ops.logical_and(outside, mask)
+    most = "" if size is None else f" and below {size}"
+    known = known_values(outside)
+    if known is not None:
+        if np.any(known):
+            wrong = ops.convert_to_numpy(ids)[known].flat[0]
+            raise ValueError(f"Expected {name} from 0{most}. Received: {name}={wrong}")
+        outside = None
+    elif keras.backend.backend() == "tensorflow" and not compiled_by_xla():
+        import tensorflow as tf
+
+        if not isinstance(outside, keras.KerasTensor):
+            # Control dependencies of functions make this run.
+            wrong = tf.boolean_mask(ids, outside)[:1]
+            tf.debugging.Assert(
+                tf.logical_not(tf.reduce_any(outside)),
+                [f"Expected {name} from 0{most}. Received: {name}=", wrong],
+            )
+            outside = None
+    ids = ops.cast(ids, "int32")
+    return ids if mask is None else ops.where(mask, ids, 0), outside
+
+
+def spoil(x, outside):
+    """`x (..., D)` with NaN where `outside (...)`; nothing happens for None."""
+    return x if outside is None else ops.where(outside[..., None], float("nan"), x)
