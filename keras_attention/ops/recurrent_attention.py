@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_attention.conversion import traced_for_conversion
+
 
 def has_recurrent_attention(dtype):
     """Whether `recurrent_attention` runs on this backend with tensors of this dtype.
@@ -9,7 +11,8 @@ def has_recurrent_attention(dtype):
     The loops of JAX and PyTorch have good gradients by themselves. In half precision each layer
     has its own rules of what to widen.
     """
-    return keras.backend.backend() == "tensorflow" and dtype == "float32"
+    on_tensorflow = keras.backend.backend() == "tensorflow" and dtype == "float32"
+    return on_tensorflow and not traced_for_conversion()
 
 
 def recurrent_attention(

@@ -7,6 +7,7 @@ from tests.conformance.cases import CASES
 
 # On JAX and torch `keras.ops` takes float64 for float32.
 _ONLY_ON = {
+    "test_conversion.py": ("tensorflow",),
     "test_float64.py": ("tensorflow",),
     "test_function.py": ("tensorflow",),
     "test_saved_model.py": ("tensorflow",),

@@ -35,8 +35,14 @@ def reloaded(model, inputs, folder):
     return again
 
 
-# One row for each class and each kind of part within: the others differ in what has no weights.
-ROWS = [case for case in CASES if not case.name.startswith("probability_")]
+# One row for each kind of part within: the others differ in what has no integers.
+ROWS = {
+    *("bahdanau", "luong_general", "scorer", "scorer_pooling", "multi_head_self"),
+    *("multi_head_cross_scores", "mocha", "local_predictive", "location_sensitive", "coverage"),
+}
+ROWS = [case for case in CASES if case.name in ROWS]
+MODELS = {"normalized_tied", "heads", "transformer_relative", "convs2s"}
+MODELS = [variant for variant in VARIANTS if variant.name in MODELS]
 
 
 @pytest.mark.parametrize("case", ROWS, ids=lambda case: case.name)
@@ -60,7 +66,7 @@ def test_blocks_of_layers(block, tmp_path):
     reloaded(model, inputs, tmp_path)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+@pytest.mark.parametrize("variant", MODELS, ids=lambda variant: variant.name)
 def test_models(variant, tmp_path):
     """With tied embeddings, whose integers are output weights too; and the search."""
     model, inputs = variant.model(), tensors(batch())
