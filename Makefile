@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -q -n auto --dist worksteal --hypothesis-profile=ci
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test check test-jax test-backends test-torch test-nightly test-nightly-masks clean
+.PHONY: help demo test check test-jax test-backends test-torch test-nightly test-nightly-masks test-oldest clean
 
 help:
 	@echo "make demo           train, export, serve and ask the date normaliser"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-backends  all tests of ops, layers, decoding and models on JAX"
 	@echo "make test-torch     the same on PyTorch (installs torch: several GB where only CUDA builds are to be had)"
 	@echo "make test-nightly   the same with the nightly build of Keras"
+	@echo "make test-oldest    tests of layers, models, export and serving with the lowest versions that setup.cfg allows"
 	@echo "make clean          remove the environment and what the demo wrote"
 
 demo: $(VENV)/demo
@@ -66,6 +67,16 @@ $(VENV)/nightly/keras: $(VENV)/dev
 	$(BIN)/pip install -q --no-deps --target $(VENV)/nightly keras-nightly
 	@touch $@
 
+# In an environment of its own. All that setup.cfg names is as old as it may be.
+OLDEST = $(VENV)-oldest
+test-oldest:
+	$(PYTHON) -m venv $(OLDEST)
+	sed -n 's/^    \([A-Za-z0-9._-]*\)>=/\1==/p' setup.cfg > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/pip install -q -c $(OLDEST)/constraints.txt -e ".[tensorflow,dev]"
+	$(OLDEST)/bin/python -m pytest -q -n auto --dist worksteal --hypothesis-profile=ci $(PORTABLE) \
+		tests/test_export.py tests/serving/test_saved_models.py tests/serving/test_client.py \
+		tests/serving/test_grpc_services.py tests/serving/test_tflite.py
+
 # One stamp for each set of extras; installed anew when the dependencies change.
 $(VENV)/demo: setup.cfg | $(VENV)/ready
 	$(BIN)/pip install -q -e ".[tensorflow,demo]"
@@ -82,4 +93,4 @@ $(VENV)/ready:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs saved_models/*/ build dist *.egg-info
+	rm -rf $(VENV) $(OLDEST) runs saved_models/*/ build dist *.egg-info

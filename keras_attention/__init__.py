@@ -1,5 +1,6 @@
 """Attention layers for Keras 3, models made of them, and their export."""
 
+from keras_attention import _keras as _keras  # says what to install if there is no Keras
 from keras_attention import layers as layers
 from keras_attention import ops as ops
 from keras_attention._version import __version__ as __version__

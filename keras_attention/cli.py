@@ -19,7 +19,7 @@ USER_ERRORS = (ValueError, OSError)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="keras-attention")
+@click.version_option(package_name="keras-attention-serving")
 def cli():
     """Trains sequence-to-sequence models with attention, exports, serves and queries them."""
 

@@ -126,11 +126,25 @@ def _path() -> Path:
             "Expected TensorFlow's wheel, whose C library runs the models: "
             "`pip install tensorflow`. Received: no package named tensorflow"
         )
-    pattern = "lib{}.2.dylib" if sys.platform == "darwin" else "lib{}.so.2"
-    path = folder / pattern.format("tensorflow_cc")
-    if not path.exists():
-        raise ImportError(f"Expected a TensorFlow wheel with {path.name}. Received: {folder}")
+    path = runtime_library(folder)
+    if path is None:
+        raise ImportError(f"Expected a TensorFlow wheel with libtensorflow_cc. Received: {folder}")
     return path
+
+
+def runtime_library(folder: Path) -> Path | None:
+    """TensorFlow's C library in the folder of its package, as wheels for each system name it."""
+    names = ("libtensorflow_cc.so.2", "libtensorflow_cc.2.dylib")  # Linux, macOS
+    return next((path for path in map(folder.joinpath, names) if path.exists()), None)
+
+
+def operation_libraries(folder: Path) -> list[Path]:
+    """The libraries of operations in the folder of tensorflow_text's package.
+
+    Their names begin with an underscore, which tells them from Python's extension modules; on macOS
+    they end in `.dylib`.
+    """
+    return sorted(p for p in folder.rglob("_*") if p.suffix in (".so", ".dylib"))
 
 
 @functools.cache
@@ -226,7 +240,7 @@ def _register_text_operations(lib: Any) -> None:
     folder = _package("tensorflow_text")
     if folder is None:
         return
-    for path in sorted(folder.glob("python/ops/*.so")):
+    for path in operation_libraries(folder):
         try:
             with checked(lib) as status:
                 lib.TF_DeleteLibraryHandle(lib.TF_LoadLibrary(str(path).encode(), status))
