@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keras_attention._version import __version__
 from keras_attention.quiet import import_tensorflow
 from keras_attention.run_folder import RunFolder, Settings
 
@@ -19,7 +20,7 @@ USER_ERRORS = (ValueError, OSError)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="keras-attention-serving")
+@click.version_option(__version__)
 def cli():
     """Trains sequence-to-sequence models with attention, exports, serves and queries them."""
 
