@@ -1,7 +1,9 @@
 import dataclasses
 import json
+import resource
 import shutil
 
+import numpy as np
 import pytest
 
 from keras_attention.run_folder import CHOICES, RANGES, RunFolder, Settings
@@ -101,3 +103,23 @@ def test_dot_scores_need_an_encoder_of_one_direction():
     with pytest.raises(ValueError, match="bidirectional=True"):
         Settings(attention="luong-dot")
     assert Settings(attention="luong-dot", bidirectional=False).attention == "luong-dot"
+
+
+def test_a_full_disk_is_one_line_and_what_was_kept_is_intact(folder):
+    """Of files, here, that may be no longer than 20 kB."""
+    model, before = folder.load_model(), folder.model_path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"run: Expected room for model.keras; .*: File too large"
+        ):
+            folder.save_model(model, 7, 0.25)
+        arrays = {"model": [np.zeros(10_007)]}
+        with pytest.raises(OSError, match=r"run: Expected room for training.npz; .*File too large"):
+            folder.save_training(7, 0.25, arrays)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert folder.model_path.read_bytes() == before
+    assert folder.state() == trained().state()
+    assert not [p for p in folder.path.iterdir() if p.name.startswith(".")]

@@ -1,0 +1,1 @@
+"""Monthly car sales forecast with attention, without, and as they were a year ago."""
