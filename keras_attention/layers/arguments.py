@@ -1,6 +1,7 @@
-"""What the constructors of layers do with their arguments."""
+"""What the constructors and calls of layers do with their arguments."""
 
 import keras
+from keras import ops
 
 from keras_attention.ops import PROBABILITIES
 
@@ -26,3 +27,10 @@ def check_probability(name):
             f"Received: probability={name!r}"
         )
     return name
+
+
+def in_compute_dtype(layer, x):
+    """`x` in the compute dtype of the layer: Keras casts floats alone, and only in calls."""
+    if x is None or keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype:
+        return x
+    return ops.cast(x, layer.compute_dtype)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.arguments import check_probability
+from keras_attention.layers.arguments import check_probability, in_compute_dtype
 from keras_attention.layers.attached_mask import mask_of
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.ops import (
@@ -137,6 +137,7 @@ class AttentionBase(QuantizedParts, keras.layers.Layer):
             Output `(B, Tq, D)` and weights `(..., Tq, Tv)` in the layer's compute dtype, or None
             if they are not needed.
         """
+        query = in_compute_dtype(self, query)
         # What no query may see is blanked already (see `call`). What only some may see must not
         # reach the others through 0 * NaN: it is taken out and put back for those who see it.
         differs_by_query = mask is not None and mask.shape[-2] != 1
@@ -206,7 +207,7 @@ class AttentionBase(QuantizedParts, keras.layers.Layer):
         """
         if memory_mask is None:
             memory_mask = mask_of(memory)
-        memory = blank(memory, memory_mask)
+        memory = blank(in_compute_dtype(self, memory), memory_mask)
         mask = self._mask_for_scores(combine_masks(memory_mask))
         return self.project_key(memory), self.project_value(memory), mask
 
@@ -241,7 +242,8 @@ class AttentionBase(QuantizedParts, keras.layers.Layer):
         **options,
     ):
         key_is_value = key is None or key is value
-        key = value if key is None else key
+        query, value = in_compute_dtype(self, query), in_compute_dtype(self, value)
+        key = value if key_is_value else in_compute_dtype(self, key)
         self._check_shapes(query.shape, value.shape, key.shape)
         if key_mask is not None:
             key_mask = ops.cast(key_mask, "bool")

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.ops import blank
 
@@ -57,6 +58,7 @@ class ConvBlock(QuantizedParts, keras.layers.Layer):
     def read(self, x, lengths, mask=None, condition=None, training=None):
         """The call, and the buffer after the first `lengths` int `(B,)` steps, with which `advance`
         goes on; None where `lengths` is None."""
+        x, condition = in_compute_dtype(self, x), in_compute_dtype(self, condition)
         mask = None if mask is None else ops.cast(mask, "bool")
         if mask is not None:
             x = blank(x, mask)
@@ -77,6 +79,7 @@ class ConvBlock(QuantizedParts, keras.layers.Layer):
 
         Equal to that step of a call on the whole sequence. `condition` is of this step alone.
         """
+        x, condition = in_compute_dtype(self, x), in_compute_dtype(self, condition)
         inner = self.before(x)
         convolved, buffer = self.convolution.advance(inner, buffer)
         return self.after(x, inner, convolved, condition), buffer

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.arguments import check_positive
+from keras_attention.layers.arguments import check_positive, in_compute_dtype
 from keras_attention.ops import blank
 
 
@@ -97,6 +97,7 @@ class DilatedConv(keras.layers.Layer):
     def call(self, x, mask=None):
         _check_rank(x.shape)
         mask = None if mask is None else ops.cast(mask, "bool")
+        x = in_compute_dtype(self, x)
         x = x if mask is None else blank(x, mask)
         before = self._steps_before()
         y = self.convolution(ops.pad(x, [[0, 0], [before, self.span - before], [0, 0]]))

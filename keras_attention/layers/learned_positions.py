@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.arguments import check_positive, fresh
+from keras_attention.layers.arguments import check_positive, fresh, in_compute_dtype
 from keras_attention.ops.positions import step_positions
 
 
@@ -60,6 +60,7 @@ class LearnedPositions(keras.layers.Layer):
                 f"Expected at most max_length={self.max_length} steps. "
                 f"Received: inputs.shape={tuple(inputs.shape)}"
             )
+        inputs = in_compute_dtype(self, inputs)
         positions = step_positions(ops.shape(inputs)[1], start)
         positions = ops.minimum(positions, self.max_length - 1)
         return inputs + ops.cast(ops.take(self.vectors, positions, axis=0), inputs.dtype)

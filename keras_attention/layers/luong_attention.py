@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.arguments import check_positive, fresh
+from keras_attention.layers.arguments import check_positive, fresh, in_compute_dtype
 from keras_attention.layers.attention_base import AttentionBase
 from keras_attention.ops import additive_scores, dot_scores
 from keras_attention.ops.precision import wide_dtype
@@ -92,6 +92,7 @@ class LuongAttention(AttentionBase):
     def project_query(self, query):
         if self.score_name not in ("concat", "location"):
             return query
+        query = in_compute_dtype(self, query)
         if self.score_name == "location":  # these are the scores: float32 at least
             query = ops.cast(query, wide_dtype(query.dtype))
         kernel = ops.cast(self.kernel, query.dtype)
@@ -100,6 +101,7 @@ class LuongAttention(AttentionBase):
         return by_rows(lambda rows: ops.matmul(rows, kernel), query)
 
     def project_key(self, key):
+        key = in_compute_dtype(self, key)
         if self.score_name == "general":
             return ops.matmul(key, ops.cast(self.kernel, key.dtype))
         if self.score_name == "concat":

@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.arguments import check_positive, fresh
+from keras_attention.layers.arguments import check_positive, fresh, in_compute_dtype
 from keras_attention.layers.attention_base import AttentionBase
 from keras_attention.layers.head_dense import IntoHeads, OutOfHeads
 from keras_attention.ops import combine_masks, dot_product_attention, dot_scores, reach_mask
+from keras_attention.ops.masks import hiding_bias
 
 
 class MultiHeadBase(AttentionBase):
@@ -184,13 +185,14 @@ class MultiHeadBase(AttentionBase):
         self, query, key, value, return_weights, positions=None, bias=None, **options
     ):
         """Output and weights; `positions` of the queries, the last ones by default."""
+        query = in_compute_dtype(self, query)
         query_length, value_length = ops.shape(query)[1], ops.shape(key)[2]
         if positions is None and (self.position_bias is not None or self.rotary is not None):
             positions = ops.arange(query_length) + (value_length - query_length)
         if self.position_bias is not None:
             found = self.position_bias(positions, ops.arange(value_length))
             found = ops.expand_dims(found, 0) if len(found.shape) == 3 else found
-            bias = found if bias is None else found + ops.cast(bias, found.dtype)
+            bias = found if bias is None else found + ops.cast(hiding_bias(bias), found.dtype)
         found = dot_product_attention(
             self.project_query(query, positions),
             key,

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.multi_head_base import MultiHeadBase
 from keras_attention.ops import combine_masks
 from keras_attention.ops.cache import write_steps
@@ -139,6 +140,7 @@ class MultiHeadSelfAttention(MultiHeadBase):
             Output `(B, n, output_dim)` and the new cache; with `return_attention_scores` also the
             weights `(B, H, n, L)`.
         """
+        query = in_compute_dtype(self, query)
         positions = step_positions(ops.shape(query)[1], position)  # (n,) or (B, n)
         cache = {
             "key": write_steps(cache["key"], self.project_key(query, positions), position),

@@ -5,7 +5,7 @@ import inspect
 import keras
 from keras import ops
 
-from keras_attention.layers.arguments import check_positive
+from keras_attention.layers.arguments import check_positive, in_compute_dtype
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.ops import addressing
 from keras_attention.ops.precision import wide_dtype
@@ -150,7 +150,9 @@ class NTMCell(QuantizedParts, keras.layers.Layer):
         last_output, *controller_states, memory, previous = states
         last_read = last_output[:, self._features() : self._features() + self.read_size]
         features, controller_states = self._control(
-            ops.concatenate([inputs, last_read], axis=-1), controller_states, training
+            ops.concatenate([in_compute_dtype(self, inputs), last_read], axis=-1),
+            controller_states,
+            training,
         )
         # From here in float32 at least: products of cosines and powers of weights.
         wide = wide_dtype(self.compute_dtype)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.ops.positions import PAIRS, rotate
 
 
@@ -63,7 +64,7 @@ class RotaryPositions(keras.layers.Layer):
             )
         if positions is None:
             positions = ops.arange(ops.shape(inputs)[-2], dtype="int32")
-        return rotate(inputs, positions, self.base, self.pairs)
+        return rotate(in_compute_dtype(self, inputs), positions, self.base, self.pairs)
 
     def compute_output_shape(self, inputs_shape, positions_shape=None):
         return inputs_shape

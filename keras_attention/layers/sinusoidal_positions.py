@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.ops.positions import sinusoids, step_positions
 from keras_attention.ops.precision import wide_dtype
 
@@ -48,6 +49,7 @@ class SinusoidalPositions(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs, start=0):
+        inputs = in_compute_dtype(self, inputs)
         positions = step_positions(ops.shape(inputs)[1], start)
         waves = sinusoids(positions, inputs.shape[-1], self.base, wide_dtype(inputs.dtype))
         return inputs + ops.cast(waves, inputs.dtype)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.attention_base import AttentionBase
 from keras_attention.ops import mix, split_nonfinite
 
@@ -131,6 +132,7 @@ class StatefulAttention(AttentionBase):
         return cls(**{**config, "scorer": scorer})
 
     def _attend(self, query, key, value, mask, state, dropout_mask, noise, training):
+        query = in_compute_dtype(self, query)
         # See `AttentionBase.attend`: what only some queries may see must not reach the others.
         differs_by_query = mask is not None and mask.shape[-2] != 1
         if differs_by_query:

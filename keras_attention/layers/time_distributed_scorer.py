@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.attention_base import AttentionBase
 from keras_attention.ops import additive_scores, blank, mix
 from keras_attention.ops.precision import wide_dtype
@@ -171,6 +172,7 @@ class TimeDistributedScorer(AttentionBase):
 
     def _pool(self, sequence, masks, training):
         self._check_shapes(sequence.shape, sequence.shape, sequence.shape)
+        sequence = in_compute_dtype(self, sequence)
         mask = None
         for other in masks:
             mask = other if mask is None else ops.logical_and(mask, other)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.transformer_block_base import TransformerBlockBase, merged
 from keras_attention.ops import blank
 
@@ -148,6 +149,7 @@ class TransformerDecoderBlock(TransformerBlockBase):
                 training=training,
             )
 
+        inputs = in_compute_dtype(self, inputs)
         x = inputs if mask is None else blank(inputs, mask)
         x, *weights = self.residual(x, attend, self.self_attention_norm, training)
         if self.reads_memory:
@@ -185,6 +187,7 @@ class TransformerDecoderBlock(TransformerBlockBase):
         def attend(x):
             return self.self_attention.advance(x, cache, position, cache_mask)
 
+        inputs = in_compute_dtype(self, inputs)
         x, cache = self.residual(inputs, attend, self.self_attention_norm, False)
         weights = None
         if self.reads_memory:

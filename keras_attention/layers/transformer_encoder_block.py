@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.transformer_block_base import TransformerBlockBase, merged
 from keras_attention.ops import blank
 
@@ -87,6 +88,7 @@ class TransformerEncoderBlock(TransformerBlockBase):
                 training=training,
             )
 
+        inputs = in_compute_dtype(self, inputs)
         x = inputs if mask is None else blank(inputs, mask)
         x, *weights = self.residual(x, attend, self.self_attention_norm, training)
         x = self.with_mask(self.feedforward(x, training), mask)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers import AttentionBase
+from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.cell_loop import run_steps
 
@@ -190,7 +191,7 @@ class AttentionCell(QuantizedParts, keras.layers.Layer):
             Output `(B, D)`, the new state, and weights `(B, Tv)`, a list if there are several.
         """
         # A copy has no mask attached, of whose loss Keras' cells warn.
-        inputs = self._join_input(ops.copy(inputs), state["read"][0])
+        inputs = self._join_input(ops.copy(in_compute_dtype(self, inputs)), state["read"][0])
         cell_state = keras.tree.pack_sequence_as(self._state_like(), state["cell"])
         takes = inspect.signature(getattr(self.cell, "call", self.cell)).parameters
         kwargs = {"training": training} if "training" in takes else {}

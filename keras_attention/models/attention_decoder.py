@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.attention_cell import AttentionCell
 from keras_attention.schedules import ConstantSampling
@@ -147,7 +148,10 @@ class AttentionDecoder(QuantizedParts, keras.layers.Layer):
         return_attention_scores=False,
         training=None,
     ):
-        inputs = target if self.embedding is None else self.embedding(target)
+        if self.embedding is None:
+            inputs = in_compute_dtype(self, target)
+        else:
+            inputs = self.embedding(target)
         state, prepared = self.start(memory, memory_mask, initial_state)
         choose, extras = None, ()
         if training and self.samples:

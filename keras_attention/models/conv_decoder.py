@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers import ConvGluBlock, LuongAttention
+from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.attached_mask import mask_of
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.conv_encoder import embedding
@@ -126,7 +127,7 @@ class ConvDecoder(QuantizedParts, keras.layers.Layer):
         if memory_mask is None:
             memory_mask = ops.logical_and(mask_of(keys), mask_of(values))
         keys, _, mask = self.attention.prepare(keys, memory_mask)
-        values = blank(values, ops.cast(memory_mask, "bool"))
+        values = blank(in_compute_dtype(self, values), ops.cast(memory_mask, "bool"))
         count = ops.sum(ops.cast(mask, "float32"), axis=-1, keepdims=True)  # (B, 1, 1)
         return keys, values * ops.cast(ops.sqrt(count), values.dtype), mask
 

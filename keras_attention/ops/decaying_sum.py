@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_attention.conversion import traced_for_conversion
+from keras_attention.ops.precision import as_float
 
 BLOCK = 16
 # Blocks of blocks of ... blocks, where the length is not known: 16 ** 5 steps are enough.
@@ -24,6 +25,7 @@ def decaying_sum(log_decay, x):
     Returns:
         y `(..., T)`.
     """
+    log_decay, x = as_float(log_decay), as_float(x)
     if traced_for_conversion():  # one block: blocks of blocks are more than converters follow
         return _in_blocks(log_decay, x)
     return _scan(log_decay, x, DEPTH)

@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from keras_attention.conversion import traced_for_conversion
-from keras_attention.ops.masks import combine_masks, reach_mask, split_nonfinite
+from keras_attention.ops.masks import combine_masks, hiding_bias, reach_mask, split_nonfinite
 from keras_attention.ops.mix import mix
+from keras_attention.ops.precision import as_float
 from keras_attention.ops.scores import dot_scores
-from keras_attention.ops.softmax import masked_softmax
+from keras_attention.ops.softmax import HIDDEN, softmax_of_finite
 
 # Scores of 32 MB in float32: with fewer, blocks save little memory and cost time.
 _FEW_SCORES = 8 * 1024 * 1024
@@ -39,7 +40,8 @@ def dot_product_attention(
     `keras.ops.dot_product_attention`, with a fused kernel where there is one, for calls without
     dropout, bias, soft cap, sinks and shared heads, and the plain form for the rest.
 
-    Masking: True = may be attended to. A query with nothing to attend to gets context 0 and finite
+    Masking: True = may be attended to. A bias of minus infinity, or of `finfo.min` of its dtype,
+    hides as well. A query with nothing to attend to gets context 0 and finite
     gradients. A NaN or an infinity in a key or value that only some queries may see makes the
     context of those NaN, and reaches no other. What none may see must be finite: see `blank`, which
     is to be called before whatever projects it.
@@ -86,6 +88,8 @@ def dot_product_attention(
     https://arxiv.org/abs/2309.17453, section 3.2, here learned and in each head.
     """
     _check(query, key, value, mask, bias, window, soft_cap)
+    query, key, value = as_float(query), as_float(key), as_float(value)
+    bias = None if bias is None else hiding_bias(bias)
     mask = None if mask is None else ops.cast(mask, "bool")
     spoilt_key = spoilt_value = None
     if causal or window is not None or (mask is not None and mask.shape[-2] != 1):
@@ -104,7 +108,7 @@ def dot_product_attention(
             key,
             value,
             mask,
-            None if bias is None else ops.convert_to_tensor(bias),
+            bias,
             None if sinks is None else ops.convert_to_tensor(sinks),
             None if spoilt_key is None else ops.logical_or(spoilt_key, spoilt_value),
             _draw(seed) if dropout else None,
@@ -158,12 +162,15 @@ def _plain(query, key, value, mask, bias, soft_cap, sinks, dropout_mask, spoilt_
     if soft_cap:
         scores = soft_cap * ops.tanh(scores / soft_cap)
     if bias is not None:
-        scores = scores + ops.cast(bias, scores.dtype)
+        bias = ops.cast(bias, scores.dtype)
+        scores = scores + bias
+        shown = ops.logical_not(bias <= HIDDEN)
+        mask = shown if mask is None else ops.logical_and(mask, shown)
     if spoilt_key is not None:
         spoilt_key = ops.expand_dims(_for_heads(spoilt_key, query), 2)
         scores = ops.where(spoilt_key, float("nan"), scores)
     if sinks is None:
-        weights = masked_softmax(scores, mask)
+        weights = softmax_of_finite(scores, mask)
     else:
         weights = _softmax_with_sinks(scores, mask, sinks)
     kept = weights if dropout_mask is None else weights * dropout_mask
@@ -176,7 +183,7 @@ def _softmax_with_sinks(scores, mask, sinks):
     if mask is not None:
         mask = ops.logical_and(mask, ops.ones_like(scores, dtype="bool"))
         mask = ops.concatenate([mask, ops.ones_like(column, dtype="bool")], axis=-1)
-    return masked_softmax(ops.concatenate([scores, sinks], axis=-1), mask)[..., :-1]
+    return softmax_of_finite(ops.concatenate([scores, sinks], axis=-1), mask)[..., :-1]
 
 
 def _fused(query, key, value, mask):

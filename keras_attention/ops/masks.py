@@ -2,7 +2,11 @@
 
 import functools
 
+import keras
+import numpy as np
 from keras import ops
+
+from keras_attention.ops.precision import as_float
 
 
 def causal_mask(query_length, value_length):
@@ -70,3 +74,20 @@ def split_nonfinite(x):
     finite = ops.isfinite(x)
     clean = ops.where(finite, x, ops.zeros((), dtype=x.dtype))
     return clean, ops.logical_not(ops.all(finite, axis=-1))
+
+
+def hiding_bias(bias):
+    """A bias of the scores, of floats, with minus infinity where it is as low as its dtype can be.
+
+    `finfo.min` of half precision says the same as minus infinity, but is a number among others in
+    the float32 of the scores.
+    """
+    bias = as_float(ops.convert_to_tensor(bias))
+    dtype = keras.backend.standardize_dtype(bias.dtype)
+    if dtype not in _LOWEST_OF_HALVES:
+        return bias
+    low = bias <= ops.convert_to_tensor(_LOWEST_OF_HALVES[dtype], dtype)
+    return ops.where(low, ops.convert_to_tensor(-np.inf, dtype), bias)
+
+
+_LOWEST_OF_HALVES = {"float16": -65504.0, "bfloat16": -(2.0**128 - 2.0**120)}

@@ -4,6 +4,8 @@ import keras
 from keras import ops
 
 from keras_attention.ops.decaying_sum import decaying_sum
+from keras_attention.ops.precision import as_float
+from keras_attention.ops.softmax import HIDDEN, LOWEST
 
 # A score that stops nobody: its sigmoid is 0 and the logarithm of the rest is 0, exactly.
 NEVER = -1e4
@@ -21,7 +23,7 @@ def expected_alignment(scores, previous):
 
     Reference: Raffel et al., 2017, https://arxiv.org/abs/1704.00784, equation 9.
     """
-    scores = ops.clip(scores, NEVER, -NEVER)
+    scores, previous = ops.clip(as_float(scores), NEVER, -NEVER), as_float(previous)
     passes = ops.pad(ops.log_sigmoid(-scores)[:, :-1], [[0, 0], [1, 0]])
     return ops.sigmoid(scores) * decaying_sum(passes, previous)
 
@@ -37,6 +39,7 @@ def hard_alignment(scores, previous):
 
     Reference: Raffel et al., 2017, https://arxiv.org/abs/1704.00784, algorithm 1.
     """
+    previous = as_float(previous)
     dtype = previous.dtype
     ahead = ops.cumsum(previous, axis=-1) > 0.5
     stops = ops.cast(ops.logical_and(ahead, scores > 0), "int32")
@@ -65,12 +68,12 @@ def chunkwise(alignment, scores, mask, size):
 
     Reference: Chiu and Raffel, 2018, https://arxiv.org/abs/1712.05382, equation 17.
     """
-    mask = ops.ones_like(scores, dtype="bool") if mask is None else mask
-    mask = ops.broadcast_to(mask, ops.shape(scores))
+    alignment, scores = as_float(alignment), as_float(scores)
+    visible = ops.logical_not(scores <= HIDDEN)
+    mask = visible if mask is None else ops.logical_and(mask, visible)
     windows = ops.stack([_shifted(scores, back, 0.0) for back in range(size)], axis=-1)
     seen = ops.stack([_shifted(mask, back, False) for back in range(size)], axis=-1)
-    lowest = -3e38
-    windows = ops.where(seen, windows, lowest)
+    windows = ops.where(seen, windows, LOWEST)
     windows = windows - ops.stop_gradient(ops.max(windows, axis=-1, keepdims=True))
     shares = ops.where(seen, ops.exp(windows), 0.0)
     # A chunk with nothing in it: a step where nobody stops. The 1 takes no part elsewhere.

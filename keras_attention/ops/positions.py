@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import as_float, wide_dtype
 
 PAIRS = ("halves", "adjacent")
 
@@ -46,6 +46,7 @@ def rotate(x, positions, base=10000.0, pairs="halves"):
 
     Reference: Su et al., 2021, https://arxiv.org/abs/2104.09864, section 3.2.
     """
+    x = as_float(x)
     features = x.shape[-1]
     wide = ops.cast(x, wide_dtype(x.dtype))
     angles = _angles(positions, features, base, wide.dtype)

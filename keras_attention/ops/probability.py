@@ -1,13 +1,13 @@
 """From scores to weights: the alternatives to the softmax."""
 
-import numpy as np
 from keras import ops
 
 from keras_attention.ops.precision import wide_dtype
-from keras_attention.ops.softmax import masked_softmax
+from keras_attention.ops.softmax import HIDDEN, LOWEST, masked_softmax
 
 # All take scores (..., Tq, Tv) and a mask that broadcasts to them, compute in float32 at least,
-# give masked positions weight 0, and a row with nothing to attend to zeros.
+# give masked positions weight 0, and a row with nothing to attend to zeros. A score of minus
+# infinity, or as low as `finfo.min`, hides its position as the mask does.
 
 
 def sparsemax(scores, mask=None):
@@ -35,7 +35,7 @@ def entmax15(scores, mask=None):
 
     Reference: Peters, Niculae and Martins, 2019, https://arxiv.org/abs/1905.05702, algorithm 2.
     """
-    scores, mask = _at_most_one_below_the_top(scores * 0.5, mask)
+    scores, mask = _at_most_one_below_the_top(scores, mask, 0.5)
     ordered, count = _ordered(scores)
     mean = ops.cumsum(ordered, axis=-1) / count
     spread = ops.cumsum(ops.square(ordered), axis=-1) - count * ops.square(mean)
@@ -115,22 +115,24 @@ PROBABILITIES = {
 
 
 def _replaced(scores, mask):
-    """Wide scores with a low number where hidden, and the mask, all True for None."""
+    """Wide scores with a low number where hidden, and which positions are not."""
     scores = ops.cast(scores, wide_dtype(scores.dtype))
-    if mask is None:
-        return scores, ops.ones((), dtype="bool")
-    return ops.where(mask, scores, float(np.finfo("float32").min)), mask
+    if mask is not None:
+        scores = ops.where(mask, scores, LOWEST)
+    # Also NaN is not hidden.
+    return ops.maximum(scores, LOWEST), ops.logical_not(scores <= HIDDEN)
 
 
-def _at_most_one_below_the_top(scores, mask):
-    """Scores moved so that the highest is 0 and cut at -1, and the mask.
+def _at_most_one_below_the_top(scores, mask, scale=1.0):
+    """Scores times `scale`, moved so that the highest is 0 and cut at -1, and what is visible.
 
     The threshold of both projections is within 1 of the highest score, so what is lower by more
     has weight 0 wherever it stands: cut off, it spoils no sum by its size.
     """
     scores, mask = _replaced(scores, mask)
-    scores = scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))
-    return ops.maximum(scores, -1.0), mask
+    scores = scores if scale == 1 else scores * scale
+    top = ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True, initial=LOWEST))
+    return ops.maximum(scores - top, -1.0), mask
 
 
 def _ordered(scores):
@@ -142,7 +144,13 @@ def _ordered(scores):
 def _at_last(thresholds, inside):
     """The threshold at the last position that is inside; the insiders come first."""
     last = ops.sum(ops.cast(inside, "int32"), axis=-1, keepdims=True) - 1
+    if not thresholds.shape[-1]:
+        thresholds = _with_one_more(thresholds, 0.0)
     return ops.take_along_axis(thresholds, ops.maximum(last, 0), axis=-1)
+
+
+def _with_one_more(x, fill):
+    return ops.pad(x, [[0, 0]] * (len(x.shape) - 1) + [[0, 1]], constant_values=fill)
 
 
 def _support(scores, threshold, mask):

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_attention.ops.precision import as_float
+
 
 def sum_words(words, mask, positions=True, tables=1):
     """The sum of the words of each sentence, `(..., D)`; 0 of an empty one.
@@ -18,6 +20,7 @@ def sum_words(words, mask, positions=True, tables=1):
 
     Reference: Sukhbaatar et al., 2015, https://arxiv.org/abs/1503.08895, section 4.1.
     """
+    words = as_float(words)
     mask = ops.cast(mask, words.dtype)
     plain = _weighted_sum(mask, words)
     if not positions:
