@@ -88,7 +88,7 @@ def dot_product_attention(
     https://arxiv.org/abs/2309.17453, section 3.2, here learned and in each head.
     """
     _check(query, key, value, mask, bias, window, soft_cap)
-    query, key, value = as_float(query), as_float(key), as_float(value)
+    query, key, value = (as_float(x) for x in (query, key, value))
     bias = None if bias is None else hiding_bias(bias)
     mask = None if mask is None else ops.cast(mask, "bool")
     spoilt_key = spoilt_value = None

@@ -9,7 +9,8 @@ from keras_attention.ops.precision import as_float
 def mix(weights, value):
     """Context `(..., Tq, Dv)` of `weights (..., Tq, Tv)` and `value (..., Tv, Dv)`.
 
-    In the dtype of `value`, float32 for integers: weights sum to 1 at most, so the sum cannot overflow.
+    In the dtype of `value`, float32 for integers: weights sum to 1 at most, so the sum cannot
+    overflow.
     """
     value = as_float(value)
     weights = ops.cast(weights, value.dtype)

@@ -17,7 +17,7 @@ class _Call(keras.layers.Layer):
     """A function as a layer, for `gradients`."""
 
     def __init__(self, function):
-        super().__init__()
+        super().__init__(autocast=False)
         self.function = function
 
     def build(self, **shapes):
@@ -76,7 +76,7 @@ def heads(seed=0):
 
 def softmax(scores, sink=None):
     """In float64, of rows that may be all minus infinity."""
-    top = np.maximum(scores.max(-1, keepdims=True), -1e30)
+    top = np.maximum(scores.max(-1, keepdims=True), -100.0)
     weights = np.exp(scores - top)
     total = weights.sum(-1, keepdims=True) + (0 if sink is None else np.exp(sink - top))
     return weights / np.where(total > 0, total, 1)
@@ -97,7 +97,7 @@ def kernel(request, monkeypatch):
     [{}, {"causal": True}, {"soft_cap": 2.0}, {"sinks": np.ones(H, "float32")}, {"mask": True}],
     ids=lambda options: "_".join(options) or "nothing_else",
 )
-@pytest.mark.parametrize("shape", [(1, 1, TQ, TV), (B, H, TQ, TV), (B, 1, 1, TV)])
+@pytest.mark.parametrize("shape", [(1, 1, TQ, TV), (B, H, TQ, TV)])
 def test_a_low_bias_hides(kernel, low, options, shape):
     inputs, options = heads(), dict(options)
     dtype = np.asarray(low).dtype if low == -65504 else "float32"
