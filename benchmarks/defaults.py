@@ -7,6 +7,7 @@ whose sources are not among those of training.
 """
 
 import argparse
+import datetime
 import random
 import re
 import subprocess
@@ -63,19 +64,20 @@ def numbers(draw):
     return str(number), spelled(number)
 
 
+def dates(draw):
+    """English dates as they are written in words to ISO 8601."""
+    day = datetime.date(1900, 1, 1) + datetime.timedelta(days=draw.randrange(73_000))
+    name = day.strftime(draw.choice(("%B", "%b")))
+    source = draw.choice((f"{day.day} {name} {day.year}", f"{name} {day.day}, {day.year}"))
+    return source, day.isoformat()
+
+
 def pairs(task, count, seed=0):
     """`count` pairs to train on, and `TEST` with other sources."""
     draw, found = random.Random(seed), {}
-    if task == "dates":
-        from date_normalizer.corpus import lines
-
-        made = ((line.source, line.target) for line in lines("train", 2 * count + TEST, typos=0))
-    else:
-        made = iter(lambda: globals()[task](draw), None)
-    for source, target in made:
+    while len(found) < count + TEST:
+        source, target = globals()[task](draw)
         found.setdefault(source, target)
-        if len(found) == count + TEST:
-            break
     rows = list(found.items())
     return rows[TEST:], rows[:TEST]
 

@@ -2,7 +2,7 @@
 
 from keras_attention.text.vocabulary import UNKNOWN_ID
 
-FALLING = 0.03  # of the loss, in the last fifth of the looks
+FALLING, LEAST = 0.03, 0.01  # of the loss, and in itself, in the last fifth of the looks
 RISEN = 0.1  # of the lowest loss, at the end
 UNKNOWN = 0.01
 FEW = 20
@@ -29,7 +29,7 @@ def _about_losses(losses, settings):
         return
     lowest, last = min(losses), losses[-1]
     before = losses[-1 - max(1, len(losses) // 5)]
-    if last == lowest and before - last > FALLING * before:
+    if last == lowest and before - last > max(FALLING * before, LEAST):
         yield (
             f"The loss was still falling ({before:.4f} to {last:.4f} in the last fifth): more "
             f"epochs may help, --epochs {2 * settings.epochs}."

@@ -20,6 +20,8 @@ def choose_settings(settings, pairs):
     Returns:
         `Settings`, and a line that says what was chosen, "" if nothing was.
     """
+    if not pairs:
+        raise ValueError("Expected at least one pair to train on. Received: none")
     chosen = {}
     for side, texts in zip(("source", "target"), zip(*pairs, strict=True), strict=True):
         kind = getattr(settings, f"{side}_tokens")

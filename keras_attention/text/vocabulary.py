@@ -18,6 +18,7 @@ _LONGEST_PART = 2_000
 _LONGEST_WORD = 7_900  # bytes; SentencePiece has no token for a longer one
 # SentencePiece's own mark of unknown text: it skips the lines that have one.
 _RESERVED = "\u2585"
+_BLANK = "\u2581"  # as it spells it
 
 
 def learn_vocabulary(texts, kind, vocabulary_size, normalization, symbols):
@@ -32,11 +33,12 @@ def learn_vocabulary(texts, kind, vocabulary_size, normalization, symbols):
     ):
         if value not in known:
             raise ValueError(f"Expected {name} to be one of {known}. Received: {name}={value!r}")
-    smallest = SPECIAL + len(symbols) + 1
+    subwords = kind in ("unigram", "bpe")  # which have a blank in any case
+    smallest = SPECIAL + len(symbols) + 1 + subwords
     if vocabulary_size < smallest:
         raise ValueError(
             f"Expected vocabulary_size >= {smallest}: padding, unknown, start, end"
-            f"{', the symbols' if symbols else ''} and one more. "
+            f"{', the symbols' * bool(symbols)}{', a blank' * subwords} and one more. "
             f"Received: vocabulary_size={vocabulary_size}"
         )
     texts = [text.replace(_RESERVED, " ") for text in texts]
@@ -63,10 +65,15 @@ def learn_vocabulary(texts, kind, vocabulary_size, normalization, symbols):
                 "char, unigram and bpe need none. Received: longer ones alone"
             )
     try:
-        if kind in ("char", "word"):
-            return _train(texts, kind, options)
-        return _train_subwords(texts, kind, options)
+        return (_train_subwords if subwords else _train)(texts, kind, options)
     except (RuntimeError, OSError) as error:
+        rest = " ".join(texts)
+        for symbol in symbols:
+            rest = rest.replace(symbol, "")
+        if not rest.strip():
+            raise ValueError(
+                f"Expected texts with more than symbols in them. Received: symbols={symbols}"
+            ) from None
         raise ValueError(
             f"Expected texts that fill a {kind} vocabulary. "
             f"Received: vocabulary_size={vocabulary_size}; SentencePiece says: {error}"
@@ -102,12 +109,13 @@ def _train_subwords(texts, kind, options):
     except RuntimeError:
         known = _train(texts, "char", {**options, "vocab_size": 2**21})
         characters = sentencepiece.SentencePieceProcessor(model_proto=known)
-        # The commonest come first. A vocabulary must have a blank, which is among them or not.
         first = SPECIAL + len(options["user_defined_symbols"])
-        room = options["vocab_size"] - first - 1
-        if characters.vocab_size() - first <= room:
+        room = options["vocab_size"] - first - 1  # beside the blank, which there must be
+        found = [characters.id_to_piece(i) for i in range(first, characters.vocab_size())]
+        found = [character for character in found if character != _BLANK]  # the commonest first
+        if len(found) <= room:
             raise
-        kept = {characters.id_to_piece(i) for i in range(first, first + room)}
+        kept = set(found[:room])
         normalizer = sentencepiece.SentencePieceNormalizer(
             model_proto=known, escape_whitespaces=False
         )
