@@ -4,12 +4,13 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import check_positive
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.ops.positions import alibi_slopes
 from keras_attention.ops.precision import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class AlibiBias(keras.layers.Layer):
+class AlibiBias(CheckedCall, keras.layers.Layer):
     """Lowers the scores of what is far, in each head by another slope (ALiBi).
 
     `-m_h |p - q|` for head h, with the slopes m from 1/2 to 1/256 for 8 heads, fixed. Sequences may

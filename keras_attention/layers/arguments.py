@@ -29,6 +29,21 @@ def check_probability(name):
     return name
 
 
+def check_sequence(name, shape):
+    """Raises ValueError unless the shape is that of a sequence of vectors."""
+    if len(shape) != 3:
+        how = ""
+        if len(shape) == 4:
+            how = (
+                "; of a feature map (batch, height, width, channels) "
+                "keras.layers.Reshape((-1, channels)) makes one"
+            )
+        raise ValueError(
+            f"Expected {name} of rank 3, (batch, steps, features){how}. "
+            f"Received: {name}.shape={tuple(shape)}"
+        )
+
+
 def in_compute_dtype(layer, x):
     """`x` in the compute dtype of the layer: Keras casts floats alone, and only in calls."""
     if x is None or keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype:

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.arguments import check_probability, in_compute_dtype
+from keras_attention.layers.arguments import check_probability, check_sequence, in_compute_dtype
 from keras_attention.layers.attached_mask import mask_of
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.ops import (
     PROBABILITIES,
@@ -17,7 +18,7 @@ from keras_attention.ops import (
 )
 
 
-class AttentionBase(QuantizedParts, keras.layers.Layer):
+class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
     """Attends from `query` to `value` by scores that a subclass defines.
 
     A variant creates its weights in `build` and answers `project_query`, `project_key` and
@@ -205,6 +206,7 @@ class AttentionBase(QuantizedParts, keras.layers.Layer):
             starts from `memory_mask (B, Tv)`, by default the mask that Keras attached to the
             memory; all True without one.
         """
+        check_sequence("memory", memory.shape)
         if memory_mask is None:
             memory_mask = mask_of(memory)
         memory = blank(in_compute_dtype(self, memory), memory_mask)
@@ -226,6 +228,13 @@ class AttentionBase(QuantizedParts, keras.layers.Layer):
         # Away from 0 and 1, where a logarithm of a logarithm is infinite.
         uniform = keras.random.uniform(shape, 1e-20, 1 - 1e-7, "float32", seed=self.seed_generator)
         return -ops.log(-ops.log(uniform))
+
+    def check_given(self, given):
+        query, value = given.get("query"), given.get("value")
+        query, value = value if query is None else query, query if value is None else value
+        key = value if given.get("key") is None else given["key"]
+        if all(hasattr(x, "shape") for x in (query, value, key)):
+            self._check_shapes(query.shape, value.shape, key.shape)
 
     def call(
         self,
@@ -332,11 +341,13 @@ class AttentionBase(QuantizedParts, keras.layers.Layer):
     def _check_shapes(self, query_shape, value_shape, key_shape):
         named = {"query": query_shape, "value": value_shape, "key": key_shape}
         for name, shape in named.items():
-            if len(shape) != 3:
-                raise ValueError(
-                    f"Expected {name} of rank 3, (batch, steps, features). "
-                    f"Received: {name}.shape={tuple(shape)}"
-                )
+            check_sequence(name, shape)
+        sizes = {shape[0] for shape in named.values() if shape[0] is not None}
+        if len(sizes) > 1:
+            received = ", ".join(f"{n}.shape={tuple(shape)}" for n, shape in named.items())
+            raise ValueError(
+                f"Expected query, value and key of one batch size. Received: {received}"
+            )
         if None not in (key_shape[1], value_shape[1]) and key_shape[1] != value_shape[1]:
             raise ValueError(
                 "Expected key and value with the same number of steps. "

@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import in_compute_dtype
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.ops import blank
 
 
-class ConvBlock(QuantizedParts, keras.layers.Layer):
+class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
     """A convolution between two functions of single steps, `before` and `after`; the base class.
 
         h = before(x)

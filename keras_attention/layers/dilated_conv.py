@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import check_positive, in_compute_dtype
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.ops import blank
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class DilatedConv(keras.layers.Layer):
+class DilatedConv(CheckedCall, keras.layers.Layer):
     """A dilated convolution over the steps of a sequence, as long as the sequence.
 
         y_t = b + sum_j W_j x_{t + o_j}

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import check_positive
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.ops import masked_softmax
 from keras_attention.ops.precision import wide_dtype
 from keras_attention.ops.sentences import sum_words
@@ -12,7 +13,7 @@ TYINGS = ("adjacent", "layer_wise")
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class EndToEndMemory(keras.layers.Layer):
+class EndToEndMemory(CheckedCall, keras.layers.Layer):
     """Scores of all words as answer to a question about a story.
 
     Each sentence x_i has a vector to be found by and one to be read, and so has the question. Hop k

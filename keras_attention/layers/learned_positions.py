@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import check_positive, fresh, in_compute_dtype
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.ops.positions import step_positions
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class LearnedPositions(keras.layers.Layer):
+class LearnedPositions(CheckedCall, keras.layers.Layer):
     """Adds a learned vector for each position: `x_p + P_p`.
 
     Masking: adds to padded steps, too; the mask of the input travels on with the output.

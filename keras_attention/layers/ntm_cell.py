@@ -6,13 +6,14 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import check_positive, in_compute_dtype
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.ops import addressing
 from keras_attention.ops.precision import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class NTMCell(QuantizedParts, keras.layers.Layer):
+class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
     """A controller with a memory that its heads read and write at places they move to.
 
     At each step the controller sees the input and what was read last, and its output says what

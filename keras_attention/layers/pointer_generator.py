@@ -4,11 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class PointerGenerator(QuantizedParts, keras.layers.Layer):
+class PointerGenerator(CheckedCall, QuantizedParts, keras.layers.Layer):
     """Mixes the vocabulary's distribution with the attention weights over the source's words.
 
     With features x of a step (context, state and input in the paper):

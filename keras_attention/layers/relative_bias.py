@@ -4,12 +4,13 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import check_positive, fresh
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.ops.positions import relative_buckets
 from keras_attention.ops.precision import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class RelativeBias(keras.layers.Layer):
+class RelativeBias(CheckedCall, keras.layers.Layer):
     """Adds to the scores a learned number for each head and bucket of distances (T5).
 
     Near distances have a bucket each; farther ones share buckets that widen as a logarithm, and

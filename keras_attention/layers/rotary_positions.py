@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import in_compute_dtype
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.ops.positions import PAIRS, rotate
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class RotaryPositions(keras.layers.Layer):
+class RotaryPositions(CheckedCall, keras.layers.Layer):
     """Turns each pair of features by an angle that grows with the position (RoPE).
 
     With z the pair i of the D features at position p, as a complex number:

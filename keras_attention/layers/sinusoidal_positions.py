@@ -4,12 +4,13 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import in_compute_dtype
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.ops.positions import sinusoids, step_positions
 from keras_attention.ops.precision import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class SinusoidalPositions(keras.layers.Layer):
+class SinusoidalPositions(CheckedCall, keras.layers.Layer):
     """Adds to each step what only its position decides, and what needs no training.
 
     `x_p + [sin(p), cos(p), sin(p / r), cos(p / r), ...]` with `r = base^(2/D)`.

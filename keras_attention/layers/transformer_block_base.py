@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.layers.arguments import check_positive, fresh
 from keras_attention.layers.attention_base import CarryMask
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.multi_head_cross_attention import MultiHeadCrossAttention
 from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttention
 from keras_attention.layers.quantized_parts import QuantizedParts
@@ -14,7 +15,7 @@ from keras_attention.ops.rows import by_rows
 NORMS = ("pre", "post")
 
 
-class TransformerBlockBase(QuantizedParts, keras.layers.Layer):
+class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
     """Parts of a block, each within a residual: `x + f(norm(x))` or `norm(x + f(x))`.
 
     A subclass makes its parts with `_make_...` in its constructor and builds them.

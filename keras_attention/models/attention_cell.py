@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_attention.layers import AttentionBase
 from keras_attention.layers.arguments import in_compute_dtype
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.cell_loop import run_steps
 
@@ -14,7 +15,7 @@ OUTPUTS = ("attention", "cell")
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class AttentionCell(QuantizedParts, keras.layers.Layer):
+class AttentionCell(CheckedCall, QuantizedParts, keras.layers.Layer):
     """A Keras RNN cell that reads one or more memories at every step.
 
     One step, from the input x_t and what was read at the step before, a_{t-1} (input feeding):

@@ -4,13 +4,14 @@ import keras
 from keras import ops
 
 from keras_attention.layers.arguments import in_compute_dtype
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.attention_cell import AttentionCell
 from keras_attention.schedules import ConstantSampling
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class AttentionDecoder(QuantizedParts, keras.layers.Layer):
+class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
     """Predicts a sequence step by step with an `AttentionCell`.
 
     Of tokens, if there is an `embedding`; of vectors, such as the frames of a spectrogram, if there

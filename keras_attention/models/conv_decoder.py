@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.layers import ConvGluBlock, LuongAttention
 from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.attached_mask import mask_of
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.conv_encoder import embedding
 from keras_attention.ops import blank
@@ -14,7 +15,7 @@ ALIGNMENTS = ("last", "mean")
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class ConvDecoder(QuantizedParts, keras.layers.Layer):
+class ConvDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
     """Predicts the next token by causal gated convolutions that attend, each, to the source.
 
     With e the embedded token and its position, x what the layer below gives, g = a . sigmoid(b) the

@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_attention.layers import ConvGluBlock
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class ConvEncoder(QuantizedParts, keras.layers.Layer):
+class ConvEncoder(CheckedCall, QuantizedParts, keras.layers.Layer):
     """Reads a sequence of tokens with gated convolutions that see both sides.
 
     With e the embedded tokens, each with the embedding of its position added,

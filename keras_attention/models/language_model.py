@@ -26,6 +26,10 @@ class LanguageModel(Seq2Seq):
         `(B, Tt, vocabulary_size)`, the first of which follow the prompt.
     """
 
+    def check_inputs(self, inputs):
+        if isinstance(inputs, (dict, list, tuple)):
+            super().check_inputs(inputs)
+
     def predict_next(self, tokens, training=None):
         """Logits `(B, T, vocabulary_size)` of what follows each of `tokens`, int `(B, T)`."""
         raise NotImplementedError(f"{type(self).__name__} must define `predict_next`.")

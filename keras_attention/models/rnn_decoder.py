@@ -8,6 +8,7 @@ from keras import ops
 from keras_attention.decoding import with_repeated_memory
 from keras_attention.layers import StatefulAttention
 from keras_attention.layers.attached_mask import mask_of
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.unroll import pack, unroll
 from keras_attention.models.cells import CELLS, STATES_PER_CELL, check_cell, check_layers
@@ -19,7 +20,7 @@ QUERIES = ("previous", "current")
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class RNNDecoder(QuantizedParts, keras.layers.Layer):
+class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
     """Predicts the next token from those before it and from a memory.
 
     With s the hidden state of the top layer, x the embedded token and a memory:

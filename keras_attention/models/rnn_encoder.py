@@ -3,13 +3,14 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.keep_mask import accept_masks
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.cells import SEQUENCE_LAYERS, STATES_PER_CELL, check_cell, check_layers
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class RNNEncoder(QuantizedParts, keras.layers.Layer):
+class RNNEncoder(CheckedCall, QuantizedParts, keras.layers.Layer):
     """Reads a sequence of tokens with one or more recurrent layers, in one or both directions.
 
     Masking: padded steps change no state; their outputs repeat the last state and must be hidden

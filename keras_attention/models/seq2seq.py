@@ -28,6 +28,25 @@ class Seq2Seq(QuantizedParts, keras.Model):
         self.start_id = start_id
         self.end_id = end_id
 
+    def __call__(self, inputs, *args, **kwargs):
+        self.check_inputs(inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def fit(self, x=None, *args, **kwargs):
+        # Before Keras wraps what is raised in an error of its own, of several lines.
+        if isinstance(x, (dict, list, tuple)) or hasattr(x, "shape"):
+            self.check_inputs(x)
+        return super().fit(x, *args, **kwargs)
+
+    def check_inputs(self, inputs):
+        """Raises ValueError unless the inputs are those of the class."""
+        if not isinstance(inputs, dict) or not {"source", "target"} <= set(inputs):
+            received = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+            raise ValueError(
+                'Expected inputs {"source": int (B, Ts), "target": int (B, Tt)}. '
+                f"Received: {received}"
+            )
+
     def encode(self, source, source_mask=None, training=None, max_length=100):
         """What `step` needs of the source: `(memory, state)`, structures of tensors.
 

@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.transformer_positions import added_positions, attended_positions
 
 
-class TransformerStack(QuantizedParts, keras.layers.Layer):
+class TransformerStack(CheckedCall, QuantizedParts, keras.layers.Layer):
     """Tokens through blocks that a subclass makes in `_make_block`.
 
     The embeddings are multiplied by `sqrt(units)`, as in the paper, section 3.4.
