@@ -17,6 +17,8 @@ from keras_attention.run_folder import RunFolder, Settings
 # What a user can cause, and mends by reading one line. Anything else is a bug of ours, and shows
 # its traceback.
 USER_ERRORS = (ValueError, OSError)
+# Those that `serving/tf_serving/batching.config` allows.
+WARMUP_BATCH_SIZES = (1, 4, 16, 64)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -278,7 +280,26 @@ def evaluate(run, test, test_target, skip_header, output, beam_width, length_pen
 @_run_option
 @click.option("--to", required=True, type=click.Path(path_type=Path), help="saved_models/NAME")
 @click.option("--version", type=int, help="Version; by default the next.")
-@click.option("--warmup", multiple=True, help="A text to warm up the server with; repeatable.")
+@click.option(
+    "--max-source-length",
+    type=click.IntRange(1),
+    help="Most tokens of a text that are read; by default the setting of the run.",
+)
+@click.option(
+    "--warmup",
+    multiple=True,
+    help="A text to warm up the server with; repeatable. By default one of the vocabulary.",
+)
+@click.option("--no-warmup", is_flag=True, help="No requests to warm up the server with.")
+@click.option(
+    "--warmup-batch-size",
+    "warmup_batch_sizes",
+    type=click.IntRange(1),
+    multiple=True,
+    default=WARMUP_BATCH_SIZES,
+    show_default=True,
+    help="Texts in a request that warms up; repeatable.",
+)
 @click.option(
     "--searches/--no-searches",
     default=True,
@@ -293,7 +314,17 @@ def evaluate(run, test, test_target, skip_header, output, beam_width, length_pen
     callback=lambda c, p, values: dict(_preset(value) for value in values),
     help="A signature of beam or sample with settings that no request has to give; repeatable.",
 )
-def export(run, to, version, warmup, searches, presets):
+def export(
+    run,
+    to,
+    version,
+    max_source_length,
+    warmup,
+    no_warmup,
+    warmup_batch_sizes,
+    searches,
+    presets,
+):
     """Writes the best model of a run as a SavedModel."""
     import_tensorflow()
     from keras_attention.export import SEARCHES
@@ -310,7 +341,9 @@ def export(run, to, version, warmup, searches, presets):
         searches=SEARCHES if searches else (),
         presets=presets,
         version=version,
-        warmup=warmup,
+        warmup=() if no_warmup else warmup or True,
+        warmup_batch_sizes=warmup_batch_sizes,
+        max_source_length=max_source_length or folder.settings().max_source_length or None,
     )
     click.echo(path)
 

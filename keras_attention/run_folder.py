@@ -23,7 +23,8 @@ RANGES = {
         ("source_vocabulary", "target_vocabulary", "batch_size", "epochs"), (0, math.inf)
     ),
     **dict.fromkeys(
-        ("attention_units", "embedding_dim", "feedforward_dim", "max_length"), (0, math.inf)
+        ("attention_units", "embedding_dim", "feedforward_dim", "max_length", "max_source_length"),
+        (0, math.inf),
     ),
     **dict.fromkeys(("warmup_steps", "average_last"), (0, math.inf)),
     **dict.fromkeys(("dropout", "label_smoothing", "beta_2", "averaging"), (0, 1)),
@@ -109,6 +110,9 @@ class Settings:
     label_smoothing: float = _setting(0.0, "Probability spread over all tokens.")
     max_length: int = _setting(
         0, "Most tokens of an answer; 0 for 1.5 times the longest seen, but for outliers."
+    )
+    max_source_length: int = _setting(
+        0, "Most tokens of a text that a server reads; 0 as for --max-length, of the sources."
     )
     seed: int = _setting(1, "Of weights, batches and dropout.")
 

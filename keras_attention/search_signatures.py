@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_attention.decoding import Constraints
+from keras_attention.empty_batches import answering_empty_batches
 
 
 class Setting(NamedTuple):
@@ -87,7 +88,8 @@ def beam(model, ids, mask, settings, prefix, *, max_length, beam_width, n_best):
 
     Returns:
         `ids` int32 `(B, N, Tt)`, as long as the longest; `lengths` int32, `score` and
-        `log_probability` float32 `(B, N)`; `alignment` float32 `(B, N, Tt, Ts)`.
+        `log_probability` float32, `finished` boolean `(B, N)`, False where it was cut off at its
+        `max_length`; `alignment` float32 `(B, N, Tt, Ts)`.
     """
     values = _values(beam_settings(max_length), settings)
     found = model.beam_search(
@@ -107,6 +109,11 @@ def beam(model, ids, mask, settings, prefix, *, max_length, beam_width, n_best):
         "lengths": found.lengths,
         "score": found.score,
         "log_probability": found.log_probability,
+        "finished": tf.logical_and(
+            # One that ended has its end in the place of a last token.
+            found.lengths < tf.reshape(values["max_length"], (-1, 1)),
+            found.score > -float("inf"),
+        ),
         "alignment": found.alignments[:, :, :longest],
     }
 
@@ -134,6 +141,7 @@ def sample(model, ids, mask, settings, prefix, *, max_length):
         "ids": found.ids[:, :longest],
         "lengths": found.lengths,
         "score": found.score,
+        "finished": found.lengths < values["max_length"],
         "alignment": found.alignments[:, :longest],
     }
 
@@ -211,6 +219,8 @@ def add_endpoint(archive, name, answer, required, optional, settings):
         ),
     ]
     specs = [*required, *(spec for spec, _ in optional)]
+
+    answer = answering_empty_batches(answer, [spec.name for spec in required[:1]])
 
     def endpoint(*values):
         return answer({spec.name: value for spec, value in zip(specs, values, strict=True)})

@@ -6,6 +6,8 @@ import keras
 import tensorflow as tf
 
 from keras_attention import search_signatures
+from keras_attention.empty_batches import answering_empty_batches
+from keras_attention.source_limit import cut
 
 
 class TextSignatures:
@@ -18,10 +20,18 @@ class TextSignatures:
         max_length: most tokens of an answer.
         beam_width: how many hypotheses `beam` goes on with at each step.
         n_best: how many answers `beam` gives.
+        max_source_length: most tokens of a text; the rest is cut off, and said to be. None for any.
     """
 
     def __init__(
-        self, model, source_tokenizer, target_tokenizer, max_length, beam_width=5, n_best=5
+        self,
+        model,
+        source_tokenizer,
+        target_tokenizer,
+        max_length,
+        beam_width=5,
+        n_best=5,
+        max_source_length=None,
     ):
         self.model = model
         self.source_tokenizer = source_tokenizer
@@ -29,17 +39,20 @@ class TextSignatures:
         self.max_length = max_length
         self.beam_width = beam_width
         self.n_best = n_best
+        self.max_source_length = max_source_length
 
     def answer(self, text):
         """Answers `text`, string `(B,)`.
 
         Returns a dictionary, batch first: `text` string `(B,)`; `score` float32 `(B,)`, the
-        log-probability; `alignment` float32 `(B, Tt, Ts)`, what each target piece attended to;
-        `source_pieces` string `(B, Ts)` and `target_pieces` string `(B, Tt)`, empty after the last.
+        log-probability; `finished` boolean `(B,)`, False where it was cut off at `max_length`;
+        `truncated` boolean `(B,)`, True where the end of the text was not read; `alignment` float32
+        `(B, Tt, Ts)`, what each target piece attended to; `source_pieces` string `(B, Ts)` and
+        `target_pieces` string `(B, Tt)`, empty after the last.
         """
-        ids, lengths = self.source_tokenizer.tokenize(text)
-        found = decode_ids(self.model, ids, lengths, self.max_length)
-        return self._as_text(ids, lengths, found)
+        ids, lengths, truncated = self._source(text)
+        found = _decode(self.model, ids, lengths, self.max_length)
+        return self._as_text(ids, lengths, {**found, "truncated": truncated})
 
     def beam(self, text, prefix=None, **settings):
         """The `n_best` answers to `text`, string `(B,)`, of a beam search, the best first.
@@ -50,11 +63,12 @@ class TextSignatures:
             settings: `(B,)` or `(1,)` each, or numbers, see `search_signatures.beam_settings`.
 
         Returns a dictionary, batch first: `text` string `(B, N)`; `score` float32 `(B, N)`, what
-        they are ranked by; `log_probability` float32 `(B, N)`, the model's; `alignment` float32
-        `(B, N, Tt, Ts)`; `source_pieces` string `(B, Ts)`; `target_pieces` string `(B, N, Tt)`.
-        Where there are fewer than N answers, the rest has text "" and score -inf.
+        they are ranked by; `log_probability` float32 `(B, N)`, the model's; `finished` boolean
+        `(B, N)`; `truncated` boolean `(B,)`; `alignment` float32 `(B, N, Tt, Ts)`; `source_pieces`
+        string `(B, Ts)`; `target_pieces` string `(B, N, Tt)`. Where there are fewer than N answers,
+        the rest has text "", score -inf, and is not finished.
         """
-        ids, lengths = self.source_tokenizer.tokenize(text)
+        ids, lengths, truncated = self._source(text)
         found = search_signatures.beam(
             self.model,
             ids,
@@ -65,7 +79,7 @@ class TextSignatures:
             beam_width=self.beam_width,
             n_best=self.n_best,
         )
-        return self._as_text(ids, lengths, found)
+        return self._as_text(ids, lengths, {**found, "truncated": truncated})
 
     def sample(self, text, prefix=None, **settings):
         """A drawn answer to each `text`, string `(B,)`.
@@ -76,7 +90,7 @@ class TextSignatures:
 
         Returns what `answer` returns.
         """
-        ids, lengths = self.source_tokenizer.tokenize(text)
+        ids, lengths, truncated = self._source(text)
         found = search_signatures.sample(
             self.model,
             ids,
@@ -85,18 +99,26 @@ class TextSignatures:
             self._prefix(prefix),
             max_length=self.max_length,
         )
-        return self._as_text(ids, lengths, found)
+        return self._as_text(ids, lengths, {**found, "truncated": truncated})
 
     def score(self, text, target):
-        """`score` float32 `(B,)`: the log-probability of `target` as the answer to `text`."""
-        ids, lengths = self.source_tokenizer.tokenize(text)
-        target_ids, target_lengths = self.target_tokenizer.tokenize(target)
+        """`score` float32 `(B,)`: the log-probability of `target` as the answer to `text`.
+
+        Targets are cut off, too, where they are longer than answers and texts may be. `truncated`
+        boolean `(B,)` tells of either.
+        """
+        ids, lengths, truncated = self._source(text)
+        limit = self.max_source_length and max(self.max_length, self.max_source_length)
+        target_ids, target_lengths, cut_target = cut(*self.target_tokenizer.tokenize(target), limit)
         mask = tf.sequence_mask(lengths, tf.shape(ids)[1])
-        return {
-            "score": self.model.log_probability(
-                ids, target_ids, source_mask=mask, target_lengths=target_lengths
-            )
-        }
+        score = self.model.log_probability(
+            ids, target_ids, source_mask=mask, target_lengths=target_lengths
+        )
+        return {"score": score, "truncated": tf.logical_or(truncated, cut_target)}
+
+    def _source(self, text):
+        """Ids `(B, Ts)` and lengths `(B,)` of what is read, and whether that is not all."""
+        return cut(*self.source_tokenizer.tokenize(text), self.max_source_length)
 
     def _prefix(self, prefix):
         return None if prefix is None else self.target_tokenizer.tokenize(prefix)
@@ -117,12 +139,18 @@ class TextSignatures:
         }
 
 
-def decode_ids(model, ids, lengths, max_length):
+def decode_ids(model, ids, lengths, max_length, max_source_length=None):
     """Answers token ids int32 `(B, Ts)`, of which the first `lengths` int32 `(B,)` count.
 
     Lengths and not a padding token: TensorFlow Serving, where it batches, fills up with copies of
-    the first element. Returns `ids`, `lengths`, `score` and `alignment`, as long as the longest.
+    the first element. Returns `ids`, `lengths`, `score` and `alignment`, as long as the longest;
+    `finished` and `truncated` as `TextSignatures.answer`.
     """
+    ids, lengths, truncated = cut(ids, lengths, max_source_length)
+    return {**_decode(model, ids, lengths, max_length), "truncated": truncated}
+
+
+def _decode(model, ids, lengths, max_length):
     mask = tf.sequence_mask(lengths, tf.shape(ids)[1])
     found = model.decode(ids, source_mask=mask, max_length=max_length)
     longest = tf.maximum(tf.reduce_max(found.lengths), 1)
@@ -130,6 +158,7 @@ def decode_ids(model, ids, lengths, max_length):
         "ids": found.ids[:, :longest],
         "lengths": found.lengths,
         "score": found.score,
+        "finished": found.lengths < max_length,
         "alignment": found.alignments[:, :longest],
     }
 
@@ -141,8 +170,12 @@ def add_text_endpoints(archive, signatures, searches, presets):
     prefix = tf.TensorSpec((None,), tf.string, name="prefix"), tf.constant([""])
     archive.track(signatures.source_tokenizer)
     archive.track(signatures.target_tokenizer)
-    archive.add_endpoint("serving_default", signatures.answer, input_signature=[text])
-    archive.add_endpoint("score", signatures.score, input_signature=[text, target])
+    search_signatures.add_endpoint(
+        archive, "serving_default", lambda inputs: signatures.answer(**inputs), [text], [], {}
+    )
+    search_signatures.add_endpoint(
+        archive, "score", lambda inputs: signatures.score(**inputs), [text, target], [], {}
+    )
     answers = {
         "beam": lambda inputs: signatures.beam(**inputs),
         "sample": lambda inputs: signatures.sample(**inputs),
@@ -152,16 +185,19 @@ def add_text_endpoints(archive, signatures, searches, presets):
     )
 
 
-def add_ids_endpoint(archive, name, model, max_length):
-    """`name`, over token ids."""
+def add_ids_endpoint(archive, name, model, max_length, max_source_length):
+    """`name`, over token ids; returns its function of a dictionary, and its inputs."""
 
-    def decode(ids, lengths):
-        return decode_ids(model, ids, lengths, max_length)
+    def decode(inputs):
+        return decode_ids(model, inputs["ids"], inputs["lengths"], max_length, max_source_length)
 
-    archive.add_endpoint(name, decode, input_signature=_ids_inputs())
+    search_signatures.add_endpoint(archive, name, decode, _ids_inputs(), [], {})
+    return decode, _ids_inputs()
 
 
-def add_ids_searches(archive, model, max_length, beam_width, n_best, searches, presets):
+def add_ids_searches(
+    archive, model, max_length, beam_width, n_best, searches, presets, max_source_length
+):
     """The named ones of `beam` and `sample`, and the presets, over token ids."""
     optional = [
         (tf.TensorSpec((None, None), tf.int32, name="prefix"), tf.constant([[0]])),
@@ -169,10 +205,11 @@ def add_ids_searches(archive, model, max_length, beam_width, n_best, searches, p
     ]
 
     def answer(search, inputs, **options):
-        ids, lengths = inputs["ids"], inputs["lengths"]
+        ids, lengths, truncated = cut(inputs["ids"], inputs["lengths"], max_source_length)
         mask = tf.sequence_mask(lengths, tf.shape(ids)[1])
         prefix = (inputs["prefix"], inputs["prefix_lengths"]) if "prefix" in inputs else None
-        return search(model, ids, mask, inputs, prefix, max_length=max_length, **options)
+        found = search(model, ids, mask, inputs, prefix, max_length=max_length, **options)
+        return {**found, "truncated": truncated}
 
     def beam(inputs):
         return answer(search_signatures.beam, inputs, beam_width=beam_width, n_best=n_best)
@@ -194,21 +231,25 @@ def _ids_inputs():
 
 
 def add_forecast_endpoint(archive, model):
-    """`serving_default` of a `Forecaster`, over windows `(B, T, F + C)`."""
+    """`serving_default` of a `Forecaster`, over windows `(B, T, F + C)`; returns it, as above."""
     size = model.features + model.covariates
     values = tf.TensorSpec((None, None, size), tf.float32, name="values")
 
-    def serve(values):
-        forecast, alignment = model.forecast(values, return_attention_scores=True)
+    def serve(inputs):
+        forecast, alignment = model.forecast(inputs["values"], return_attention_scores=True)
         return {"forecast": forecast, "alignment": alignment}
 
-    archive.add_endpoint("serving_default", serve, input_signature=[values])
+    search_signatures.add_endpoint(archive, "serving_default", serve, [values], [], {})
+    return serve, [values]
 
 
 def add_model_endpoint(archive, model):
     """`serving_default` of any other model with known inputs, named as its inputs and outputs.
 
     Outputs have the names of the layers they come from; the second of one layer is `<layer>_1`.
+
+    Returns:
+        The function of a dictionary of inputs that answers, and the inputs.
     """
     names = [tensor.name for tensor in model.inputs]
 
@@ -227,7 +268,10 @@ def add_model_endpoint(archive, model):
         tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name)
         for tensor in model.inputs
     }
-    archive.add_endpoint("serving_default", serve, input_signature=[signature])
+    batches = [tensor.name for tensor in model.inputs if tensor.shape and tensor.shape[0] is None]
+    endpoint = answering_empty_batches(serve, batches) if batches else serve
+    archive.add_endpoint("serving_default", endpoint, input_signature=[signature])
+    return serve, model.inputs
 
 
 def _output_names(model):

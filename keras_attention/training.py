@@ -106,6 +106,9 @@ def _begin(folder, train_pairs, dev_pairs, settings, console):
         if console:
             for line in warn_of_long_targets(train_pairs, lengths, settings.max_length):
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if not settings.max_source_length:
+        lengths = [len(x) for x in source_tokenizer.tokenize_all([s for s, _ in train_pairs])]
+        settings = dataclasses.replace(settings, max_source_length=choose_max_length(lengths))
     model = _compiled(settings, (source_tokenizer, target_tokenizer), len(train_pairs))
     folder.start(settings, source_tokenizer, target_tokenizer)
     return _fit(folder, model, train_pairs, dev_pairs, settings, console)

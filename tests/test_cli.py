@@ -82,6 +82,8 @@ BAD = [
     ("evaluate --run {run} --test {f}/one_column.tsv", "one_column.tsv:2"),
     ("export --run {f}/none --to {f}/m", "none: Expected a training run"),
     ("export --run {run} --to {f}/m --version 0", "positive integer. Received: 0"),
+    ("export --run {run} --to {f}/m --max-source-length 0", "0 is not in the range"),
+    ("export --run {run} --to {f}/m --warmup-batch-size 0", "0 is not in the range"),
     ("export --run {run} --to {f}/m --preset best", "Expected NAME=VALUE. Received: 'best'"),
     ("export --run {run} --to {f}/m --preset best=beam,min_length=x", "number. Received: 'x'"),
     ("export --run {run} --to {f}/m --preset best=bean", "a search out of .*Received: best="),

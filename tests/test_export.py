@@ -46,7 +46,7 @@ def described(infos):
 
 
 def test_signatures(meta_graph):
-    string, int32, float32 = 7, 3, 1
+    string, int32, float32, boolean = 7, 3, 1, 10
     ints, floats = (int32, [-1]), (float32, [-1])
     constraints = {
         **{"prefix": (string, [-1]), "max_length": ints, "min_length": ints},
@@ -75,14 +75,18 @@ def test_signatures(meta_graph):
     dtypes = {n: {k: i.dtype for k, i in s.outputs.items()} for n, s in signatures.items()}
     answer = {
         **{"text": string, "score": float32, "alignment": float32},
+        **{"finished": boolean, "truncated": boolean},
         **{"source_pieces": string, "target_pieces": string},
     }
     assert dtypes == {
         "serving_default": answer,
         "sample": answer,
         "beam": {**answer, "log_probability": float32},
-        "score": {"score": float32},
-        "decode_ids": {"ids": int32, "lengths": int32, "score": float32, "alignment": float32},
+        "score": {"score": float32, "truncated": boolean},
+        "decode_ids": {
+            **{"ids": int32, "lengths": int32, "score": float32, "alignment": float32},
+            **{"finished": boolean, "truncated": boolean},
+        },
     }
 
 
@@ -221,9 +225,14 @@ def test_warmup_records(version):
         prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
         for record in records
     ]
-    assert [r.inputs["text"].string_val[0].decode() for r in requests] == list(WARMUP)
+    texts = {name: [] for name in ("serving_default", "score", "beam", "sample")}
+    for request in requests:
+        if request.model_spec.signature_name != "decode_ids":
+            (text,) = request.inputs["text"].string_val
+            texts[request.model_spec.signature_name].append(text.decode())
+    assert texts == dict.fromkeys(texts, list(WARMUP))
+    assert len(requests) == 5 * len(WARMUP)
     assert {r.model_spec.name for r in requests} == {"dates"}
-    assert {r.model_spec.signature_name for r in requests} == {"serving_default"}
 
 
 def test_files(version):

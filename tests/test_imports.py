@@ -41,14 +41,18 @@ OF_ONE_BACKEND = {
 # The parts that hold what TensorFlow alone can do. Without it, the rest must import.
 WITH_TENSORFLOW = {
     "cli",
+    "empty_batches",
     "evaluation",
     "export",
     "known",
     "search_signatures",
+    "servability",
     "signatures",
+    "source_limit",
     "text",
     "token_ids",
     "training",
+    "version_folder",
     "warmup_requests",
     "xla",
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 import sentencepiece
 import tensorflow as tf
 import tensorflow_text
+from tensorflow_text.python.ops.sentencepiece_tokenizer import gen_sentencepiece_tokenizer
 
 from keras_attention.text.vocabulary import (
     END_ID,
@@ -14,6 +15,26 @@ from keras_attention.text.vocabulary import (
     UNKNOWN_ID,
     learn_vocabulary,
 )
+
+
+class _Vocabulary(tf.saved_model.experimental.TrackableResource):
+    """A SentencePiece model in TensorFlow's memory, under a name of its own.
+
+    That of TensorFlow Text has none: `tf.saved_model.load` takes all of a process for one, and it
+    goes whenever TensorFlow's seed is set.
+
+    Args:
+        proto: a serialized SentencePiece model.
+    """
+
+    def __init__(self, proto):
+        super().__init__()
+        self._proto = proto
+        _ = self.resource_handle  # made here, and not in the graph that asks first
+
+    def _create_resource(self):
+        name = f"sentencepiece_{hashlib.sha256(self._proto).hexdigest()}"
+        return gen_sentencepiece_tokenizer.sentencepiece_op(model=self._proto, shared_name=name)
 
 
 class Tokenizer(tf.Module):
@@ -47,12 +68,8 @@ class Tokenizer(tf.Module):
             )
         self.vocabulary_size = processor.vocab_size()
         self._normalizer = None
-        # Resources of one name are one resource to `tf.saved_model.load`, in a whole process.
-        self._tokenizer = tensorflow_text.SentencepieceTokenizer(
-            model=proto,
-            out_type=tf.int32,
-            name=f"sentencepiece_{hashlib.sha256(proto).hexdigest()}",
-        )
+        self._tokenizer = tensorflow_text.SentencepieceTokenizer(model=proto, out_type=tf.int32)
+        self._tokenizer._model_resource = _Vocabulary(proto)
 
     @classmethod
     def train(cls, texts, kind="unigram", vocabulary_size=8000, normalization="nfkc", symbols=()):
