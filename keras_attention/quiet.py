@@ -49,7 +49,21 @@ def quiet_log():
 
 
 def import_tensorflow():
-    """Imports TensorFlow and looks for its devices, which is when it writes its log."""
+    """Imports TensorFlow, if it is there, and its devices, which is when it writes its log."""
     if "tensorflow" not in sys.modules:
-        with quiet_log():
+        with quiet_log(), contextlib.suppress(ModuleNotFoundError):
             importlib.import_module("tensorflow").config.list_physical_devices()
+
+
+def is_command():
+    """Says whether this process is the `keras-attention` command."""
+    name = os.path.basename(sys.argv[0] if sys.argv else "").removesuffix(".exe")
+    return name.removesuffix("-script.py") == "keras-attention" or any(
+        pair == ("-m", "keras_attention.cli")
+        for pair in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
+    )
+
+
+# Keras imports TensorFlow as soon as the package is imported, which is before the command runs.
+if is_command():
+    import_tensorflow()

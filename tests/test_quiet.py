@@ -45,3 +45,14 @@ def test_notes_are_taken_out_and_errors_stay(arguments):
 
 def test_who_asks_for_the_log_gets_it():
     assert len(shown(TF_CPP_MIN_LOG_LEVEL="0").splitlines()) == 7
+
+
+def test_the_command_shows_none_of_it():
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-m", "keras_attention.cli", "evaluate", "--run", "none"]
+    done = subprocess.run(
+        [*command, "--test", "none"], capture_output=True, text=True, env=environment
+    )
+    assert (
+        done.stderr == "keras-attention: none: Expected a training run. Received: no model.keras\n"
+    )
