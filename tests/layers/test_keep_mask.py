@@ -211,14 +211,14 @@ def test_training_reaches_the_layer():
 
 
 def test_configuration_and_shapes():
-    layer = ka.KeepMask(gru(return_state=True, dtype="float64"), name="kept")
-    assert layer.compute_dtype == "float64"
+    layer = ka.KeepMask(gru(return_state=True, dtype="mixed_float16"), name="kept")
+    assert layer.compute_dtype == "float16"
     assert layer.compute_output_shape((2, None, 7)) == ((2, None, 5), (2, 5))
     copy = ka.KeepMask.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
     outputs = layer(keras.Input((None, 7)))
     assert [x.shape for x in outputs] == [(None, None, 5), (None, 5)]
-    assert [x.dtype for x in outputs] == ["float64"] * 2
+    assert [x.dtype for x in outputs] == ["float16"] * 2
 
 
 def test_what_is_no_layer_is_refused():
