@@ -31,10 +31,10 @@ def check_token_ids(ids, size, mask=None, name="ids"):
     ids = ops.convert_to_tensor(ids)
     if keras.backend.standardize_dtype(ids.dtype) in NARROW:
         ids = ops.cast(ids, "int32")  # else the size of the vocabulary would overflow
+    if mask is not None:
+        ids = ops.where(mask, ids, ops.zeros((), ids.dtype))
     inside = ids >= 0 if size is None else ops.logical_and(ids >= 0, ids < size)
     outside = ops.logical_not(inside)
-    if mask is not None:
-        outside = ops.logical_and(outside, mask)
     most = "" if size is None else f" and below {size}"
     known = known_values(outside)
     if known is not None:
@@ -46,15 +46,14 @@ def check_token_ids(ids, size, mask=None, name="ids"):
         import tensorflow as tf
 
         if not isinstance(outside, keras.KerasTensor):
-            # Control dependencies of functions make this run.
-            wrong = tf.boolean_mask(ids, outside)[:1]
-            tf.debugging.Assert(
-                tf.logical_not(tf.reduce_any(outside)),
-                [f"Expected {name} from 0{most}. Received: {name}=", wrong],
-            )
+            message = f"Expected {name} from 0{most}. Received: {name}="
+            are_all = tf.logical_not(tf.reduce_any(outside))
+            first = tf.boolean_mask(ids, outside)[:1]
+            # No look-up before this: its own error would be another for each device.
+            with tf.control_dependencies([tf.debugging.Assert(are_all, [message, first])]):
+                ids = tf.identity(ids)
             outside = None
-    ids = ops.cast(ids, "int32")
-    return ids if mask is None else ops.where(mask, ids, 0), outside
+    return ops.cast(ids, "int32"), outside
 
 
 def spoil(x, outside):

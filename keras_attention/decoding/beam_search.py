@@ -19,7 +19,14 @@ from keras_attention.decoding.beam import (
 from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.hypotheses import NBest
 from keras_attention.decoding.rows import highest, reshape, take_rows, with_row
-from keras_attention.decoding.settings import by_example, check_setting, is_off
+from keras_attention.decoding.settings import (
+    LARGEST,
+    MOST,
+    by_example,
+    check_setting,
+    in_range,
+    is_off,
+)
 from keras_attention.decoding.step import StepFunction
 
 
@@ -53,7 +60,9 @@ def beam_search(
     stops when, in every example, no hypothesis that goes on can come among the `n_best` any more;
     that changes no answer. With `beam_width=1` and no penalty it finds what `greedy` finds.
 
-    Settings are numbers for all examples, or tensors `(B,)` with one for each.
+    Settings are numbers for all examples, or tensors `(B,)` with one for each. Values that only a
+    graph knows when it runs cannot be refused: there, the nearest in range counts, and for NaN what
+    changes nothing.
 
     Args:
         step: the function that advances the sequences; it gets `beam_width` rows of token and
@@ -88,13 +97,20 @@ def beam_search(
     check_setting("beam_width", beam_width, "beam_width >= 1", lambda x: x >= 1)
     fits = f"1 <= n_best <= beam_width={beam_width}"
     check_setting("n_best", n_best, fits, lambda x: 1 <= x <= beam_width)
-    check_setting("length_penalty", length_penalty, "length_penalty >= 0", lambda x: x >= 0)
-    check_setting("coverage_penalty", coverage_penalty, "coverage_penalty >= 0", lambda x: x >= 0)
+
+    def is_finite(x):
+        return 0 <= x < float("inf")
+
+    check_setting("length_penalty", length_penalty, "a finite length_penalty >= 0", is_finite)
+    check_setting("coverage_penalty", coverage_penalty, "a finite coverage_penalty >= 0", is_finite)
     covers = not is_off(coverage_penalty, 0)
     if covers and memory_mask is None:
         raise ValueError(
             "Expected memory_mask along with coverage_penalty. Received: memory_mask=None"
         )
+    length_penalty = in_range(length_penalty, 0.0, LARGEST, 0.0)
+    coverage_penalty = in_range(coverage_penalty, 0.0, LARGEST, 0.0)
+    limits = in_range(limits, 1, MOST, MOST)
     limits = by_example(max_length if limits is None else limits, 2, "int32")
     search = _BeamSearch(
         step=step,

@@ -12,7 +12,9 @@ from keras_attention.decoding.processors import (
     force_prefix,
     penalize_repetition,
 )
-from keras_attention.decoding.settings import check_setting, is_off
+from keras_attention.decoding.settings import LARGEST, MOST, check_setting, in_range, is_off
+from keras_attention.known import known_values
+from keras_attention.token_ids import check_token_ids
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,10 @@ class Constraints:
         prefix_lengths: int `(B,)`, how many of them count; all by default.
 
     Raises:
-        ValueError: a number out of range; lengths without a prefix.
+        ValueError: a number out of range; lengths without a prefix; when the search begins, a
+            prefix with ids that are no tokens. Values that only a graph knows when it runs count
+            as the nearest in range, NaN as what changes nothing, and ids that are no tokens are
+            an InvalidArgumentError of TensorFlow.
 
     Reference: Keskar et al., 2019, https://arxiv.org/abs/1909.05858; Paulus, Xiong and Socher,
     2018, https://arxiv.org/abs/1705.04304.
@@ -50,8 +55,8 @@ class Constraints:
         check_setting(
             "repetition_penalty",
             self.repetition_penalty,
-            "repetition_penalty > 0",
-            lambda x: x > 0,
+            "a finite repetition_penalty > 0",
+            lambda x: 0 < x < float("inf"),
         )
         check_setting(
             "no_repeat_ngram", self.no_repeat_ngram, "no_repeat_ngram >= 0", lambda x: x >= 0
@@ -61,6 +66,14 @@ class Constraints:
                 "Expected a prefix along with prefix_lengths. "
                 f"Received: prefix=None, prefix_lengths={self.prefix_lengths}"
             )
+
+        # Frozen, but once and for all: not at each step.
+        for name, low, high, neutral in (
+            ("min_length", 0, MOST, 0),
+            ("repetition_penalty", 1e-30, LARGEST, 1.0),
+            ("no_repeat_ngram", 0, MOST, 0),
+        ):
+            object.__setattr__(self, name, in_range(getattr(self, name), low, high, neutral))
 
     def is_empty(self):
         """Whether everything is allowed."""
@@ -91,5 +104,15 @@ class Constraints:
         if self.prefix is not None:
             lengths = self.prefix_lengths
             lengths = ops.shape(self.prefix)[1] if lengths is None else lengths
+            if known_values(t) is not None and int(known_values(t)) == 0:
+                # The first step is outside the loop: here once, not at each step.
+                self._check_prefix(log_probabilities.shape[-1])
             allowed = force_prefix(allowed, log_probabilities, t, self.prefix, lengths)
         return allowed
+
+    def _check_prefix(self, vocabulary_size):
+        counts = None
+        if self.prefix_lengths is not None:
+            lengths = ops.expand_dims(ops.cast(self.prefix_lengths, "int32"), -1)
+            counts = ops.arange(ops.shape(self.prefix)[1], dtype="int32") < lengths
+        check_token_ids(self.prefix, vocabulary_size, counts, name="prefix")

@@ -4,7 +4,7 @@ from keras import ops
 
 from keras_attention.decoding.hypotheses import Hypotheses
 from keras_attention.decoding.rows import with_row
-from keras_attention.decoding.settings import check_setting, is_number
+from keras_attention.decoding.settings import MOST, as_int32, check_setting, in_range, is_number
 
 
 def one_hypothesis(
@@ -25,7 +25,10 @@ def one_hypothesis(
     """
     check_setting("max_length", max_length, "max_length >= 1", lambda x: x >= 1)
     check_setting("limits", limits, "limits >= 1", lambda x: x >= 1)
-    limits = max_length if limits is None else ops.minimum(ops.cast(limits, "int32"), max_length)
+    if limits is None:
+        limits = max_length
+    else:
+        limits = ops.minimum(as_int32(in_range(limits, 1, MOST, MOST)), max_length)
 
     def advance(t, token, finished, score, lengths, ids, state):
         logits, state, weights = step(token, state, memory)

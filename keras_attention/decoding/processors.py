@@ -22,7 +22,8 @@ def penalize_repetition(log_probabilities, ids, t, penalty):
 
 def block_ngrams(log_probabilities, ids, t, size):
     """Forbids what would complete a sequence of `size` tokens that is there; 0 forbids nothing."""
-    size = by_example(size, 3, "int32")
+    # More tokens than there are never occur twice: nothing to go through for a huge size.
+    size = ops.minimum(by_example(size, 3, "int32"), ops.shape(ids)[-1] + 1)
     positions = ops.arange(ops.shape(ids)[-1], dtype="int32")
     # Position i is a match if the size - 1 tokens before it are the last size - 1 of all.
     matches = ops.logical_and(positions < t, size > 0)

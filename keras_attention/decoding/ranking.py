@@ -2,8 +2,11 @@
 
 from keras import ops
 
+from keras_attention.decoding.settings import LARGEST
+
 # What a position of the source counts that was hardly attended to: log(0) would make all equal.
 LEAST_COVERED = 1e-6
+WORST = 1e30
 
 
 def length_penalty(length, alpha):
@@ -11,7 +14,8 @@ def length_penalty(length, alpha):
 
     Reference: Wu et al., 2016, https://arxiv.org/abs/1609.08144, equation 14.
     """
-    return ((5.0 + ops.cast(length, "float32")) / 6.0) ** alpha
+    # An infinite one would make NaN of what is impossible.
+    return ops.minimum(((5.0 + ops.cast(length, "float32")) / 6.0) ** alpha, LARGEST)
 
 
 def coverage_penalty(covered, mask, beta):
@@ -28,4 +32,5 @@ def coverage_penalty(covered, mask, beta):
     Reference: Wu et al., 2016, https://arxiv.org/abs/1609.08144, equation 14.
     """
     logs = ops.log(ops.clip(covered, LEAST_COVERED, 1.0))
-    return beta * ops.sum(ops.where(mask[:, None], logs, 0.0), axis=-1)
+    # A score of -inf is that of no hypothesis.
+    return ops.maximum(beta * ops.sum(ops.where(mask[:, None], logs, 0.0), axis=-1), -WORST)

@@ -8,7 +8,7 @@ from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.hypotheses import Hypotheses
 from keras_attention.decoding.one_hypothesis import one_hypothesis
 from keras_attention.decoding.rows import take_rows
-from keras_attention.decoding.settings import check_setting, is_off
+from keras_attention.decoding.settings import LARGEST, MOST, check_setting, in_range, is_off
 from keras_attention.decoding.step import StepFunction
 from keras_attention.decoding.threefry import uniform
 from keras_attention.decoding.truncation import heat, truncate
@@ -38,13 +38,14 @@ def sample(
     what the model gives less than 2^-24 hardly ever comes.
 
     The settings apply in the order in which they stand here, after `constraints`. Each is a number
-    for all examples, or a tensor `(B,)` with one for each.
+    for all examples, or a tensor `(B,)` with one for each. Values that only a graph knows when it
+    runs cannot be refused: there, the nearest in range counts, and for NaN what changes nothing.
 
     Args:
         step, state, memory, batch_size, start_id, end_id, max_length, limits: see `greedy`.
         seeds: int `(B,)`; the same seed draws the same answer again.
         temperature: divides the log-probabilities; at 0 the likeliest token is taken, one of them
-            where several are.
+            where several are, and at infinity all that are allowed are equally likely.
         top_k: draws from the k likeliest tokens; 0 from all.
         top_p: draws from the fewest of those that have this probability together, at least.
         min_p: draws from those that have this times the probability of the likeliest, at least.
@@ -65,6 +66,9 @@ def sample(
     check_setting("top_p", top_p, "0 < top_p <= 1", lambda x: 0 < x <= 1)
     check_setting("min_p", min_p, "0 <= min_p <= 1", lambda x: 0 <= x <= 1)
     check_setting("max_length", max_length, "max_length >= 1", lambda x: x >= 1)
+    temperature = in_range(temperature, 0.0, LARGEST, 1.0)
+    top_k = in_range(top_k, 0, MOST, 0)
+    top_p, min_p = in_range(top_p, 0.0, 1.0, 1.0), in_range(min_p, 0.0, 1.0, 0.0)
     constraints = constraints or Constraints()
     # Time first: one row for each step.
     drawn = ops.transpose(uniform(seeds, max_length))

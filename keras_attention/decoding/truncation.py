@@ -12,9 +12,11 @@ COLDEST = 1e-30
 
 
 def heat(log_probabilities, temperature):
-    """Divides by the temperature; at 0 only the likeliest tokens are left."""
+    """Divides by the temperature; at 0 only the likeliest tokens are left, at inf all are equal."""
     below_best = log_probabilities - ops.max(log_probabilities, axis=-1, keepdims=True)
-    return below_best / ops.maximum(by_example(temperature, 2), COLDEST)
+    heated = below_best / ops.maximum(by_example(temperature, 2), COLDEST)
+    # What is forbidden stays forbidden: -inf / inf is NaN.
+    return ops.where(below_best > -float("inf"), heated, -float("inf"))
 
 
 def truncate(log_probabilities, top_k=0, top_p=1.0, min_p=0.0):

@@ -8,6 +8,7 @@ from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.ops import masked_softmax
 from keras_attention.ops.precision import wide_dtype
 from keras_attention.ops.sentences import sum_words
+from keras_attention.token_ids import check_token_ids, spoil
 
 TYINGS = ("adjacent", "layer_wise")
 
@@ -129,9 +130,11 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
     def call(self, story, question, return_attention_scores=False, training=None):
         self._check_rank("story", story.shape, 3)
         self._check_rank("question", question.shape, 2)
+        story, no_word = check_token_ids(story, self.vocabulary_size, name="story")
+        question, none_asked = check_token_ids(question, self.vocabulary_size, name="question")
         words = ops.not_equal(story, 0)
         mask = ops.any(words, axis=-1)
-        sentences = self._encode(self.embeddings, story, words)
+        sentences = self._encode(self.embeddings, story, words, no_word)
         age = self._age(mask, training)
         mask = ops.logical_and(mask, age < self.memory_size)
         if self.temporal_encoding:
@@ -142,7 +145,7 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
         first_table = ops.convert_to_tensor(self.embeddings)[:, : self.units]
         adjacent = self.tying == "adjacent"
         table = first_table if adjacent else self.question_table
-        state = self._encode(table, question, ops.not_equal(question, 0))
+        state = self._encode(table, question, ops.not_equal(question, 0), none_asked)
         all_weights = []
         for hop in range(self.hops):
             found_by, read_as = parts[hop : hop + 2] if adjacent else parts
@@ -186,8 +189,8 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
             "seed": self.seed,
         }
 
-    def _encode(self, table, words, mask):
-        vectors = ops.cast(ops.take(table, words, axis=0), self.compute_dtype)
+    def _encode(self, table, words, mask, outside):
+        vectors = ops.cast(spoil(ops.take(table, words, axis=0), outside), self.compute_dtype)
         return sum_words(vectors, mask, self.position_encoding, vectors.shape[-1] // self.units)
 
     def _age(self, mask, training):

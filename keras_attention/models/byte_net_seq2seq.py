@@ -9,6 +9,7 @@ from keras_attention.decoding.rows import take_rows
 from keras_attention.layers import ByteNetBlock
 from keras_attention.layers.conv_block import stacked_offsets
 from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.models.token_embedding import embed_tokens
 from keras_attention.models.wave_net import check_dilations
 from keras_attention.ops import blank
 
@@ -177,7 +178,8 @@ class ByteNetSeq2Seq(Seq2Seq):
         mask = inputs.get("source_mask", source != 0)
         steps = ops.shape(target)[1]
         read = self._encode(source, mask, training)
-        x = self.target_embedding(target) + ops.pad(read, [[0, 0], [0, steps], [0, 0]])[:, :steps]
+        x = embed_tokens(self.target_embedding, target)
+        x = x + ops.pad(read, [[0, 0], [0, steps], [0, 0]])[:, :steps]
         x = self.drop(x, training=training)
         for block in self.decoder_blocks:
             x = block(x, training=training)
@@ -222,7 +224,7 @@ class ByteNetSeq2Seq(Seq2Seq):
         positions = ops.expand_dims(ops.arange(steps + longer, dtype="int32"), 0)
         is_read = positions < self.unfolded_length(lengths)
         is_token = ops.pad(mask, [[0, 0], [0, longer]], constant_values=False)
-        x = self.drop(self.source_embedding(source), training=training)
+        x = self.drop(embed_tokens(self.source_embedding, source, mask), training=training)
         x = ops.pad(x, [[0, 0], [0, longer], [0, 0]])
         x = ops.where(ops.expand_dims(is_token, -1), x, ops.cast(self.unfolding, x.dtype))
         exists = ops.logical_or(is_token, is_read)

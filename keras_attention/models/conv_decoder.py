@@ -9,6 +9,7 @@ from keras_attention.layers.attached_mask import mask_of
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.conv_encoder import embedding
+from keras_attention.models.token_embedding import embed_tokens
 from keras_attention.ops import blank
 
 ALIGNMENTS = ("last", "mean")
@@ -135,7 +136,7 @@ class ConvDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
     def call(self, target, keys, values, memory_mask=None, training=None):
         memory = self.prepare(keys, values, memory_mask)
         steps = ops.minimum(ops.arange(ops.shape(target)[1]), self.num_positions - 1)
-        embedded = self.embedding(target) + self.positions(steps)
+        embedded = embed_tokens(self.embedding, target) + self.positions(steps)
         embedded = self.drop(embedded, training=training)
         x = self.enter(embedded)
         for block, query, context in self._stack():

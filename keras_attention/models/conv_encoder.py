@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.layers import ConvGluBlock
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
+from keras_attention.models.token_embedding import embed_tokens
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -92,7 +93,7 @@ class ConvEncoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         mask = ops.cast(source_mask, "bool")
         positions = ops.cumsum(ops.cast(mask, "int32"), axis=1) - 1
         positions = ops.clip(positions, 0, self.num_positions - 1)
-        embedded = self.embedding(source) + self.positions(positions)
+        embedded = embed_tokens(self.embedding, source, mask) + self.positions(positions)
         embedded = self.drop(embedded, training=training)
         x = self.enter(embedded)
         for block in self.blocks:

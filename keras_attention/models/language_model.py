@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.token_ids import check_token_ids
 
 
 class LanguageModel(Seq2Seq):
@@ -68,8 +69,8 @@ class LanguageModel(Seq2Seq):
         if not isinstance(inputs, dict):
             return self.predict_next(ops.cast(inputs, "int32"), training)
         source, target = inputs["source"], ops.cast(inputs["target"], "int32")
-        source = ops.cast(source, "int32")
-        lengths = ops.expand_dims(_lengths(source, inputs.get("source_mask")), 1)
+        source, lengths = _prompt(source, inputs.get("source_mask"))
+        lengths = ops.expand_dims(lengths, 1)
         batch, steps = ops.shape(source)
         joined = ops.concatenate([self._after_start(source), target[:, 1:]], axis=1)
         places = ops.expand_dims(ops.arange(ops.shape(joined)[1], dtype="int32"), 0)
@@ -84,8 +85,8 @@ class LanguageModel(Seq2Seq):
     def encode(self, source, source_mask=None, training=None, max_length=100):
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build((None, None))
-        source = ops.cast(source, "int32")
-        lengths = _lengths(source, source_mask)
+        source, lengths = _prompt(source, source_mask)
+        source, _ = check_token_ids(source, self._config["vocabulary_size"], name="token")
         tokens = self._after_start(source)
         # A search begins with the token `start_id`; what this sequence is at is the last token of
         # its prompt, which waits in the state for the first step.
@@ -104,6 +105,8 @@ class LanguageModel(Seq2Seq):
         return ops.pad(source, [[0, 0], [1, 0]], constant_values=self.start_id)
 
 
-def _lengths(source, mask):
-    mask = source != 0 if mask is None else mask
-    return ops.sum(ops.cast(mask, "int32"), axis=1)
+def _prompt(source, mask):
+    """The tokens, 0 where the mask is False, and how many there are."""
+    source = ops.cast(source, "int32")
+    mask = source != 0 if mask is None else ops.cast(mask, "bool")
+    return ops.where(mask, source, 0), ops.sum(ops.cast(mask, "int32"), axis=1)

@@ -15,6 +15,7 @@ from keras_attention.models.cells import CELLS, STATES_PER_CELL, check_cell, che
 from keras_attention.models.draws import draw, one_step, steps_first
 from keras_attention.models.embedding_table import embedding_table
 from keras_attention.models.teacher_forcing import can_run_whole, run_whole
+from keras_attention.models.token_embedding import embed_tokens
 
 QUERIES = ("previous", "current")
 
@@ -197,7 +198,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         return logits, [*cells, *attended], weights
 
     def call(self, target, memory, state, memory_mask=None, training=None):
-        x = self.embedding_dropout(self.embedding(target), training=training)
+        x = self.embedding_dropout(embed_tokens(self.embedding, target), training=training)
         memory = self._project(memory, memory_mask)
         cells, draws = self._start_cells(state), (None, None)
         if self.attention is not None:

@@ -7,6 +7,7 @@ from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.keep_mask import accept_masks
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.cells import SEQUENCE_LAYERS, STATES_PER_CELL, check_cell, check_layers
+from keras_attention.models.token_embedding import embed_tokens
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -78,7 +79,7 @@ class RNNEncoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         return self.units * (2 if self.bidirectional else 1)
 
     def call(self, source, source_mask, training=None):
-        x = self.embedding(source)
+        x = embed_tokens(self.embedding, source, source_mask)
         final_states = []
         for drop, rnn in zip(self.drops, self.rnns, strict=True):
             x, *states = rnn(drop(x, training=training), mask=source_mask, training=training)

@@ -113,7 +113,9 @@ class Seq2Seq(QuantizedParts, keras.Model):
         memory, state = self.encode(source, source_mask, max_length=max_length)
         if max_margin is not None:
             mask = source != 0 if source_mask is None else source_mask
-            limits = ops.sum(ops.cast(mask, "int32"), axis=1) + ops.cast(max_margin, "int32")
+            # No more than `max_length`, which is as good: a sum beyond int32 would be negative.
+            margin = ops.cast(ops.minimum(max_margin, max_length), "int32")
+            limits = ops.sum(ops.cast(mask, "int32"), axis=1) + margin
             limits = ops.maximum(limits, 1)
             given = options.get("limits")
             options["limits"] = limits if given is None else ops.minimum(limits, given)

@@ -101,7 +101,7 @@ class TransformerDecoder(TransformerStack):
             Vectors `(B W, n, units)` for `predict`, the new caches, and the weights
             `(B W, n, Ts)` over the memory, the mean over the heads of one block; None without.
         """
-        x, new, alignment = self.embed(tokens, start=position), [], None
+        x, new, alignment = self.embed(tokens, start=position, chosen=True), [], None
         for i, block in enumerate(self.blocks):
             own = None if memory is None else memory[i]
             x, cache, weights = block.advance(x, caches[i], position, own)

@@ -33,7 +33,7 @@ class TransformerEncoder(TransformerStack):
         self.build_stack(source_shape)
 
     def call(self, source, source_mask=None, training=None):
-        x = self.embed(source, training=training)
+        x = self.embed(source, training=training, mask=source_mask)
         for block in self.blocks:
             x = block(x, inputs_mask=source_mask, training=training)
         return self.finish(x)

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
+from keras_attention.models.token_embedding import embed_tokens
 from keras_attention.models.transformer_positions import added_positions, attended_positions
 
 
@@ -101,9 +102,13 @@ class TransformerStack(CheckedCall, QuantizedParts, keras.layers.Layer):
         if self.last_norm is not None:
             self.last_norm.build(shape)
 
-    def embed(self, tokens, start=0, training=None):
-        """Tokens `(B, T)` to `(B, T, units)`, the first at position `start`."""
-        x = self.embedding(tokens)
+    def embed(self, tokens, start=0, training=None, mask=None, chosen=False):
+        """Tokens `(B, T)` to `(B, T, units)`, the first at position `start`.
+
+        Where `mask (B, T)` is False they may be anything; a search has `chosen` them, or they are
+        refused where they are none.
+        """
+        x = self.embedding(tokens) if chosen else embed_tokens(self.embedding, tokens, mask)
         x = x * ops.cast(self.units**0.5, x.dtype)
         if self.added_positions is not None:
             x = self.added_positions(x, start=start)

@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.layers import DilatedConv, GatedConvBlock
 from keras_attention.layers.conv_block import stacked_offsets
 from keras_attention.models.language_model import LanguageModel
+from keras_attention.models.token_embedding import embed_tokens
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -133,7 +134,7 @@ class WaveNet(LanguageModel):
 
     def _read(self, tokens, lengths, training=None):
         """Logits, and the buffers after the first `lengths` tokens."""
-        x = self.embedding(tokens)
+        x = embed_tokens(self.embedding, tokens)
         buffers, skips = [], 0.0
         if lengths is not None:
             buffers.append(self.convolution.buffer_after(x, lengths))

@@ -108,10 +108,12 @@ class Tokenizer(tf.Module):
 
     def detokenize(self, ids, lengths):
         """Ids `(B, T)` and lengths `(B,)` to string `(B,)`."""
+        ids = self._checked(ids, lengths)
         return self._tokenizer.detokenize(tf.RaggedTensor.from_tensor(ids, lengths=lengths))
 
     def pieces(self, ids, lengths):
         """The text of each token, string `(B, T)`, empty after the last."""
+        ids = self._checked(ids, lengths)
         kept = tf.sequence_mask(lengths, tf.shape(ids)[1])
         return tf.where(kept, self._tokenizer.id_to_string(ids), "")
 
@@ -122,6 +124,22 @@ class Tokenizer(tf.Module):
                 model_proto=self.proto, add_dummy_prefix=False, escape_whitespaces=False
             )
         return self._normalizer.normalize(text)
+
+    def _checked(self, ids, lengths):
+        """The ids, 0 after the last; ValueError, in a graph an error of its run, if one is none."""
+        ids = tf.convert_to_tensor(ids)
+        ids = tf.where(tf.sequence_mask(lengths, tf.shape(ids)[1]), ids, 0)
+        wrong = tf.boolean_mask(ids, tf.logical_or(ids < 0, ids >= self.vocabulary_size))
+        expected = f"Expected ids from 0 and below {self.vocabulary_size}. Received: ids="
+        if not tf.executing_eagerly():
+            # SentencePiece's operations end the process for such an id: they wait for this.
+            with tf.control_dependencies(
+                [tf.debugging.Assert(tf.equal(tf.size(wrong), 0), [expected, wrong[:1]])]
+            ):
+                ids = tf.identity(ids)
+        elif len(wrong):
+            raise ValueError(f"{expected}{wrong[0].numpy()}")
+        return ids
 
     def tokenize_all(self, texts, chunk=10_000):
         """Many Python strings to a list of int32 arrays, outside any graph."""

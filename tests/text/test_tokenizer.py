@@ -252,3 +252,18 @@ def test_a_model_with_other_special_tokens(tmp_path):
     )
     with pytest.raises(ValueError, match=r"0, 1, 2 and 3. Received: \(-1, 0, 1, 2\)"):
         Tokenizer.load(tmp_path / "usual.model")
+
+
+@pytest.mark.parametrize("bad", [-1, 100])
+def test_ids_that_are_no_tokens(bad):
+    tokenizer = Tokenizer.train(TEXTS, "char", 100)
+    ids, lengths = tokenizer.tokenize(TEXTS[:2])
+    beyond = tf.concat([ids, tf.fill((2, 1), bad)], axis=1)
+    assert (
+        (tokenizer.detokenize(beyond, lengths) == tokenizer.detokenize(ids, lengths)).numpy().all()
+    )
+    for function in (tokenizer.detokenize, tokenizer.pieces):
+        with pytest.raises(ValueError, match=rf"Expected ids from 0 .* Received: ids={bad}"):
+            function(tf.constant([[5, bad]]), tf.constant([2]))
+        with pytest.raises(tf.errors.InvalidArgumentError, match="ids="):
+            tf.function(function)(tf.constant([[5, bad]]), tf.constant([2]))

@@ -1,0 +1,13 @@
+"""Tokens that a model is given, as vectors."""
+
+from keras_attention.token_ids import check_token_ids, spoil
+
+
+def embed_tokens(embedding, tokens, mask=None):
+    """What `embedding`, a `keras.layers.Embedding`, makes of `tokens` int `(B, T)`.
+
+    Of ids that are no tokens nothing is made: see `check_token_ids`. Where `mask (B, T)` is False
+    they may be anything. The tokens that a search chooses need no such check.
+    """
+    tokens, outside = check_token_ids(tokens, embedding.input_dim, mask, name="token")
+    return spoil(embedding(tokens), outside)
