@@ -118,7 +118,8 @@ class LocalAttention(StatefulAttention):
         else:
             count = ops.cast(value_length, scores.dtype)
             if mask is not None:
-                count = ops.max(ops.where(mask, steps + 1, 0.0), axis=-1)  # (B, Tq) or (B, 1)
+                # (B, Tq) or (B, 1)
+                count = ops.max(ops.where(mask, steps + 1, 0.0), axis=-1, initial=0.0)
             vector = ops.cast(self.position_v, scores.dtype)
             hidden = ops.cast(by_rows(self.position_dense, query), scores.dtype)
             positions = count * ops.sigmoid(ops.sum(hidden * vector, axis=-1))

@@ -76,7 +76,10 @@ class LocationSensitiveAttention(HistoryAttention):
         self.history_dense.build((None, None, self.filters))
 
     def features(self, history):
-        return self.convolution(ops.expand_dims(ops.cast(history, self.compute_dtype), -1))
+        history = ops.expand_dims(ops.cast(history, self.compute_dtype), -1)
+        if history.shape[1] == 0:  # a convolution wants one step at least
+            return self.convolution(ops.pad(history, [[0, 0], [0, 1], [0, 0]]))[:, :0]
+        return self.convolution(history)
 
     def remember(self, history, weights):
         return history + weights if self.cumulative else weights

@@ -30,6 +30,10 @@ def unroll(step, inputs, state):
             "has no loop over a number that is unknown. Export a model of keras.Input((steps, "
             f"features)) with fixed steps. Received: shape={tuple(inputs.shape)}"
         )
+    if inputs.shape[1] == 0:
+        batch, _, features = ops.shape(inputs)
+        output, _ = step(ops.zeros((batch, features), dtype=inputs.dtype), state)
+        return output[:, None][:, :0], state
     dtype = keras.backend.standardize_dtype(inputs.dtype)
     loop = keras.layers.RNN(
         _StepCell(step, len(state), dtype=dtype),

@@ -43,7 +43,7 @@ def _scan(log_decay, x, depth):
     if depth > 1 and not (isinstance(blocks, int) and blocks <= 1):
         since_start = ops.cumsum(log_decay, axis=-1)
         ends = _scan(since_start[..., -1], inside[..., -1], depth - 1)
-        before = ops.pad(ends[..., :-1], [[0, 0]] * len(leading) + [[1, 0]])
+        before = ops.pad(ends, [[0, 0]] * len(leading) + [[1, 0]])[..., :-1]
         inside = inside + ops.exp(since_start) * ops.expand_dims(before, -1)
     return ops.reshape(inside, (*leading, blocks * BLOCK))[..., :length]
 

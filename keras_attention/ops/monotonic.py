@@ -24,7 +24,7 @@ def expected_alignment(scores, previous):
     Reference: Raffel et al., 2017, https://arxiv.org/abs/1704.00784, equation 9.
     """
     scores, previous = ops.clip(as_float(scores), NEVER, -NEVER), as_float(previous)
-    passes = ops.pad(ops.log_sigmoid(-scores)[:, :-1], [[0, 0], [1, 0]])
+    passes = ops.pad(ops.log_sigmoid(-scores), [[0, 0], [1, 0]])[:, :-1]
     return ops.sigmoid(scores) * decaying_sum(passes, previous)
 
 
@@ -74,7 +74,8 @@ def chunkwise(alignment, scores, mask, size):
     windows = ops.stack([_shifted(scores, back, 0.0) for back in range(size)], axis=-1)
     seen = ops.stack([_shifted(mask, back, False) for back in range(size)], axis=-1)
     windows = ops.where(seen, windows, LOWEST)
-    windows = windows - ops.stop_gradient(ops.max(windows, axis=-1, keepdims=True))
+    top = ops.max(windows, axis=-1, keepdims=True, initial=LOWEST)
+    windows = windows - ops.stop_gradient(top)
     shares = ops.where(seen, ops.exp(windows), 0.0)
     # A chunk with nothing in it: a step where nobody stops. The 1 takes no part elsewhere.
     total = ops.sum(shares, axis=-1)
