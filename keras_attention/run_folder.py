@@ -223,12 +223,12 @@ class RunFolder:
 
         Args:
             epoch: epochs done.
-            best: the lowest loss so far.
+            best: the lowest loss so far, or None.
             arrays: lists of arrays by name.
         """
         named = {f"{name}.{i}": x for name, values in arrays.items() for i, x in enumerate(values)}
         with self._replacing("training.npz") as path:
-            np.savez(path, epoch=epoch, best=best, **named)
+            np.savez(path, epoch=epoch, best=math.nan if best is None else best, **named)
 
     def load_training(self):
         """Epochs done, the lowest loss and the arrays that were kept; None if nothing was."""
@@ -246,7 +246,7 @@ class RunFolder:
         arrays: dict[str, list] = {}
         for name, array in values.items():
             arrays.setdefault(name.rpartition(".")[0], []).append(array)
-        return epoch, best, arrays
+        return epoch, None if math.isnan(best) else best, arrays
 
     def _existing(self, name):
         path = self.path / name

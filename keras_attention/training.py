@@ -172,7 +172,10 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console, kept=None):
     last = _LastModels(settings.average_last)
     average = WeightAverage(settings.averaging)
     state = _KeepState(folder, model, keeper, last, average)
-    state.restore(arrays)
+    if kept:
+        state.restore(arrays)
+    else:  # at once: a kill while the first look is kept leaves something to go on from
+        state.keep(0)
     callbacks = [keeper, last, *([average] if settings.averaging else []), state, progress]
     history = keras.callbacks.History()
     history.set_model(model)
@@ -270,6 +273,9 @@ class _KeepState(keras.callbacks.Callback):
         self.variables = {"model": model.variables, "optimizer": model.optimizer.variables}
 
     def on_epoch_end(self, epoch, logs=None):
+        self.keep(epoch + 1)
+
+    def keep(self, epoch):
         groups = {
             **self.variables,
             "average": self.average.values,
@@ -278,12 +284,10 @@ class _KeepState(keras.callbacks.Callback):
         arrays = {
             name: [keras.ops.convert_to_numpy(x) for x in values] for name, values in groups.items()
         }
-        self.folder.save_training(epoch + 1, self.keeper.best, arrays)
+        self.folder.save_training(epoch, self.keeper.best, arrays)
 
     def restore(self, arrays):
-        """Sets everything to what was kept; nothing if `arrays` is empty."""
-        if not arrays:
-            return
+        """Sets everything to what was kept."""
         for name, variables in self.variables.items():
             kept = arrays.get(name, [])
             if [x.shape for x in kept] != [tuple(x.shape) for x in variables]:

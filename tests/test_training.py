@@ -21,8 +21,8 @@ from tests.tiny_run import (
     trained,
 )
 
-START = {"settings.json", "source.model", "target.model", "state.json", "model.keras"}
-FILES = START | {"training.npz"}
+FILES = {"settings.json", "source.model", "target.model", "state.json", "model.keras"}
+FILES |= {"training.npz"}
 
 
 def weights(folder):
@@ -105,12 +105,12 @@ def test_the_best_model_is_kept_and_the_last_gone_on_from(tmp_path, monkeypatch)
         training.resume(folder, TRAIN, DEV, quiet(), epochs=4)
 
 
-@pytest.mark.parametrize(("after", "epoch", "steps", "files"), [(2, 0, 2, START), (6, 1, 4, FILES)])
-def test_ctrl_c_keeps_a_model(tmp_path, after, epoch, steps, files):
+@pytest.mark.parametrize(("after", "epoch", "steps"), [(2, 0, 2), (6, 1, 4)])
+def test_ctrl_c_keeps_a_model(tmp_path, after, epoch, steps):
     folder = RunFolder(tmp_path / "run")
     with stopped_after(after):
         training.train(folder, TRAIN, DEV, settings(**SMALLEST), quiet())
-    assert {path.name for path in folder.path.iterdir()} == files
+    assert {path.name for path in folder.path.iterdir()} == FILES
     assert folder.state()["epoch"] == epoch
     assert int(folder.load_model().optimizer.iterations) == steps
     history = training.resume(folder, TRAIN, DEV, quiet())
