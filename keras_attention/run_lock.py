@@ -1,15 +1,10 @@
 """A lock on a folder that vanishes with the process that holds it."""
 
 import contextlib
+import fcntl
 import os
 import warnings
 from pathlib import Path
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-    import msvcrt
 
 NAME = ".lock"
 
@@ -33,7 +28,7 @@ def locked(path):
         yield
     finally:
         # While it is held: whoever opened it before this sees that it is no longer there.
-        with contextlib.suppress(OSError):  # Windows removes no open file
+        with contextlib.suppress(OSError):
             (path / NAME).unlink()
         file.close()
         for folder in made:
@@ -46,10 +41,10 @@ def _open(path):
     while True:
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - open as long as it is locked
         try:
-            _lock(file)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             holder = ""
-            with contextlib.suppress(OSError):  # Windows lets nobody read what is locked
+            with contextlib.suppress(OSError):
                 file.seek(0)
                 holder = file.read().strip()
             file.close()
@@ -63,20 +58,12 @@ def _open(path):
                 "train one run",
                 stacklevel=2,
             )
-        if fcntl is None or _is_at(file, path):
+        if _is_at(file, path):
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()
             return file
         file.close()  # the one before has removed it after it was opened here
-
-
-def _lock(file):
-    if fcntl is not None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    else:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 
 def _is_at(file, path):
