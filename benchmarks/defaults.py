@@ -86,7 +86,7 @@ TASKS = {"digits": 50, "reverse": 300, "pig_latin": 3_000, "numbers": 10_000, "d
 
 
 def keras_attention(*arguments):
-    command = [sys.executable, "-m", "keras_attention.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "keras_attention_command", *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(done.returncode)

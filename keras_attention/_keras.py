@@ -1,7 +1,5 @@
 """Keras, or one line that says how to get it: imported before all that needs it."""
 
-import keras_attention.quiet  # noqa: F401 - Keras imports TensorFlow, which has a lot to say
-
 try:
     import keras as keras
 except ModuleNotFoundError as error:

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from keras_attention import cli
+from keras_attention_command import cli
 from tests.tiny_run import DEV, TRAIN, trained, write_pairs
 
 SMALL = "--source-tokens char --target-tokens char --units 5 --batch-size 64 --epochs 1".split()
@@ -134,7 +134,7 @@ def test_without_arguments_there_is_help(capsys):
 
 
 def start(*arguments):
-    command = [sys.executable, "-m", "keras_attention.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "keras_attention_command", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": ".:serving", "TF_CPP_MIN_LOG_LEVEL": "3"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(

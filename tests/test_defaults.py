@@ -8,9 +8,9 @@ import pytest
 from keras_attention import defaults
 from keras_attention.advice import advise
 from keras_attention.holdout import hold_back
-from keras_attention.run_folder import Settings
 from keras_attention.text import Tokenizer
 from keras_attention.text.corpus import Corpus
+from keras_attention_command.settings import Settings
 
 
 def numbered(count):

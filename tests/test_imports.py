@@ -40,7 +40,6 @@ OF_ONE_BACKEND = {
 
 # The parts that hold what TensorFlow alone can do. Without it, the rest must import.
 WITH_TENSORFLOW = {
-    "cli",
     "empty_batches",
     "evaluation",
     "export",
@@ -58,8 +57,9 @@ WITH_TENSORFLOW = {
 }
 TENSORFLOW = {"sentencepiece", "tensorflow", "tensorflow_serving", "tensorflow_text"}
 
-# The parts that may know the other half: they start a server or ask one.
-WITH_SERVING = {"cli"}
+# What the command imports at the top of its files: an option is parsed before all that is slow.
+COMMAND = ROOT / "keras_attention_command"
+LIGHT = {"click", "keras_attention_command"}
 
 
 def part_of(path):
@@ -125,8 +125,24 @@ def test_files_of_one_backend_are_imported_when_called(path):
 
 @pytest.mark.parametrize("path", files_of(LIBRARY))
 def test_the_library_does_not_know_the_serving_half(path):
-    if part_of(path) not in WITH_SERVING:
-        assert "keras_attention_serving" not in outside(path)
+    assert "keras_attention_serving" not in outside(path)
+
+
+@pytest.mark.parametrize("path", files_of(LIBRARY))
+def test_of_the_command_the_library_knows_the_settings_alone(path):
+    names = {name for name in imported(path) if name.split(".")[0] == "keras_attention_command"}
+    assert names <= {"keras_attention_command.settings"}
+
+
+@pytest.mark.parametrize("path", files_of(COMMAND))
+def test_the_command_imports_what_is_slow_in_its_functions(path):
+    tops = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            tops |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            tops.add(node.module.split(".")[0])
+    assert tops - set(sys.stdlib_module_names) <= LIGHT
 
 
 @pytest.mark.parametrize("path", files_of(SERVING))
@@ -142,4 +158,4 @@ def test_only_public_modules_of_keras(path):
 
 def test_the_table_names_parts_that_exist():
     parts = {part_of(path) for path in LIBRARY.rglob("*.py")}
-    assert set(ARROWS) | WITH_TENSORFLOW | WITH_SERVING <= parts
+    assert set(ARROWS) | WITH_TENSORFLOW <= parts

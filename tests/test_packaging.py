@@ -16,7 +16,21 @@ import keras_attention
 
 ROOT = Path(__file__).parents[1]
 NAME = f"keras_attention_serving-{keras_attention.__version__}"
-PARTS = ("keras_attention", "serving", "tests", "docs", "examples", "benchmarks", "saved_models")
+PACKAGES = (
+    (ROOT, "keras_attention"),
+    (ROOT, "keras_attention_command"),
+    (ROOT / "serving", "keras_attention_serving"),
+)
+PARTS = (
+    "keras_attention",
+    "keras_attention_command",
+    "serving",
+    "tests",
+    "docs",
+    "examples",
+    "benchmarks",
+    "saved_models",
+)
 LIGHT = ("numpy", "grpcio", "protobuf", "click", "typing_extensions")
 
 
@@ -34,9 +48,7 @@ def folders(root, name):
 
 def test_setup_cfg_names_every_package():
     listed = setup_cfg()["options"]["packages"].split()
-    expected = folders(ROOT, "keras_attention") | folders(
-        ROOT / "serving", "keras_attention_serving"
-    )
+    expected = set().union(*(folders(root, name) for root, name in PACKAGES))
     assert len(listed) == len(set(listed))
     assert set(listed) == expected
 
@@ -99,13 +111,13 @@ def test_the_sdist_has_all_that_the_repository_has(built):
     assert listed <= names
 
 
-def test_a_wheel_has_two_top_level_names_and_all_files(built):
+def test_a_wheel_has_three_top_level_names_and_all_files(built):
     with zipfile.ZipFile(built / f"{NAME}-py3-none-any.whl") as wheel:
         names = set(wheel.namelist())
     info = f"{NAME}.dist-info"
-    assert {n.split("/")[0] for n in names} == {"keras_attention", "keras_attention_serving", info}
+    assert {n.split("/")[0] for n in names} == {*(name for _, name in PACKAGES), info}
     expected = set()
-    for root, package in ((ROOT, "keras_attention"), (ROOT / "serving", "keras_attention_serving")):
+    for root, package in PACKAGES:
         files = (p for p in (root / package).rglob("*") if p.suffix in (".py", ".typed", ".binpb"))
         expected |= {p.relative_to(root).as_posix() for p in files}
     assert {n for n in names if not n.startswith(info)} == expected
@@ -151,6 +163,18 @@ def test_the_client_alone(built, tmp_path):
     assert "keras_attention_serving.client.Client" in run(python, "-I", "-c", code)
     done = subprocess.run([python, "-I", "-c", "import keras_attention"], capture_output=True)
     assert b'pip install "keras-attention-serving[tensorflow]"' in done.stderr.splitlines()[-1]
+    command = [python, "-I", "-m", "keras_attention_command"]
+    assert "Usage: keras-attention query" in run(*command, "query", "--help")
+    lacking = {
+        "train --train a --run b": "[tensorflow]",
+        "serve a": "[server]",
+        "query --server localhost:1 --model m text": "localhost:1",
+        "plot --server localhost:1 --model m text --output a.png": "[tensorflow]",
+    }
+    for arguments, line in lacking.items():
+        done = subprocess.run([*command, *arguments.split()], capture_output=True, text=True)
+        (found,) = done.stderr.splitlines()
+        assert done.returncode == 2 and line in found
 
 
 def test_the_whole(built, tmp_path):

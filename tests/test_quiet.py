@@ -8,7 +8,7 @@ import pytest
 
 SCRIPT = """
 import importlib.util, os, sys
-spec = importlib.util.spec_from_file_location("quiet", "keras_attention/quiet.py")
+spec = importlib.util.spec_from_file_location("quiet", "keras_attention_command/quiet.py")
 quiet = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(quiet)
 with quiet.quiet_log():
@@ -49,7 +49,7 @@ def test_who_asks_for_the_log_gets_it():
 
 def test_the_command_shows_none_of_it():
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    command = [sys.executable, "-m", "keras_attention.cli", "evaluate", "--run", "none"]
+    command = [sys.executable, "-m", "keras_attention_command", "evaluate", "--run", "none"]
     done = subprocess.run(
         [*command, "--test", "none"], capture_output=True, text=True, env=environment
     )

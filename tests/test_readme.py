@@ -34,7 +34,7 @@ def test_make_targets_are_those_of_the_makefile():
 
 
 def test_commands_exist():
-    from keras_attention.cli import cli
+    from keras_attention_command.cli import cli
 
     shown = set(re.findall(r"^keras-attention (\w+)", README, flags=re.M))
     assert shown == set(cli.commands)

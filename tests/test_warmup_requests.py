@@ -8,8 +8,8 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import prediction_log_pb2
 
 import keras_attention as ka
-from keras_attention import cli
 from keras_attention.warmup_requests import array_examples, in_batches
+from keras_attention_command.cli import WARMUP_BATCH_SIZES
 from keras_attention_serving import warmup
 from keras_attention_serving.runtime import SavedModel
 from tests.serving.test_tf_serving_config import FOLDER, message
@@ -123,4 +123,4 @@ def test_the_command_warms_up_as_the_servers_batch():
     config = text_format.Parse(
         (FOLDER / "batching.config").read_text(), message("BatchingParameters")
     )
-    assert tuple(config.allowed_batch_sizes) == cli.WARMUP_BATCH_SIZES
+    assert tuple(config.allowed_batch_sizes) == WARMUP_BATCH_SIZES

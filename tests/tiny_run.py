@@ -14,7 +14,8 @@ import pytest
 from rich.console import Console
 
 from keras_attention import training
-from keras_attention.run_folder import RunFolder, Settings
+from keras_attention.run_folder import RunFolder
+from keras_attention_command.settings import Settings
 
 MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 SETTINGS = Settings(

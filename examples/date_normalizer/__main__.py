@@ -67,9 +67,10 @@ def train(paths, run_folder, console):
     """Trains as `keras-attention train` does; returns the run folder and the seconds of `fit`."""
     import shutil
 
-    from keras_attention.run_folder import RunFolder, Settings
+    from keras_attention.run_folder import RunFolder
     from keras_attention.text import read_pairs
     from keras_attention.training import train
+    from keras_attention_command.settings import Settings
 
     settings = Settings(
         attention="bahdanau",

@@ -11,7 +11,6 @@ from importlib import metadata
 from keras_attention_serving import c_api, errors
 from keras_attention_serving.flags import parse, usage
 from keras_attention_serving.options import FLAGS, Options
-from keras_attention_serving.server import Server
 
 FAILURE = 255
 LOG_FORMAT = "%(asctime)s.%(msecs)03d: %(levelname).1s %(filename)s:%(lineno)d] %(message)s"
@@ -41,11 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _serve(options)
     except errors.ServingError as error:
         return _refuse(errors.status_text(error))
+    except ModuleNotFoundError as error:
+        install = 'pip install "keras-attention-serving[server]"'
+        return _refuse(f"FAILED_PRECONDITION: {error}: {install}")
     except (errors.StartError, ImportError) as error:
         return _refuse(f"FAILED_PRECONDITION: {error}")
 
 
 def _serve(options: Options) -> int:
+    from keras_attention_serving.server import Server  # which an environment may lack parts of
+
     ready, stopping = threading.Event(), threading.Event()
 
     def on_signal(number: int, frame: object) -> None:
@@ -78,7 +82,7 @@ def _print_versions() -> int:
         library = c_api.library().TF_Version().decode()
     except ImportError as error:
         return _refuse(f"FAILED_PRECONDITION: {error}")
-    print(f"TensorFlow ModelServer: {metadata.version('keras-attention')}+keras_attention")
+    print(f"TensorFlow ModelServer: {metadata.version('keras-attention-serving')}+keras_attention")
     print(f"TensorFlow Library: {library}")
     return 0
 

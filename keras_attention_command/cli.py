@@ -6,13 +6,10 @@ from pathlib import Path
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from keras_attention._version import __version__
-from keras_attention.quiet import import_tensorflow
-from keras_attention.run_folder import RunFolder, Settings
+from keras_attention_command.quiet import import_tensorflow, quiet_log
+from keras_attention_command.settings import Settings
+from keras_attention_command.table import table
 
 # What a user can cause, and mends by reading one line. Anything else is a bug of ours, and shows
 # its traceback.
@@ -22,7 +19,7 @@ WARMUP_BATCH_SIZES = (1, 4, 16, 64)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
+@click.version_option(package_name="keras-attention-serving")
 def cli():
     """Trains sequence-to-sequence models with attention, exports, serves and queries them."""
 
@@ -183,9 +180,12 @@ def train(context, train, train_target, dev, dev_target, skip_header, run, resum
     import signal
 
     import_tensorflow()
+    from rich.console import Console
+
     from keras_attention import training
     from keras_attention.advice import advise
     from keras_attention.holdout import hold_back
+    from keras_attention.run_folder import RunFolder
 
     console = Console()
     folder = RunFolder(run)
@@ -252,6 +252,7 @@ def evaluate(run, test, test_target, skip_header, output, beam_width, length_pen
     """Prints how many answers are right, and the character error rate."""
     import_tensorflow()
     from keras_attention import evaluation
+    from keras_attention.run_folder import RunFolder
 
     folder = RunFolder(run)
     model, tokenizers = folder.load_model(), folder.tokenizers()
@@ -329,6 +330,7 @@ def export(
     import_tensorflow()
     from keras_attention.export import SEARCHES
     from keras_attention.export import export as export_model
+    from keras_attention.run_folder import RunFolder
 
     folder = RunFolder(run)
     source, target = folder.tokenizers()
@@ -356,7 +358,6 @@ def serve(models, port, host):
     """Serves MODELS, folders like saved_models/NAME, over gRPC until Ctrl-C or SIGTERM."""
     import signal
 
-    from keras_attention.quiet import quiet_log
     from keras_attention_serving.server import Server
 
     by_name = {path.resolve().name: path for path in models}
@@ -398,7 +399,7 @@ def query(server, model, signature, settings, texts):
 
     from keras_attention_serving import Client
 
-    table = Table("question", "answer", "score", "latency")
+    rows = [("question", "answer", "score", "latency")]
     with Client(server) as client:
         inputs = _inputs(client, model, signature, settings)
         for text in texts:
@@ -407,10 +408,9 @@ def query(server, model, signature, settings, texts):
             latency = f"{1000 * (time.perf_counter() - start):.1f} ms"
             # One answer, or the best few, of which only the first has the question beside it.
             for found, score in zip(answer["text"].ravel(), answer["score"].ravel(), strict=True):
-                # Texts as they are: brackets are no markup.
-                table.add_row(Text(text), Text(found.decode("utf-8")), f"{score:.3f}", latency)
+                rows.append((text, found.decode("utf-8"), f"{score:.3f}", latency))
                 text = latency = ""
-    Console().print(table)
+    click.echo(table(rows))
 
 
 @cli.command()
@@ -427,7 +427,3 @@ def plot(server, model, text, output):
         answer = client.predict(model, {"text": [text]})
     save_alignment(output, answer, title=answer["text"][0].decode("utf-8"))
     click.echo(output)
-
-
-if __name__ == "__main__":
-    main()

@@ -53,17 +53,3 @@ def import_tensorflow():
     if "tensorflow" not in sys.modules:
         with quiet_log(), contextlib.suppress(ModuleNotFoundError):
             importlib.import_module("tensorflow").config.list_physical_devices()
-
-
-def is_command():
-    """Says whether this process is the `keras-attention` command."""
-    name = os.path.basename(sys.argv[0] if sys.argv else "").removesuffix(".exe")
-    return name.removesuffix("-script.py") == "keras-attention" or any(
-        pair == ("-m", "keras_attention.cli")
-        for pair in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
-    )
-
-
-# Keras imports TensorFlow as soon as the package is imported, which is before the command runs.
-if is_command():
-    import_tensorflow()
