@@ -18,6 +18,8 @@ from . import corpus, peer
 
 MODEL = "date_normalizer"
 LINES = 280_000  # read once in a minute on two cores
+# Of dates, formats held out and lines. All settings were chosen with the corpus of seed 0.
+SEED = 1
 QUESTIONS = (
     "de: 3. Mai 2019",
     "en_GB: Fri, 3rd  may 2019",
@@ -41,7 +43,7 @@ def main() -> None:
 
     console.rule("1  train")
     console.print(f"Writing dates of {len(corpus.LOCALES)} locales to {options.folder}")
-    paths = corpus.write(options.folder, sizes={**corpus.SIZES, "train": options.lines})
+    paths = corpus.write(options.folder, SEED, sizes={**corpus.SIZES, "train": options.lines})
     folder, seconds = train(paths, options.folder, console)
     console.print(f"Training took {seconds:.0f} s")
     compare(folder, paths, console)
