@@ -55,7 +55,7 @@ def sample_settings(max_length):
         "seed": Setting(0, tf.int32.min, tf.int32.max),
         "temperature": Setting(1.0, 0.0, 100.0),
         "top_k": Setting(0, 0, tf.int32.max),
-        "top_p": Setting(1.0, 0.0, 1.0),
+        "top_p": Setting(1.0, 1e-6, 1.0),  # 0 would be no token at all
         "min_p": Setting(0.0, 0.0, 1.0),
         **_constraints(max_length),
     }

@@ -20,7 +20,7 @@ from tests.tiny_run import trained, trained_model
         ({"x": "beam"}, "a search out of .*Received: x='beam'"),
         ({"x": ("beam", None)}, "a dictionary of its settings. Received: x=\\('beam', None\\)"),
         ({"x": ("beam", {"top_p": 0.5})}, "settings of beam out of .*Received: 'top_p'"),
-        ({"x": ("sample", {"top_p": 1.5})}, "float32 from 0.0 to 1.0. Received: top_p=1.5"),
+        ({"x": ("sample", {"top_p": 1.5})}, "float32 from 1e-06 to 1.0. Received: top_p=1.5"),
         ({"x": ("sample", {"top_k": 1.5})}, "int32 from 0 to .*Received: top_k=1.5"),
         ({"x": ("beam", {"max_length": 4})}, "int32 from 1 to 3. Received: max_length=4"),
     ],
