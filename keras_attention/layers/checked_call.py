@@ -29,6 +29,7 @@ class CheckedCall:
 
     def check_given(self, given):
         """Raises ValueError if the arguments of a call, by name, do not fit each other."""
+        return None  # AutoGraph warns of functions without a statement
 
 
 def _by_name(layer, args, kwargs):
