@@ -20,7 +20,7 @@ def folder(tmp_path):
 
 def test_a_run_comes_back(folder):
     assert folder.exists() and folder.has_model()
-    assert folder.settings() == settings(epochs=EPOCHS, max_length=16)
+    assert folder.settings() == settings(epochs=EPOCHS, max_length=16, max_source_length=17)
     source, target = folder.tokenizers()
     assert source.proto != target.proto
     assert (folder.path / "source.model").read_bytes() == source.proto
