@@ -103,7 +103,8 @@ _SLOW: dict[str, tuple[Any, list[Any]]] = {
     "TF_CloseSession": (None, [c_void_p, _STATUS]),
     "TF_DeleteSession": (None, [c_void_p, _STATUS]),
 }
-
+# The names of all C functions that are bound.
+FUNCTIONS = frozenset({*_QUICK, *_SLOW})
 
 _loading = threading.Lock()
 
