@@ -60,7 +60,7 @@ test-nightly: $(VENV)/nightly/keras
 # What CI has time for: where a change of Keras' masks would be silent.
 test-nightly-masks: $(VENV)/nightly/keras
 	$(NIGHTLY) $(PYTEST) tests/layers/test_keep_mask.py tests/models/test_memory_masks.py \
-		tests/models/test_padding.py tests/conformance/test_keras_masks.py
+		tests/models/test_padding.py tests/conformance/test_keras_masks.py -k "$(ROWS)"
 
 $(VENV)/nightly/keras: $(VENV)/dev
 	rm -rf $(VENV)/nightly

@@ -94,13 +94,14 @@ class ByteNetBlock(ConvBlock):
         self.expand = self._dense(x_shape[-1], "expand", inner)
 
     def before(self, x):
-        return ops.relu(self.reduced_norm(self.reduce(ops.relu(self.input_norm(x)))))
+        reduced = self.reduce(ops.relu(_normalized(self.input_norm, x)))
+        return ops.relu(_normalized(self.reduced_norm, reduced))
 
     def after(self, x, inner, convolved, condition=None):
         if self.kind == "relu":
-            return x + self.expand(ops.relu(self.convolved_norms[0](convolved)))
+            return x + self.expand(ops.relu(_normalized(self.convolved_norms[0], convolved)))
         parts = ops.split(convolved, 4, axis=-1)
-        parts = [norm(part) for norm, part in zip(self.convolved_norms, parts, strict=True)]
+        parts = [_normalized(n, part) for n, part in zip(self.convolved_norms, parts, strict=True)]
         first, second, third = (ops.sigmoid(part) for part in parts[:3])
         update = ops.tanh(parts[3])
         return x + self.expand(first * ops.tanh(second * inner + third * update))
@@ -120,3 +121,9 @@ class ByteNetBlock(ConvBlock):
         dense = keras.layers.Dense(units, dtype=self.dtype_policy, name=name)
         dense.build(shape)
         return dense
+
+
+def _normalized(norm, x):
+    """A sequence, or a step as a sequence of one: from Keras 3.16 on a norm takes the rank that it
+    was built for and no other."""
+    return norm(x) if len(x.shape) == 3 else ops.squeeze(norm(ops.expand_dims(x, 1)), 1)
