@@ -1,5 +1,7 @@
 """What a `.keras` file keeps: all weights, and what files of earlier releases hold."""
 
+import inspect
+import zipfile
 from pathlib import Path
 
 import keras
@@ -13,10 +15,22 @@ from tests.saved_layers import own_weights, saved_layers
 FILES = Path(__file__).parents[1] / "fixtures" / "keras_files"
 
 
+def readable(path, folder):
+    """The file, without arguments of Keras' initializers that an older Keras does not know."""
+    known = inspect.signature(keras.initializers.GlorotUniform).parameters
+    with zipfile.ZipFile(path) as read, zipfile.ZipFile(folder / path.name, "w") as write:
+        for name in read.namelist():
+            data = read.read(name)
+            if name == "config.json" and "input_axes" not in known:
+                data = data.replace(b', "input_axes": null, "output_axes": null', b"")
+            write.writestr(name, data)
+    return folder / path.name
+
+
 @pytest.mark.parametrize("path", sorted(FILES.glob("*.keras")), ids=lambda path: path.stem)
-def test_a_file_of_version_0_1_0_answers_as_it_did(path):
+def test_a_file_of_version_0_1_0_answers_as_it_did(path, tmp_path):
     expected = np.load(FILES / "answers.npz")
-    model = keras.saving.load_model(path)
+    model = keras.saving.load_model(readable(path, tmp_path))
     logits = expected[f"{path.stem}/logits"]
     np.testing.assert_allclose(array(model(batch())), logits, rtol=1e-4, atol=1e-5)
     ids = model.decode(batch()["source"], max_length=5).ids
