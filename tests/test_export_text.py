@@ -185,22 +185,3 @@ def test_ids_beyond_the_limit(versions):
     # What is no token does not count, and what is not there either.
     found = signature(ids=tf.constant(ids[:1, :7]), lengths=tf.constant([11]))
     assert not found["truncated"].numpy().any()
-
-
-def test_answers_that_were_cut_off_are_not_finished(examples):
-    """Those that end on their own do so whatever the limit; the others grow with it."""
-    model, (source, target) = examples[0].model, examples[0].tokenizers
-    texts = tf.constant(["abc", "nop", "k", "dd", "h", "mm a", "e", "jj"])
-    short, long = (TextSignatures(model, source, target, n, 3, 3) for n in (2, 6))
-    few, many = short.answer(texts), long.answer(texts)
-    same = few["text"].numpy() == many["text"].numpy()
-    np.testing.assert_array_equal(few["finished"], same)
-    assert 0 < same.sum() < len(same)
-    few = long.beam(texts, max_length=[2])
-    lengths = (few["target_pieces"].numpy() != b"").sum(axis=-1)
-    exists = few["score"].numpy() > -np.inf
-    np.testing.assert_array_equal(few["finished"], exists & (lengths < 2))
-    limits = [1, 2, 3, 4, 5, 6, 6, 6]
-    few = long.sample(texts, temperature=[0.0], max_length=limits)
-    lengths = (few["target_pieces"].numpy() != b"").sum(axis=-1)
-    np.testing.assert_array_equal(few["finished"], lengths < limits)

@@ -5,6 +5,7 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 
+from keras_attention import search_signatures
 from keras_attention.signatures import TextSignatures, decode_ids
 from tests.tiny_run import trained, trained_model
 
@@ -50,6 +51,26 @@ def test_the_score_of_an_answer(signatures, answer):
     cut = (answer["target_pieces"] != b"").sum(axis=1) == MAX_LENGTH
     np.testing.assert_allclose(scores[~cut], answer["score"][~cut], rtol=1e-4)
     assert (scores[cut] < answer["score"][cut]).all()
+    np.testing.assert_array_equal(answer["finished"], ~cut)
+
+
+def test_answers_that_were_cut_off_are_not_finished():
+    """The log-probability of an answer has its end in it; of one that was cut off it has not."""
+    model, ids = trained_model(), np.random.default_rng(0).integers(4, 20, (13, 7)).astype("int32")
+    settings = {"seed": np.arange(13, dtype="int32"), "temperature": np.float32([5.0])}
+    settings["max_length"] = np.array([8, 3] * 6 + [1], "int32")
+    arguments = model, ids, ids != 0
+    drawn = search_signatures.sample(*arguments, settings, None, max_length=8)
+    limits = {"max_length": settings["max_length"]}
+    best = search_signatures.beam(*arguments, limits, None, max_length=8, beam_width=11, n_best=11)
+    best["score"] = best["log_probability"]
+    for found in (drawn, *({k: v[:, n] for k, v in best.items()} for n in range(11))):
+        whole = model.log_probability(ids, found["ids"], target_lengths=found["lengths"])
+        np.testing.assert_array_equal(
+            found["finished"], np.isclose(whole, found["score"], rtol=1e-4)
+        )
+    assert 0 < drawn["finished"].numpy().sum() < 13
+    assert 0 < best["finished"].numpy().sum() < 13 * 11
 
 
 def test_the_score_of_a_pair(signatures):
