@@ -70,7 +70,10 @@ def test_parallel(write):
         ("a\tb\n".encode("utf-16-be"), "1: Expected text in UTF-8.*NUL byte, as in UTF-16$"),
         ("Bäume\ttrees\n".encode("utf-16-le"), "1: Expected text in UTF-8.*as in UTF-16$"),
         ("a\tb\n".encode("utf-32"), " Expected text in UTF-8. Received: UTF-32$"),
-        (gzip.compress(b"a\tb", mtime=0), " Expected text in UTF-8. Received: a gzip file, whose name"),
+        (
+            gzip.compress(b"a\tb", mtime=0),
+            " Expected text in UTF-8. Received: a gzip file, whose name",
+        ),
         (b"PK\x03\x04a\tb", " Expected text in UTF-8. Received: a zip file"),
         (b"a\tb\n" + b"\0" * 97, "2: Expected text in UTF-8.*NUL byte, as in a binary file$"),
         ("a,b\n", "1: Expected two columns.*1 column, with a comma: a CSV file has to be named"),
@@ -95,7 +98,7 @@ def test_bad_pairs(write, data, message):
         (gzip.compress(GOOD.encode(), mtime=0) + b"more", "a gzip file"),
         (gzip.compress(GOOD.encode(), mtime=0)[:20] + b"\0" * 40, "a gzip file"),
         (b"", "at least one line. Received: an empty file"),
-        (gzip.compress(b"", mtime=0, mtime=0), "at least one line. Received: an empty file"),
+        (gzip.compress(b"", mtime=0), "at least one line. Received: an empty file"),
     ],
     ids=["truncated", "header", "plain", "more", "broken", "empty", "empty_inside"],
 )
