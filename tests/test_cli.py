@@ -146,7 +146,7 @@ def start(*arguments):
     )
 
 
-def finish(process, timeout=120):
+def finish(process, timeout=600):
     try:
         return process.communicate(timeout=timeout)
     finally:

@@ -3,8 +3,6 @@
 import functools
 import inspect
 
-import keras
-
 from keras_attention.layers.arguments import check_sequence
 
 # Arguments that are one tensor each, whichever layer has them.
@@ -93,12 +91,6 @@ def _check_mask(name, given):
         return
     if not hasattr(mask, "shape"):
         raise ValueError(f"Expected {name} to be a tensor. Received: {name}={_brief(mask)}")
-    dtype = keras.backend.standardize_dtype(mask.dtype)
-    if "float" in dtype:
-        raise ValueError(
-            f"Expected {name} of booleans, True = may be attended to. "
-            f"Received: {name}.dtype={dtype}, {name}.shape={tuple(mask.shape)}"
-        )
     if name == "attention_mask":
         _check_pairs(mask, given)
         return

@@ -133,7 +133,6 @@ class TimeDistributedScorer(AttentionBase):
         query=None,
         value=None,
         key=None,
-        mask=None,
         query_mask=None,
         value_mask=None,
         key_mask=None,
@@ -141,6 +140,7 @@ class TimeDistributedScorer(AttentionBase):
         use_causal_mask=False,
         return_attention_scores=False,
         training=None,
+        mask=None,
     ):
         if query is not None and value is not None:
             if mask is not None:
@@ -201,7 +201,6 @@ class TimeDistributedScorer(AttentionBase):
         query=None,
         value=None,
         key=None,
-        mask=None,
         query_mask=None,
         value_mask=None,
         key_mask=None,
@@ -209,6 +208,7 @@ class TimeDistributedScorer(AttentionBase):
         use_causal_mask=False,
         return_attention_scores=False,
         training=None,
+        mask=None,
     ):
         if query is not None and value is not None:
             return super().compute_output_spec(

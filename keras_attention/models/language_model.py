@@ -25,7 +25,12 @@ class LanguageModel(Seq2Seq):
     Returns:
         Logits of what follows each token: `(B, T, vocabulary_size)`, or
         `(B, Tt, vocabulary_size)`, the first of which follow the prompt.
+
+    Attributes:
+        vocabulary_size: number of tokens, for the check of prompts; None knows no highest token.
     """
+
+    vocabulary_size = None
 
     def check_inputs(self, inputs):
         if isinstance(inputs, (dict, list, tuple)):
@@ -86,7 +91,7 @@ class LanguageModel(Seq2Seq):
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build((None, None))
         source, lengths = _prompt(source, source_mask)
-        source, _ = check_token_ids(source, self._config["vocabulary_size"], name="token")
+        source, _ = check_token_ids(source, self.vocabulary_size, name="token")
         tokens = self._after_start(source)
         # A search begins with the token `start_id`; what this sequence is at is the last token of
         # its prompt, which waits in the state for the first step.

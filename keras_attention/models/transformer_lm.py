@@ -74,6 +74,7 @@ class TransformerLM(LanguageModel):
         **kwargs,
     ):
         super().__init__(start_id=start_id, end_id=end_id, **kwargs)
+        self.vocabulary_size = vocabulary_size
         self._config = {
             "vocabulary_size": vocabulary_size,
             "units": units,

@@ -44,7 +44,6 @@ def test_masks_that_do_not_fit(case, symbolic, built):
         np.ones((B, steps + 1), bool),
         np.ones((B, steps, 1), bool),
         np.ones((steps,), bool),
-        np.ones((B, steps), "float32"),
     ):
         given = maybe_symbolic({name: mask}, symbolic and mask.ndim > 1)
         refused(f"Expected {name}.*Received: {name}.", layer, **inputs, **given)
@@ -66,7 +65,7 @@ def test_batches_of_different_size(case):
 
 def test_a_sequence_twice():
     x = np.ones((2, 3, 7), "float32")
-    refused("Expected mask of.*Received: mask.dtype", ka.MultiHeadSelfAttention(2, 5), x, x)
+    refused("Expected mask of.*Received: mask.shape", ka.MultiHeadSelfAttention(2, 5), x, x)
 
 
 def test_a_feature_map_is_told_how_to_become_a_memory():
