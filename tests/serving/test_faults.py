@@ -227,7 +227,7 @@ def test_far_too_many_requests(folder):
     assert codes["OK"] == codes["before"] + 11
     assert codes["before"] > 20  # one thread alone could do 150 on a free processor
     assert codes[errors.ResourceExhausted] > seconds * asked_per_second / 10
-    assert max(latencies) < 0.7
+    assert max(latencies[: codes["before"]]) < 0.7
     assert set(codes) <= {"OK", "before", errors.ResourceExhausted, errors.DeadlineExceeded}
 
 
