@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_attention.architectures import build_model
 from keras_attention.defaults import choose_max_length, choose_settings, warn_of_long_targets
+from keras_attention.interruption import Interruption
 from keras_attention.losses import SequenceCrossentropy
 from keras_attention.metrics import SequenceAccuracy, TokenAccuracy
 from keras_attention.progress import TrainingProgress
@@ -181,23 +182,26 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console, kept=None):
     history.set_model(model)
     history.epoch = []
     try:
-        for look in range(done, looks):
-            # Each by itself, with a known number of batches: at the end of a dataset of unknown
-            # size Keras runs one step too far, in which the optimizer and dropout go on.
-            part = model.fit(
-                train_batches.dataset(look),
-                validation_data=dev_batches.dataset(),
-                epochs=looks,
-                initial_epoch=look,
-                callbacks=[*callbacks, _OneEpoch()],
-                shuffle=False,  # the batches shuffle themselves
-                verbose=0,
-            )
-            history.on_epoch_end(look, {name: values[0] for name, values in part.history.items()})
-        if len(last.weights) > 1:
-            last.average(model)
-            loss = model.evaluate(dev_batches.dataset(), verbose=0, return_dict=True)["loss"]
-            keeper.keep(model, looks, loss)
+        with Interruption() as interruption:
+            for look in range(done, looks):
+                # Each by itself, with a known number of batches: at the end of a dataset of unknown
+                # size Keras runs one step too far, in which the optimizer and dropout go on.
+                part = model.fit(
+                    train_batches.dataset(look),
+                    validation_data=dev_batches.dataset(),
+                    epochs=looks,
+                    initial_epoch=look,
+                    callbacks=[*callbacks, interruption, _OneEpoch()],
+                    shuffle=False,  # the batches shuffle themselves
+                    verbose=0,
+                )
+                history.on_epoch_end(
+                    look, {name: values[0] for name, values in part.history.items()}
+                )
+            if len(last.weights) > 1:
+                last.average(model)
+                loss = model.evaluate(dev_batches.dataset(), verbose=0, return_dict=True)["loss"]
+                keeper.keep(model, looks, loss)
         return history
     except KeyboardInterrupt:
         if not folder.has_model():  # stopped before the first look: better than nothing

@@ -47,13 +47,18 @@ def test_stopped_anywhere(tmp_path, name, by):
     assert_same_run(folder, whole)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of two looks that was never stopped; tests must not change it."""
+    return train(tmp_path_factory.mktemp("whole") / "run", epochs=2, **SMALLEST)[0]
+
+
 @pytest.mark.parametrize(
     ("name", "look"),
     [("model.keras", 1), ("state.json", 1), ("training.npz", 1), ("training.npz", 0)],
 )
-def test_stopped_while_a_look_is_kept(tmp_path, monkeypatch, name, look):
+def test_stopped_while_a_look_is_kept(whole, tmp_path, monkeypatch, name, look):
     """Of the files of a look some are new and some are old."""
-    whole, _ = train(tmp_path / "whole", epochs=2, **SMALLEST)
     replace, written = os.replace, []
 
     def stopping(source, target):

@@ -42,9 +42,8 @@ def dev_loss(folder):
 def test_a_run():
     folder = trained()
     assert {path.name for path in folder.path.iterdir()} == FILES
-    assert folder.settings() == settings(
-        epochs=EPOCHS, max_length=16
-    )  # 10 characters, half as many again, one
+    # The longest have 10 and 11 characters: half as many again, and one.
+    assert folder.settings() == settings(epochs=EPOCHS, max_length=16, max_source_length=17)
     assert 1 < folder.state()["epoch"] <= EPOCHS
     assert dev_loss(folder) == pytest.approx(folder.state()["best"], rel=1e-5)
     # 200 lines in batches of 64: four steps in an epoch.
