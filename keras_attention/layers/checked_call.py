@@ -4,6 +4,7 @@ import functools
 import inspect
 
 from keras_attention.layers.arguments import check_sequence
+from keras_attention.layers.feature_sizes import with_feature_sizes
 
 # Arguments that are one tensor each, whichever layer has them.
 _TENSORS = {"query", "value", "key", "inputs", "x", "source", "target", "story", "question"}
@@ -23,7 +24,9 @@ class CheckedCall:
         if hasattr(given.get("memory"), "shape"):
             check_sequence("memory", given["memory"].shape)
         self.check_given(given)
-        return super().__call__(*args, **kwargs)
+        known = with_feature_sizes(self, given)
+        args = [known.get(name, x) for name, x in zip(given, args, strict=False)]
+        return super().__call__(*args, **kwargs | {n: known[n] for n in known.keys() & kwargs})
 
     def check_given(self, given):
         """Raises ValueError if the arguments of a call, by name, do not fit each other."""

@@ -100,8 +100,11 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
         mask = None if mask is None else ops.cast(mask, "bool")
         x = in_compute_dtype(self, x)
         x = x if mask is None else blank(x, mask)
-        before = self._steps_before()
-        y = self.convolution(ops.pad(x, [[0, 0], [before, self.span - before], [0, 0]]))
+        before, after = self._steps_before(), self.span - self._steps_before()
+        if x.shape[1] == 0:  # Keras' convolution wants a step: one more, which is not kept
+            x = ops.pad(x, [[0, 0], [before, after + 1], [0, 0]])
+            return self.convolution(x)[:, :0]
+        y = self.convolution(ops.pad(x, [[0, 0], [before, after], [0, 0]]))
         return y if mask is None else blank(y, mask)
 
     def start_buffer(self, batch):

@@ -11,6 +11,7 @@ _ONLY_ON = {
     "test_float64.py": ("tensorflow",),
     "test_function.py": ("tensorflow",),
     "test_saved_model.py": ("tensorflow",),
+    "test_unknown_features.py": ("tensorflow",),
     "test_xla.py": ("tensorflow", "jax"),
 }
 collect_ignore = [name for name, on in _ONLY_ON.items() if keras.backend.backend() not in on]

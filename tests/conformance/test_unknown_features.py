@@ -1,0 +1,37 @@
+"""Built once, a layer takes inputs of which a graph knows no size, as Keras' `Dense` does."""
+
+import pytest
+import tensorflow as tf
+
+from tests.arrays import assert_close
+from tests.conformance.blocks import BLOCKS
+from tests.conformance.cases import CASES
+from tests.conformance.test_empty import SEQUENCES, SIZES
+
+ROWS = [pytest.param(row, id=row.name) for row in (*CASES, *BLOCKS)]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_graph_that_knows_no_size(row):
+    layer, call = row.built_layer(), getattr(row, "call", {})
+    inputs = row.inputs()
+    specs = {name: tf.TensorSpec([None] * x.ndim, x.dtype) for name, x in inputs.items()}
+    graph = tf.function(lambda **given: layer(**given, **call)).get_concrete_function(**specs)
+    empty = SIZES if row in (*CASES, *SEQUENCES) else []
+    if getattr(row, "is_stateful", False):  # a graph's loop of Keras' RNN wants a step
+        empty = [sizes for sizes in empty if sizes[1]]
+    for sizes in [(2, 3, 5), (3, 5, 7), *empty]:
+        arrays = row.inputs(*sizes)
+        found = graph(**{name: tf.constant(x) for name, x in arrays.items()})
+        assert_close(found, layer(**arrays, **call), rtol=1e-5, atol=1e-5, err_msg=sizes)
+
+
+def test_another_feature_size_is_refused():
+    row = CASES[0]
+    layer, inputs = row.built_layer(), row.inputs()
+    graph = tf.function(layer).get_concrete_function(
+        **{name: tf.TensorSpec([None] * 3, x.dtype) for name, x in inputs.items()}
+    )
+    inputs["query"] = inputs["query"][..., :-1]
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        graph(**{name: tf.constant(x) for name, x in inputs.items()})
