@@ -17,16 +17,7 @@ FEW_QUERIES = 8
 
 def scores(query, key, vector):
     """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key (B, Tv, U)` and `vector (U,)`."""
-    if compiled_by_xla():
-        return _in_chain(query, key, vector)
-    if query.shape[1] is not None:
-        return _in_slabs(query, key, vector)
-    # A step of an exported decoder: how many queries there are is seen when it runs.
-    return tf.cond(
-        tf.shape(query)[1] <= FEW_QUERIES,
-        lambda: plain_additive_scores(query, key, vector),
-        lambda: _in_slabs(query, key, vector),
-    )
+    return (_in_chain if compiled_by_xla() else _in_slabs)(query, key, vector)
 
 
 @tf.custom_gradient
@@ -41,14 +32,22 @@ def _in_chain(query, key, vector):
 @tf.custom_gradient
 def _in_slabs(query, key, vector):
     fast, exact = additive_products.SCORE_GROUP, 1
-    if _has_few_queries(query):
-        result = plain_additive_scores(query, key, vector)
-    else:
-        result = tf.cond(
+
+    def few():
+        return plain_additive_scores(query, key, vector)
+
+    def many():
+        return tf.cond(
             additive_products.scores_are_exact(query, key),
             lambda: _sum_scores(additive_products.scores, fast, query, key, vector),
             lambda: _sum_scores(additive_products.exact_scores, exact, query, key, vector),
         )
+
+    # In a step of an exported decoder, how many queries there are is seen when it runs.
+    if query.shape[1] is None:
+        result = tf.cond(tf.shape(query)[1] <= FEW_QUERIES, few, many)
+    else:
+        result = few() if _has_few_queries(query) else many()
 
     def gradient(upstream):
         fast, exact = additive_products.GRADIENT_GROUP, 1

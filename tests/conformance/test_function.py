@@ -1,14 +1,17 @@
 """In a `tf.function` of unknown batch and lengths: one trace, and the answers of eager mode.
 
-Without masks here, and with all of them; with padding masks in `test_saved_model.py`.
+With a causal mask and padding here; with padding masks alone in `test_saved_model.py`, without any
+in `test_unknown_features.py`.
 """
 
 import pytest
 import tensorflow as tf
 
 from tests.arrays import assert_close
-from tests.conformance.cases import SEQUENCE_CASES
+from tests.conformance.cases import CASES, SEQUENCE_CASES
 from tests.conformance.test_saved_model import CLOSE, LENGTHS, arrays_for
+
+POOLING_CASES = [case for case in CASES if case.is_pooling]
 
 
 def specs(case, names):
@@ -20,9 +23,9 @@ def specs(case, names):
     }
 
 
-def assert_function_equals_eager(case, masks, **kwargs):
+def assert_function_equals_eager(case, **kwargs):
     layer = case.built_layer()
-    names = list(case.sizes) + (sorted(set(case.mask_names)) if masks else [])
+    names = [*case.sizes, *sorted(set(case.mask_names))]
 
     @tf.function(input_signature=[specs(case, names)])
     def function(arrays):
@@ -41,10 +44,11 @@ def assert_function_equals_eager(case, masks, **kwargs):
     assert function.experimental_get_tracing_count() == 1
 
 
-def test_function_equals_eager(case):
-    assert_function_equals_eager(case, False)
+@pytest.mark.parametrize("case", POOLING_CASES, ids=lambda case: case.name)
+def test_pooling_function_equals_eager(case):
+    assert_function_equals_eager(case)
 
 
 @pytest.mark.parametrize("case", SEQUENCE_CASES, ids=lambda case: case.name)
 def test_causal_function_equals_eager(case):
-    assert_function_equals_eager(case, True, use_causal_mask=True)
+    assert_function_equals_eager(case, use_causal_mask=True)

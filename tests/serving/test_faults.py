@@ -194,7 +194,7 @@ def test_reloads_leave_nothing_behind(client, folder, publish):
 
 
 def test_far_too_many_requests(folder):
-    """Ten times what it can do: some calls are answered, the rest refused; then it has recovered."""
+    """Ten times what it can do: some is answered, the rest refused; then it recovers."""
     settings = Options(grpc_max_threads=2)
     run_seconds, asked_per_second, seconds = 0.02, 1000, 3.0
     codes = collections.Counter()
