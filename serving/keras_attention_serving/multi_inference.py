@@ -45,7 +45,9 @@ def multi_inference(
             method.fill(getattr(result, field), signature, len(serialized), found)
         return response
 
-    return Inference({signatures[0].inputs["inputs"].name: serialized}, fetches, respond)
+    # SavedModels of TensorFlow 2 have an input for each signature: all of them get the examples.
+    feeds = {signature.inputs["inputs"].name: serialized for signature in signatures}
+    return Inference(feeds, fetches, respond)
 
 
 def _signatures(model: Model, request: Any, check_method_name: bool) -> list[Any]:
@@ -68,7 +70,4 @@ def _signatures(model: Model, request: Any, check_method_name: bool) -> list[Any
         found[name] = model.signatures[name]
         method, _ = _METHODS[task.method_name]
         method.check_signature(found[name], check_method_name)
-    signatures = list(found.values())
-    if len({signature.inputs["inputs"].name for signature in signatures}) > 1:
-        raise errors.InvalidArgument("Input tensor must be the same for all Signatures.")
-    return signatures
+    return list(found.values())

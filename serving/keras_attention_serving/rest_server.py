@@ -27,6 +27,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from keras_attention_serving import errors, json_encode
 from keras_attention_serving.cancellation import Cancellation
+from keras_attention_serving.http_parser import HttpParser
 from keras_attention_serving.metrics import NO_METRICS, Metrics
 from keras_attention_serving.rest import Answer, RestApi
 from keras_attention_serving.service import Service
@@ -192,6 +193,7 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.parser = HttpParser(self)
         # asyncio does so for sockets that it made itself; without it a body waits 40 ms for the
         # client to acknowledge the headers.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -218,7 +220,12 @@ class _Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._forget_deadline()
-        super().on_headers_complete()
+        if not self.parser.should_upgrade():  # else it comes once more
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def _expect_headers(self) -> None:
         if self._deadline is None:

@@ -301,7 +301,7 @@ class Call:
         self._metrics.runtime(name, self._api, seconds, signature_name(self._spec))
         response = respond(outputs)
         if self._api != "Predict":
-            (examples,) = feeds.values()
+            examples = next(iter(feeds.values()))  # every input is given the same ones
             self._metrics.examples(name, len(examples))
         return response
 

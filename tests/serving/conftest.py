@@ -192,12 +192,10 @@ def example_base_path(tmp_path_factory):
             "regress_one": {"outputs": x[:1]},
             "regress_odd": {"y": x},
             "regress_two": {"outputs": x, "more": x},
-            "regress_other": {"outputs": tf.strings.length(other) / 1},
             "two_inputs": {"outputs": x},
             "odd_input": {"outputs": x},
         }
         inputs = {
-            "regress_other": {"inputs": other},
             "two_inputs": {"inputs": serialized, "other": other},
             "odd_input": {"x": serialized},
         }

@@ -78,7 +78,10 @@ ARROWS = {
         *("cancellation", "errors", "json_decode", "json_encode", "json_text", "metrics"),
         *("service", "wire"),
     },
-    "rest_server": {"cancellation", "errors", "json_encode", "metrics", "rest", "service"},
+    "http_parser": set(),
+    "rest_server": {
+        *("cancellation", "errors", "http_parser", "json_encode", "metrics", "rest", "service"),
+    },
     "standard_services": {"wire"},
     "profiler": {"c_api", "errors"},
     "grpc_methods": {
@@ -108,6 +111,7 @@ TRANSPORT = {
 PACKAGES = {
     "prometheus": {"prometheus_client"},
     "json_text": {"orjson", "rapidjson"},
+    "http_parser": {"httptools"},
     "rest_server": {"uvicorn"},
     "standard_services": {"grpc_health", "grpc_reflection"},
     "tflite": {"ai_edge_litert"},

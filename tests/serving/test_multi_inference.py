@@ -2,7 +2,11 @@
 
 import grpc
 import pytest
-from tensorflow_serving.apis import inference_pb2
+import tensorflow as tf
+from tensorflow_serving.apis import inference_pb2, prediction_service_pb2_grpc
+
+from keras_attention_serving.options import Options
+from keras_attention_serving.server import Server
 
 DEADLINE = 30
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
@@ -49,6 +53,53 @@ def test_several_tasks(example_stub, request_of):
     ]
 
 
+class Signatures(tf.Module):
+    """As TensorFlow 2 exports them: each signature has an input tensor of its own."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def classify(self, inputs):
+        x = self.x(inputs)
+        return {"classes": tf.repeat([["a", "b"]], tf.size(x), 0), "scores": x[:, None] * [5.0, 7]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def regress(self, inputs):
+        return {"outputs": 11 * self.x(inputs)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def column(self, inputs):
+        return {"outputs": 13 * self.x(inputs)[:, None]}
+
+    def x(self, inputs):
+        return tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"]
+
+
+@pytest.mark.parametrize("batching", [False, True], ids=["alone", "batching"])
+def test_every_signature_has_its_input(tmp_path, request_of, batching):
+    module = Signatures()
+    signatures = {name: getattr(module, name) for name in ("classify", "regress", "column")}
+    tf.saved_model.save(module, str(tmp_path / "m" / "2"), signatures=signatures)
+    message = request_of(
+        ("column", REGRESS), ("classify", CLASSIFY), ("regress", REGRESS), model="m"
+    )
+    with (
+        Server(
+            {"m": tmp_path / "m"},
+            port=0,
+            host="127.0.0.1",
+            settings=Options(enable_batching=batching),
+        ) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        first, second, third = stub.MultiInference(message, timeout=DEADLINE).results
+    assert [entry.value for entry in first.regression_result.regressions] == [26, 39]
+    assert [
+        [(one.label, one.score) for one in entry.classes]
+        for entry in second.classification_result.classifications
+    ] == [[("a", 10), ("b", 14)], [("a", 15), ("b", 21)]]
+    assert [entry.value for entry in third.regression_result.regressions] == [22, 33]
+
+
 @pytest.mark.parametrize(
     ("tasks", "code", "text"),
     [
@@ -61,11 +112,6 @@ def test_several_tasks(example_stub, request_of):
             [("regress", REGRESS), ("regress", REGRESS)],
             "INVALID_ARGUMENT",
             "Duplicate evaluation of signature: regress",
-        ),
-        (
-            [("regress", REGRESS), ("regress_other", REGRESS)],
-            "INVALID_ARGUMENT",
-            "Input tensor must be the same for all Signatures.",
         ),
         (
             [("regress", "tensorflow/serving/predict")],

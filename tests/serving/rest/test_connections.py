@@ -3,6 +3,7 @@
 import random
 import socket
 import struct
+import subprocess
 import threading
 import time
 
@@ -58,6 +59,40 @@ def test_a_client_that_waits_for_the_word_to_continue(server):
         assert connection.recv(65536).startswith(b"HTTP/1.1 100 Continue\r\n")
         connection.sendall(body)
         assert b"[10.0, 14.0, 22.0]" in received(connection)
+
+
+OFFER = "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAI"
+
+
+@pytest.mark.parametrize("offer", [OFFER, ("Upgrade: websocket", "connection: upgrade")])
+@pytest.mark.parametrize("sizes", [(), (5, 7), (-len(X),), (-3,), (-len(X) - 1,)], ids=str)
+def test_an_offer_of_another_protocol_is_ignored(server, caplog, offer, sizes):
+    """Packets end after so many bytes; a second request follows in the last one."""
+    text = message(PREDICT, X, *offer)
+    with raw(server) as connection:
+        for start, end in zip((0, *sizes), (*sizes, len(text)), strict=True):
+            connection.sendall(text[start:end])
+            time.sleep(0.05)
+        connection.sendall(text + message(PREDICT, X, "Connection: close"))
+        answers = received(connection).split(b"HTTP/1.1 200 OK")[1:]
+    assert [b"[10.0, 14.0, 22.0]" in answer for answer in answers] == [True] * 3
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("arguments", [[], ["-H", "Transfer-Encoding: chunked"]], ids=str)
+def test_curl_offers_http2(server, arguments):
+    url = f"http://127.0.0.1:{server.port}/v1/models/{PREDICT}"
+    command = ["curl", "-sS", "--http2", "-w", "%{http_code}", "-d", X, *arguments, url, url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=DEADLINE)
+    assert done.stdout.count("[10.0, 14.0, 22.0]") == done.stdout.count("}200") == 2
+
+
+@pytest.mark.parametrize("target", ["example.org:443", "/v1/models/model"])
+def test_no_proxy(server, target):
+    with raw(server) as connection:
+        connection.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        answer = received(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1") == 1
 
 
 def test_old_clients(server):
