@@ -3,7 +3,7 @@
 Python's `import tensorflow` takes seconds and hundreds of megabytes; the library inside the wheel
 is all that a server needs, and its C interface is stable. Functions that return at once keep the
 GIL (`PyDLL`): releasing it for a microsecond only invites other threads to take it. Those that
-compute or wait release it (`CDLL`). `TF_SessionRun` is there both ways.
+compute or wait release it (`CDLL`). `TF_SessionRun` and `TF_TensorFromProto` are there both ways.
 """
 
 import ctypes
@@ -57,7 +57,6 @@ _QUICK: dict[str, tuple[Any, list[Any]]] = {
     "TF_DeleteSessionOptions": (None, [c_void_p]),
     "TF_SetConfig": (None, [c_void_p, c_char_p, c_size_t, _STATUS]),
     "TF_AllocateTensor": (c_void_p, [c_int, POINTER(c_int64), c_int, c_size_t]),
-    "TF_TensorFromProto": (None, [POINTER(Buffer), c_void_p, _STATUS]),
     "TF_DeleteTensor": (None, [c_void_p]),
     "TF_TensorType": (c_int, [c_void_p]),
     "TF_NumDims": (c_int, [c_void_p]),
@@ -68,6 +67,7 @@ _QUICK: dict[str, tuple[Any, list[Any]]] = {
     "TF_StringGetSize": (c_size_t, [c_void_p]),
 }
 _SLOW: dict[str, tuple[Any, list[Any]]] = {
+    "TF_TensorFromProto": (None, [POINTER(Buffer), c_void_p, _STATUS]),
     "TF_LoadLibrary": (c_void_p, [c_char_p, _STATUS]),
     "TF_DeleteLibraryHandle": (None, [c_void_p]),
     "TF_LoadSessionFromSavedModel": (
@@ -163,7 +163,8 @@ def _load() -> Any:
         for name, (result, arguments) in table.items():
             setattr(functions, name, _function(handle, name, result, arguments))
     quick = ctypes.PyDLL(str(path))
-    functions.TF_SessionRun_quick = _function(quick, "TF_SessionRun", *_SLOW["TF_SessionRun"])
+    for name in ("TF_SessionRun", "TF_TensorFromProto"):
+        setattr(functions, f"{name}_quick", _function(quick, name, *_SLOW[name]))
     _register_text_operations(functions)
     return functions
 
@@ -187,13 +188,13 @@ def _function(handle: ctypes.CDLL, name: str, result: Any, arguments: list[Any])
     return function
 
 
-_LARGE = 1 << 20
+LARGE = 1 << 20
 _copy_quick = _function(ctypes.PyDLL(None), "memmove", c_void_p, [c_void_p, c_void_p, c_size_t])
 
 
 def copy(target: int, source: int, size: int) -> None:
     """Copies bytes from one address to another; lets go of the GIL only if they are many."""
-    (ctypes.memmove if size > _LARGE else _copy_quick)(target, source, size)
+    (ctypes.memmove if size > LARGE else _copy_quick)(target, source, size)
 
 
 @contextmanager

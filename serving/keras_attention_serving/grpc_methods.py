@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from keras_attention_serving import errors
+from keras_attention_serving import claims, errors
 from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.loop_tasks import Together, to_the_end
 from keras_attention_serving.metrics import Metrics
@@ -70,17 +70,16 @@ class InferenceMethod:
         raise AssertionError("Expected abort to raise.")
 
     async def _answer(self, exchange: "_Exchange") -> bytes:
-        if exchange.size > LARGE:
-            self._runs.admit(exchange.timeout)
-            cancellation = Cancellation()
-            return await to_the_end(self._runs.run(exchange.whole, cancellation), cancellation)
-        begun = await self._together.do(exchange.begin)
-        if isinstance(begun, bytes):
-            return begun
-        with begun as call:
-            response = await call.wait(exchange.timeout, self._runs)
-        answer: bytes = response.SerializeToString()
-        return answer
+        if exchange.size <= LARGE:
+            begun = await self._together.do(exchange.begin)
+            if isinstance(begun, bytes):
+                return begun
+            if begun is not None:
+                with begun as call:
+                    return await call.wait(exchange.timeout, self._runs)
+        self._runs.admit(exchange.timeout)
+        cancellation = Cancellation()
+        return await to_the_end(self._runs.run(exchange.whole, cancellation), cancellation)
 
 
 class _Exchange:
@@ -105,9 +104,14 @@ class _Exchange:
         self.timeout = _seconds_left(context)
         self.request: Any = None
 
-    def begin(self) -> bytes | Call:
-        """The answer, if it is there in next to no time, else the call to wait for."""
+    def begin(self) -> bytes | Call | None:
+        """The answer, if it is there in next to no time, else the call to wait for.
+
+        None if the inputs are large although the message is not, so that they take long to read.
+        """
         self.request = self._request_class.FromString(self._data)
+        if claims.claimed_bytes(self.request) > LARGE:
+            return None
         call = self._service.open(self._api, self.request)
         try:
             if not call.enter(self.timeout):
@@ -121,7 +125,8 @@ class _Exchange:
 
     def whole(self, cancellation: Cancellation) -> bytes:
         """The answer, in a thread that may wait for it."""
-        self.request = self._request_class.FromString(self._data)
+        if self.request is None:
+            self.request = self._request_class.FromString(self._data)
         with self._service.open(self._api, self.request) as call:
             answer: bytes = call.answer(self.timeout, cancellation).SerializeToString()
             return answer
@@ -152,6 +157,8 @@ def _status(error: Exception) -> tuple[int, str]:
         if len(text) > MAX_ERROR_CHARACTERS:
             text = text[:MAX_ERROR_CHARACTERS] + "...TRUNCATED"
         return error.code, text
+    if isinstance(error, MemoryError):
+        return errors.ResourceExhausted.code, "No memory for the request or its answer."
     if isinstance(error, DecodeError):
         return errors.Internal.code, "The request cannot be parsed."
     logger.error("A call failed in a way that should not be.", exc_info=error)

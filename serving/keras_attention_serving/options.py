@@ -130,6 +130,12 @@ class Options:
     enable_serialization_as_tensor_content: bool = _flag(
         False, "Answer with numbers in `tensor_content` instead of typed fields."
     )
+    max_claimed_input_bytes: int = _flag(
+        64 << 20,
+        "Not in TensorFlow Serving: bytes that inputs may claim by their shapes without being "
+        "sent. More are refused.",
+        "int64",
+    )
     free_port: bool = _flag(
         False, "Not in TensorFlow Serving: instead of --port, listen on a port that is free."
     )

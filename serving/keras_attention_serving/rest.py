@@ -148,6 +148,8 @@ class RestApi:
             answer = Answer(_HTTP_STATUS[error.code], json_encode.error(error.message))
         except RecursionError:  # a tensor of a thousand axes
             answer = Answer(400, json_encode.error(json_text.TOO_DEEP))
+        except MemoryError:
+            answer = Answer(429, json_encode.error("No memory for the request or its answer."))
         except Exception:
             logger.exception("A request failed in a way that should not be.")
             answer = Answer(500, json_encode.error("Internal error; see the log of the server."))

@@ -269,18 +269,25 @@ def _to_tensor(lib: Any, array: Array) -> int:
     )
     if tensor is None:
         raise errors.ResourceExhausted(f"No memory for a tensor of {size} bytes.")
+    data = lib.TF_TensorData(tensor)
+    if size and not data:  # so the library says that there is no memory
+        lib.TF_DeleteTensor(tensor)
+        raise errors.ResourceExhausted(f"No memory for a tensor of {size} bytes.")
     if size:
-        c_api.copy(lib.TF_TensorData(tensor), array.ctypes.data, size)
+        c_api.copy(data, array.ctypes.data, size)
     return tensor
 
 
 def _strings_to_tensor(lib: Any, array: Array) -> int:
     # TensorFlow unpacks the strings of a message faster than one call per string could.
-    buffer = _buffer(lib, tensors.to_proto(array).SerializeToString())
+    data = tensors.to_proto(array).SerializeToString()
+    large = len(data) > c_api.LARGE
+    unpack = lib.TF_TensorFromProto if large else lib.TF_TensorFromProto_quick
+    buffer = _buffer(lib, data)
     tensor: int = lib.TF_AllocateTensor(tensors.DT_STRING, (c_int64 * 1)(0), 1, 0)
     try:
         with c_api.checked(lib) as status:
-            lib.TF_TensorFromProto(buffer, tensor, status)
+            unpack(buffer, tensor, status)
     except BaseException:
         lib.TF_DeleteTensor(tensor)
         raise

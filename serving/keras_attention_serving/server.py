@@ -160,6 +160,7 @@ class Server:
                 batching=batching,
                 check_method_names=settings.enable_signature_method_name_check,
                 tensor_content=settings.enable_serialization_as_tensor_content,
+                max_claimed_bytes=settings.max_claimed_input_bytes,
             )
             self._grpc = transport = GrpcServer(
                 service,

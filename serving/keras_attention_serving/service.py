@@ -4,7 +4,7 @@ import functools
 import time
 from typing import Any
 
-from keras_attention_serving import errors, wire
+from keras_attention_serving import claims, errors, tensors, wire
 from keras_attention_serving.batching import Batching, Pending
 from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.classify import classify
@@ -36,6 +36,8 @@ class Service:
         batching: puts requests together; each runs alone by default.
         check_method_names: refuse signatures that were made for another method.
         tensor_content: Predict answers with numbers as raw bytes instead of in typed fields.
+        max_claimed_bytes: what inputs may claim by their shapes without being sent; no limit by
+            default.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class Service:
         batching: Batching | None = None,
         check_method_names: bool = False,
         tensor_content: bool = False,
+        max_claimed_bytes: int | None = None,
     ) -> None:
         self._servables = servables
+        self._max_claimed_bytes = max_claimed_bytes
         self._metrics = metrics
         self._batching = batching
         self._check_method_names = check_method_names
@@ -96,6 +100,7 @@ class Service:
             api: `"Predict"`, `"Classify"`, `"Regress"` or `"MultiInference"`.
             request: the request message of that method.
         """
+        claims.check(request, self._max_claimed_bytes)
         if api == "MultiInference":
             # The version is that of the first task, as in TensorFlow Serving.
             spec = request.tasks[0].model_spec if request.tasks else wire.ModelSpec()
@@ -270,8 +275,8 @@ class Call:
         size = sum(array.nbytes for array in feeds.values())
         return self._model.is_quick(size, fetches)
 
-    async def wait(self, timeout: float | None, runs: Runs) -> Any:
-        """The response, after `enter`.
+    async def wait(self, timeout: float | None, runs: Runs) -> bytes:
+        """The serialized response, after `enter`; what is large is written in a thread.
 
         Args:
             timeout: seconds until the run is abandoned.
@@ -282,17 +287,22 @@ class Call:
         """
         if self._pending is not None:
             outputs = await self._pending.outputs(runs.run)
-            if sum(array.nbytes for array in outputs) < LARGE:
-                return self._respond(outputs, self._entered)
-            return await runs.run(self._respond, outputs, self._entered)
+            if sum(map(tensors.nbytes, outputs)) < LARGE:
+                return self._written(outputs)
+            return await runs.run(self._written, outputs)
         runs.admit(timeout)
         cancellation = Cancellation()
         return await to_the_end(runs.run(self._answer_later, timeout, cancellation), cancellation)
 
-    def _answer_later(self, timeout: float | None, cancellation: Cancellation) -> Any:
+    def _written(self, outputs: list[Array]) -> bytes:
+        response: bytes = self._respond(outputs, self._entered).SerializeToString()
+        return response
+
+    def _answer_later(self, timeout: float | None, cancellation: Cancellation) -> bytes:
         if timeout is not None:
             timeout -= time.monotonic() - self._entered  # it may have waited for a thread
-        return self.answer(timeout, cancellation)
+        response: bytes = self.answer(timeout, cancellation).SerializeToString()
+        return response
 
     def _respond(self, outputs: list[Array], start: float) -> Any:
         seconds = time.monotonic() - start

@@ -49,6 +49,8 @@ _TABLE = (
     (29, "int4", "int_val"),
     (30, "uint4", "int_val"),
 )
+_STRING_BYTES = 24  # of an empty string in TensorFlow
+_CHUNK = 1 << 14  # values that are written before another thread may have its turn
 DT_FLOAT = 1
 DT_STRING = 7
 
@@ -155,6 +157,33 @@ def to_array(proto: Any) -> Array:
     return _fill(_read_field(proto, dtype), shape, dtype)
 
 
+def claimed_bytes(proto: Any) -> int:
+    """The bytes that `to_array` adds to those in a message, where its shape says more than it has.
+
+    0 for a message that `to_array` refuses.
+    """
+    dtype = _NUMPY.get(proto.dtype)
+    if dtype is None or proto.tensor_content:
+        return 0
+    size = 1
+    for dim in proto.tensor_shape.dim:
+        size = min(size * max(0, dim.size), 2 * wire.MAX_MESSAGE_BYTES)
+    if size * dtype.itemsize > wire.MAX_MESSAGE_BYTES:
+        return 0
+    values = getattr(proto, _FIELD[proto.dtype])
+    each = dtype.itemsize
+    if dtype.kind == "O":
+        each = _STRING_BYTES + (len(values[-1]) if values else 0)
+    return max(0, size - len(values)) * each
+
+
+def nbytes(array: Array) -> int:
+    """The bytes of an array, those of its strings included."""
+    if array.dtype.kind != "O":
+        return array.nbytes
+    return array.size * _STRING_BYTES + sum(map(len, array.flat))
+
+
 def _bytes(item: object) -> bytes:
     if isinstance(item, bytes):
         return item
@@ -180,7 +209,9 @@ def _write_field(proto: Any, number: int, flat: Array) -> None:
         tag = wire.TensorProto.DESCRIPTOR.fields_by_name[name].number << 3 | 2
         proto.MergeFromString(bytes([tag]) + _varint(flat.nbytes) + flat.tobytes())
         return
-    getattr(proto, name).extend(flat.tolist())
+    field = getattr(proto, name)
+    for start in range(0, flat.size, _CHUNK):
+        field.extend(flat[start : start + _CHUNK].tolist())
 
 
 def _varint(value: int) -> bytes:

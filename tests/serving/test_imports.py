@@ -20,6 +20,7 @@ ARROWS = {
     "prometheus": {"metrics", "wire"},
     "monitoring_config": {"text_proto", "wire"},
     "tensors": {"wire"},
+    "claims": {"errors", "tensors"},
     "tfrecord": {"errors"},
     "calls": {"tensors", "wire"},
     "channel": {"errors", "wire"},
@@ -66,8 +67,17 @@ ARROWS = {
     "servables": {"errors", "flags", "folders", "labels", "model_config", "servable"},
     "config_file": {"errors", "servables", "text_proto", "wire"},
     "service": {
-        *("batching", "cancellation", "classify", "errors", "inference", "loop_tasks", "metrics"),
-        *("model", "multi_inference", "predict", "regress", "runs", "servable", "servables"),
+        *("batching", "cancellation", "claims", "classify", "errors", "inference", "loop_tasks"),
+        *(
+            "metrics",
+            "model",
+            "multi_inference",
+            "predict",
+            "regress",
+            "runs",
+            "servable",
+            "servables",
+        ),
         *("tensors", "wire"),
     },
     "json_text": {"errors"},
@@ -85,7 +95,7 @@ ARROWS = {
     "standard_services": {"wire"},
     "profiler": {"c_api", "errors"},
     "grpc_methods": {
-        *("cancellation", "errors", "loop_tasks", "metrics", "runs", "service"),
+        *("cancellation", "claims", "errors", "loop_tasks", "metrics", "runs", "service"),
     },
     "grpc_server": {
         *("grpc_methods", "loop_tasks", "metrics", "profiler", "runs", "service"),

@@ -263,6 +263,33 @@ importlib.util.find_spec = lambda name: None if name == "tensorflow" else find_s
     )
 
 
+NO_MEMORY = """
+import resource, sys
+import numpy as np
+from keras_attention_serving import errors
+from keras_attention_serving.runtime import SavedModel
+
+with SavedModel({path!r}) as model:
+    x = np.zeros((1 << 26, 3), np.float32)
+    with open("/proc/self/statm") as file:
+        pages = int(file.read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (1 << 26),) * 2)
+    signature = model.signatures["serving_default"]
+    fetches = [signature.outputs["y"].name]
+    try:
+        model.run({{signature.inputs["x"].name: x}}, fetches)
+    except errors.ResourceExhausted as error:
+        print(error.message)
+    print(model.run({{signature.inputs["x"].name: x[:1]}}, fetches)[0].tolist())
+"""
+
+
+def test_no_memory_for_a_tensor(exports):
+    run = run_python(NO_MEMORY.format(path=str(exports[2])))
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == f"No memory for a tensor of {3 << 28} bytes.\n[[0.0, 0.0, 0.0]]\n"
+
+
 def test_ranks_matter_to_operations_of_others(saved_model):
     """tensorflow_text's would crash the process."""
     signature = saved_model.signatures["tokenize"]
