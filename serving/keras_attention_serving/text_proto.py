@@ -16,15 +16,17 @@ def read(path: str | Path, message_class: Any) -> Any:
 
     Raises:
         errors.ServingError: `NotFound` or another code if the file cannot be read,
-            `InvalidArgument` if it holds something else; the log then knows the line.
+            `InvalidArgument` if it holds something else; the log then knows line and column.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        # Like protobuf's own reader, past the mark that some editors put at the beginning.
+        text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise errors.from_os_error(error, str(path)) from None
     except UnicodeDecodeError as error:
-        logger.error("%s: %s", path, error)
-        raise errors.InvalidArgument(f"Invalid protobuf file: '{path}'") from None
+        before = error.object[: error.start].split(b"\n")
+        where = f"{len(before)}:{len(before[-1]) + 1}"
+        raise _invalid(message_class, f"{where}: Expected UTF-8.", str(path)) from None
     return parse(text, message_class, str(path))
 
 
@@ -34,6 +36,27 @@ def parse(text: str, message_class: Any, path: str) -> Any:
     try:
         text_format.Parse(text, message, descriptor_pool=wire.POOL)
     except text_format.ParseError as error:
-        logger.error("%s: %s", path, error)
-        raise errors.InvalidArgument(f"Invalid protobuf file: '{path}'") from None
+        raise _invalid(message_class, _what(error, text), path) from None
     return message
+
+
+def _what(error: text_format.ParseError, text: str) -> str:
+    """`LINE:COLUMN: what` as protobuf's C++ library says it: without the line itself.
+
+    A line may hold a private key.
+    """
+    number = error.GetLine()
+    if number is None:
+        return str(error)
+    where = f"{number}:{error.GetColumn()}"
+    line = text.split("\n")[number - 1]
+    what = str(error).removeprefix(f"{where} : ").removeprefix(f"'{line}': ")
+    for end in ("Couldn't parse string", "String missing ending quote"):
+        if what.startswith(end):
+            what = f"{end}."
+    return f"{where}: {what}"
+
+
+def _invalid(message_class: Any, what: str, path: str) -> errors.InvalidArgument:
+    logger.error("Error parsing text-format %s: %s", message_class.DESCRIPTOR.full_name, what)
+    return errors.InvalidArgument(f"Invalid protobuf file: '{path}'")

@@ -180,6 +180,26 @@ def test_a_start_that_fails_is_one_line(base_path, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model_config_file"], "serving.ModelServerConfig"),
+        (["--enable_batching", "--batching_parameters_file"], "serving.BatchingParameters"),
+        (["--monitoring_config_file"], "serving.MonitoringConfig"),
+        (["--ssl_config_file"], "serving.SSLConfig"),
+        (["--tensorflow_session_config_file"], "ConfigProto"),
+    ],
+    ids=str,
+)
+def test_a_file_that_does_not_parse(base_path, tmp_path, capsys, caplog, flags, message):
+    (tmp_path / "broken").write_text("\n  nonsense")
+    path = f"{flags[-1]}={tmp_path / 'broken'}"
+    out = refused(capsys, "--free_port", f"--model_base_path={base_path}", *flags[:-1], path)
+    assert out.startswith("Failed to start server. Error: INVALID_ARGUMENT: Invalid protobuf file")
+    start = f"Error parsing text-format tensorflow.{message}: 2:3: "
+    assert [line for line in caplog.messages if line.startswith(start)]
+
+
 def test_waits_for_its_models_and_can_be_stopped(tmp_path):
     process = subprocess.Popen(
         [*COMMAND, "--free_port", f"--model_base_path={tmp_path / 'nowhere'}"],

@@ -104,13 +104,36 @@ def test_files(tmp_path, caplog):
     with pytest.raises(errors.NotFound) as caught:
         text_proto.read(path, wire.ModelServerConfig)
     assert caught.value.message == f"{path}; No such file or directory"
-    for content in (b"model_config_list { config { nam: 'a' } }", b"\xff"):
-        path.write_bytes(content)
-        with pytest.raises(errors.InvalidArgument) as caught:
-            text_proto.read(path, wire.ModelServerConfig)
-        assert caught.value.message == f"Invalid protobuf file: '{path}'"
-    assert '1:30 : Message type "tensorflow.serving.ModelConfig" has no field named "nam"' in (
-        caplog.text
-    )
     path.write_text("")
     assert text_proto.read(path, wire.ModelServerConfig) == wire.ModelServerConfig()
+    path.write_bytes(b"\xef\xbb\xbfmodel_config_list {}")
+    assert text_proto.read(path, wire.ModelServerConfig).HasField("model_config_list")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (
+            b"model_config_list { config { nam: 'a' } }",
+            '1:30: Message type "tensorflow.serving.ModelConfig" has no field named "nam".',
+        ),
+        (
+            b"model_config_list {\n  config {\n    name: 7",
+            "3:11: Expected string but found: '7'",
+        ),
+        (b"model_config_list {\n", '1:19: Expected "}".'),
+        (b"\n\nmodel_config_list { config { name: 'secr", "3:36: String missing ending quote."),
+        (b"model_config_list { config { name: '\\377' } }", "1:43: Couldn't parse string."),
+        (b"# one\n \xff", "2:2: Expected UTF-8."),
+        (b"\0", "1:1: Expected identifier or number, got \0."),
+    ],
+)
+def test_files_that_do_not_parse(tmp_path, caplog, content, complaint):
+    path = tmp_path / "models.config"
+    path.write_bytes(content)
+    with pytest.raises(errors.InvalidArgument) as caught:
+        text_proto.read(path, wire.ModelServerConfig)
+    assert caught.value.message == f"Invalid protobuf file: '{path}'"
+    assert caplog.messages == [
+        f"Error parsing text-format tensorflow.serving.ModelServerConfig: {complaint}"
+    ]
