@@ -1,13 +1,15 @@
 """Models in the TensorFlow Lite format, with the face of a SavedModel.
 
-A version folder may hold `model.tflite`. Its one signature is called `serving_default`. It is the
-SignatureDef among the metadata of the file, if there is one; otherwise inputs and outputs are
-called by the names of their tensors, such as `serving_default_x:0`. So TensorFlow Serving reads it.
+A version folder may hold `model.tflite`. Its signatures are the SignatureDefs among the metadata of
+the file: a FlexBuffers map from names to serialized messages. Where there are none, it has one,
+`serving_default`, in which inputs and outputs are called by the names of their tensors, such as
+`serving_default_x:0`. So TensorFlow Serving reads it.
 
 Runs on the package `ai-edge-litert`, which is wanted for such models alone.
 """
 
 import logging
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from queue import LifoQueue
@@ -36,7 +38,7 @@ class TfLiteModel:
         interpreters: how many calls may run at a time; interpreters are made when they are needed.
 
     Attributes:
-        signatures: `SignatureDef` messages by name: one.
+        signatures: `SignatureDef` messages by name.
 
     Raises:
         ImportError: the package `ai-edge-litert` is not installed.
@@ -53,10 +55,12 @@ class TfLiteModel:
         first = _interpreter(self._content)
         names = _names(first, "input"), _names(first, "output")
         self._inputs, self._outputs = ({info["name"]: info for info in part} for part in names)
-        signature = _metadata_signature(self._content)
-        if signature is None:
-            signature = _plain_signature(*names)
-        self.signatures: dict[str, Any] = {wire.DEFAULT_SIGNATURE: signature}
+        self.signatures: dict[str, Any] = _metadata_signatures(self._content)
+        for signature in self.signatures.values():
+            _resolve(signature.inputs, self._inputs, "input")
+            _resolve(signature.outputs, self._outputs, "output")
+        if not self.signatures:
+            self.signatures[wire.DEFAULT_SIGNATURE] = _plain_signature(*names)
         for item in (*(None,) * (interpreters - 1), first):
             self._free.put(item)
 
@@ -150,11 +154,29 @@ def _names(interpreter: Any, side: str) -> list[Any]:
 
 
 def _find(infos: Mapping[str, Any], name: str, side: str) -> Any:
-    """A tensor by its name; a signature may say `x:0` where the file says `x`, or vice versa."""
-    for known in (name, name.partition(":")[0], f"{name}:0"):
-        if known in infos:
-            return infos[known]
-    raise errors.InvalidArgument(f"Missing {side} TFLite tensor: {name}")
+    """A tensor by its name."""
+    known = _known(infos, name)
+    if known is None:
+        raise errors.InvalidArgument(f"Missing {side} TFLite tensor: {name}")
+    return infos[known]
+
+
+def _known(infos: Mapping[str, Any], name: str) -> str | None:
+    """The file's name of a tensor; a signature may say `x:0` where the file says `x`, or v.v."""
+    names = name, name.rpartition(":")[0], f"{name}:0"
+    return next((known for known in names if known in infos), None)
+
+
+def _resolve(entries: Mapping[str, Any], infos: Mapping[str, Any], side: str) -> None:
+    """Gives the `TensorInfo`s of a signature the file's names of their tensors."""
+    for alias, entry in entries.items():
+        known = _known(infos, entry.name)
+        if known is None:
+            raise errors.Internal(
+                f"Unknown tensor '{entry.name}'. "
+                f"Signature {side} {alias} references an unknown tensor"
+            )
+        entry.name = known
 
 
 def _number(info: Mapping[str, Any]) -> int:
@@ -183,24 +205,32 @@ def _plain_signature(inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
     return signature
 
 
-def _metadata_signature(content: bytes) -> Any | None:
-    """The SignatureDef that lies among the metadata of a file.
+def _metadata_signatures(content: bytes) -> dict[str, Any]:
+    """The SignatureDefs that lie among the metadata of a file, by name.
 
-    Raises `errors.InvalidArgument` if there are several, or it is none.
+    Raises `errors.InvalidArgument` if what lies there is none.
     """
     from ai_edge_litert.schema_py_generated import Model  # the format of the file
 
     model = Model.GetRootAsModel(content, 0)
     for i in range(model.MetadataLength()):
         entry = model.Metadata(i)
-        if entry.Name() != _METADATA.encode():
-            continue
-        data = model.Buffers(entry.Buffer()).DataAsNumpy()
-        try:
-            found = wire.SignatureDefMap.FromString(bytes(data)).signature_def
-        except (DecodeError, TypeError):
-            raise errors.InvalidArgument("Invalid SignatureDefs found in TfLite model") from None
-        if len(found) != 1:
-            raise errors.InvalidArgument("Multiple SignatureDefs found in TfLite model")
-        return wire.SignatureDef.FromString(next(iter(found.values())).SerializeToString())
-    return None
+        if entry.Name() == _METADATA.encode():
+            return _read_map(bytes(model.Buffers(entry.Buffer()).DataAsNumpy()))
+    return {}
+
+
+def _read_map(data: bytes) -> dict[str, Any]:
+    from flatbuffers import flexbuffers
+
+    try:
+        entries = flexbuffers.GetRoot(data).AsMap
+        return {
+            key.AsKeyBytes.decode(): wire.SignatureDef.FromString(
+                bytes(value.AsBlob if value.IsBlob else value.AsStringBytes)
+            )
+            for key, value in zip(entries.Keys, entries.Values, strict=True)
+        }
+    # FlexBuffers trusts its offsets: what is not its format fails in many ways.
+    except (ArithmeticError, DecodeError, LookupError, TypeError, ValueError, struct.error):
+        raise errors.InvalidArgument("Invalid SignatureDefs found in TfLite model") from None

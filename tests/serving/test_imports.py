@@ -124,7 +124,7 @@ PACKAGES = {
     "http_parser": {"httptools"},
     "rest_server": {"uvicorn"},
     "standard_services": {"grpc_health", "grpc_reflection"},
-    "tflite": {"ai_edge_litert"},
+    "tflite": {"ai_edge_litert", "flatbuffers"},
 }
 
 

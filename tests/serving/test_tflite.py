@@ -6,8 +6,9 @@ import threading
 import numpy as np
 import pytest
 import tensorflow as tf
+from flatbuffers import flexbuffers
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.lite.tools import flatbuffer_utils
-from tensorflow_serving.apis.get_model_metadata_pb2 import SignatureDefMap
 
 from keras_attention_serving import Client, errors
 from keras_attention_serving.loading import SavedModelLoader
@@ -49,28 +50,65 @@ def path(tmp_path_factory):
     return convert("scaled", tmp_path_factory.mktemp("lite") / "model.tflite")
 
 
-@pytest.fixture(scope="module")
-def signed(path, tmp_path_factory):
-    """The same model with a SignatureDef among its metadata."""
-    plain = TfLiteModel(path).signatures["serving_default"]
-    names = SignatureDefMap()
-    signature = names.signature_def["whatever"]
-    signature.method_name = "tensorflow/serving/predict"
-    signature.inputs["x"].name = "serving_default_x:0"
-    signature.inputs["n"].name = "serving_default_n:0"
-    for name, info in plain.outputs.items():
-        alias = "y" if info.dtype == 1 else "m"
-        signature.outputs[alias].name = name
+def with_metadata(path, content, target):
+    """A copy of a model with something where SignatureDefs lie."""
     model = flatbuffer_utils.read_model(str(path))
     buffer = flatbuffer_utils.schema_fb.BufferT()
-    buffer.data = list(names.SerializeToString())
+    buffer.data = list(content)
     entry = flatbuffer_utils.schema_fb.MetadataT()
     entry.name, entry.buffer = b"signature_defs_metadata", len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
-    result = tmp_path_factory.mktemp("signed") / "model.tflite"
-    flatbuffer_utils.write_model(model, str(result))
-    return result
+    flatbuffer_utils.write_model(model, str(target))
+    return target
+
+
+def flexbuffers_map(signatures):
+    """As TensorFlow Lite's C++ tool writes it: the values are strings, though they are no text."""
+    builder, texts = flexbuffers.Builder(), {}
+    with builder.Map():
+        for number, (name, signature) in enumerate(signatures.items()):
+            text = signature.SerializeToString()
+            builder.Key(name.encode())
+            builder.String(chr(ord("A") + number) * len(text))
+            texts[chr(ord("A") + number).encode() * len(text)] = text
+    data = bytes(builder.Finish())
+    for stand_in, text in texts.items():
+        assert data.count(stand_in) == 1
+        data = data.replace(stand_in, text)
+    return data
+
+
+def signature_of(inputs, outputs):
+    signature = SignatureDef(method_name="tensorflow/serving/predict")
+    for names, target in ((inputs, signature.inputs), (outputs, signature.outputs)):
+        for alias, name in names.items():
+            target[alias].name = name
+            target[alias].tensor_shape.dim.add(size=-1)
+    return signature
+
+
+@pytest.fixture(scope="module")
+def outputs(path):
+    """Names of the output tensors."""
+    plain = TfLiteModel(path).signatures["serving_default"]
+    return {("y" if info.dtype == 1 else "m"): name for name, info in plain.outputs.items()}
+
+
+@pytest.fixture(scope="module")
+def signed(path, outputs, tmp_path_factory):
+    """The same model with SignatureDefs among its metadata."""
+    inputs = {"x": "serving_default_x:0", "n": "serving_default_n:0"}
+    bare = {alias: name.removesuffix(":0") for alias, name in inputs.items()}
+    more = {alias: f"{name}:0" for alias, name in outputs.items()}
+    content = flexbuffers_map(
+        {
+            "serving_default": signature_of(inputs, outputs),
+            "without": signature_of(bare, more),
+            "nämlich": signature_of({"n": inputs["n"]}, {"m": outputs["m"]}),
+        }
+    )
+    return with_metadata(path, content, tmp_path_factory.mktemp("signed") / "model.tflite")
 
 
 X, N = np.array([[1, 2], [3, 5], [7, 11]], "f"), np.array([2, 3], "i")
@@ -97,10 +135,35 @@ def test_names_of_tensors_are_the_signature(path):
         model.run(feeds, [])
 
 
-def test_the_signature_among_the_metadata(signed):
-    signature = TfLiteModel(signed).signatures["serving_default"]
-    assert sorted(signature.inputs) == ["n", "x"]
-    assert sorted(signature.outputs) == ["m", "y"]
+def test_the_signatures_among_the_metadata(signed, outputs):
+    signatures = TfLiteModel(signed).signatures
+    assert sorted(signatures) == ["nämlich", "serving_default", "without"]
+    for name in ("serving_default", "without"):  # the file's names, whatever the signature says
+        found = signatures[name]
+        assert {alias: info.name for alias, info in found.inputs.items()} == {
+            "x": "serving_default_x:0",
+            "n": "serving_default_n:0",
+        }
+        assert {alias: info.name for alias, info in found.outputs.items()} == outputs
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 19, b"\x00", b"\x01\x04\x01"], ids=bytes.hex)
+def test_metadata_that_is_something_else(path, tmp_path, content):
+    model = with_metadata(path, content, tmp_path / "model.tflite")
+    with pytest.raises(errors.InvalidArgument) as caught:
+        TfLiteModel(model)
+    assert caught.value.message == "Invalid SignatureDefs found in TfLite model"
+
+
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_a_signature_over_unknown_tensors(path, outputs, tmp_path, side):
+    known = {"input": {"x": "serving_default_x"}, "output": outputs}
+    given = {**known, side: {"a": "nothing:0"}}
+    content = flexbuffers_map({"s": signature_of(given["input"], given["output"])})
+    model = with_metadata(path, content, tmp_path / "model.tflite")
+    with pytest.raises(errors.Internal) as caught:
+        TfLiteModel(model)
+    assert f"Signature {side} a references an unknown tensor" in caught.value.message
 
 
 def test_strings(tmp_path):
@@ -187,6 +250,8 @@ def test_a_server(signed, tmp_path):
         Server({"m": tmp_path / "lite"}, port=0, host="127.0.0.1", settings=settings) as server,
         Client(f"127.0.0.1:{server.port}", timeout=30) as client,
     ):
-        outputs = client.predict("m", {"x": X, "n": N})
-        assert outputs["y"].tolist() == [[3, 6], [9, 15], [21, 33]]
-        assert outputs["m"].tolist() == [4, 6]
+        for signature in ("serving_default", "without"):
+            outputs = client.predict("m", {"x": X, "n": N}, signature=signature)
+            assert outputs["y"].tolist() == [[3, 6], [9, 15], [21, 33]]
+            assert outputs["m"].tolist() == [4, 6]
+        assert client.predict("m", {"n": N}, signature="nämlich")["m"].tolist() == [4, 6]
