@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_attention_serving import errors
+from keras_attention_serving import batch_tensors, errors
 from keras_attention_serving.batching_parameters import Parameters
 from keras_attention_serving.model import Model
 from keras_attention_serving.tensors import Array
@@ -21,6 +21,7 @@ from keras_attention_serving.tensors import Array
 Feeds = Mapping[str, Array]
 
 FOREVER = float("inf")
+MAX_QUICK_BYTES = 1 << 16
 PATIENCE = 0.5  # how long clients may take to come back, as a part of the time of the last batch
 
 
@@ -101,8 +102,29 @@ class Batch:
     @property
     def is_quick(self) -> bool:
         """Whether it takes less time to run than handing it to another thread."""
-        size = sum(array.nbytes for task in self.tasks for array in task.feeds.values())
-        return self.leader.model.is_quick(size, self.queue.fetches)
+        if self.size_in_bytes >= MAX_QUICK_BYTES:  # not worth being put together to find out
+            return False
+        try:
+            return self.leader.model.is_quick(self.feeds(), self.queue.fetches)
+        except errors.ServingError:  # said when it is run
+            return False
+
+    @property
+    def size_in_bytes(self) -> int:
+        return sum(array.nbytes for task in self.tasks for array in task.feeds.values())
+
+    @property
+    def padding(self) -> int:
+        """How many rows are added to make the size an allowed one."""
+        return self.queue.parameters.rounded(self.size) - self.size
+
+    def feeds(self) -> Feeds:
+        """The tensors of all tasks put together; raises `errors.ServingError`."""
+        return batch_tensors.merge(
+            [task.feeds for task in self.tasks],
+            self.padding,
+            self.queue.parameters.pad_variable_length_inputs,
+        )
 
     def add(self, request: Request, feeds: Feeds, size: int) -> None:
         task = Task(request, feeds, size, self)

@@ -204,13 +204,8 @@ class Scheduler:
 
 def _compute(batch: Batch, timeout: float | None) -> None:
     """The outputs of every task of a batch."""
-    parameters = batch.queue.parameters
-    padding = parameters.rounded(batch.size) - batch.size
-    feeds = batch_tensors.merge(
-        [task.feeds for task in batch.tasks], padding, parameters.pad_variable_length_inputs
-    )
-    outputs = batch.leader.model.run(feeds, batch.queue.fetches, timeout)
-    parts = batch_tensors.split(outputs, [task.size for task in batch.tasks], padding)
+    outputs = batch.leader.model.run(batch.feeds(), batch.queue.fetches, timeout)
+    parts = batch_tensors.split(outputs, [task.size for task in batch.tasks], batch.padding)
     for task, part in zip(batch.tasks, parts, strict=True):
         task.outputs = part
 

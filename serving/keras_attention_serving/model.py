@@ -23,11 +23,11 @@ class Model(Protocol):
     ) -> list[Array]:
         """Tensors of the graph; see `SavedModel.run`."""
 
-    def is_quick(self, size: int, fetches: Sequence[str]) -> bool:
+    def is_quick(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> bool:
         """Whether a run takes less time than handing it to another thread, as far as known.
 
         Args:
-            size: bytes of all inputs.
+            feeds: arrays by the name of the tensor they stand for.
             fetches: names of the tensors to compute.
         """
 

@@ -11,15 +11,9 @@ from typing import Any
 import numpy as np
 
 from keras_attention_serving import c_api, errors, tensors, wire
+from keras_attention_serving.quick_runs import QuickRuns
 from keras_attention_serving.tensors import Array
 
-# A run that took less is quick from then on, until one takes more than the other. Apart, since many
-# threads that wait for each other make every run look slower than it is.
-QUICK_SECONDS, SLOW_SECONDS = 0.0005, 0.005
-SMALL = 1 << 16  # bytes of the inputs; more may take longer than the last time
-MAX_QUICK = 1000  # sets of outputs to know about: clients choose them
-# Operations that may take as long as they like.
-_WAITING = {"While", "StatelessWhile", "Enter", "RefEnter", "PyFunc", "EagerPyFunc"}
 _VARIABLES = {"VarHandleOp", "VariableV2", "Variable"}
 _HERE: bytes = wire.RunOptions(inter_op_thread_pool=-1).SerializeToString()
 
@@ -65,7 +59,6 @@ class SavedModel:
         has_values = index.exists()
         self._outputs: dict[str, c_api.Output] = {}
         self._ranks: dict[str, int] = {}  # that tensors must have
-        self._quick: set[tuple[str, ...]] = set()  # what the last run computed in no time
         self._session: int | None = None
         self._graph: int | None = lib.TF_NewGraph()
         options = lib.TF_NewSessionOptions()
@@ -93,9 +86,8 @@ class SavedModel:
                 # TensorFlow would take it, and fail at every call.
                 raise errors.NotFound(f"{index}; No such file, and the graph has variables")
             self.signatures = _signatures(parsed)
-            operations = _operations(parsed.graph_def)
-            self._is_straight = not any(op in _WAITING or "Queue" in op for op in operations)
-            if any(">" in op for op in operations):
+            self._quick = QuickRuns(parsed)
+            if any(">" in op for op in _operations(parsed.graph_def)):
                 self._ranks = _ranks(self.signatures.values())
         except BaseException:
             self.close()
@@ -134,8 +126,8 @@ class SavedModel:
                     f"Received: rank {feeds[name].ndim}"
                 )
         lib = self._lib
-        key = tuple(fetches)
-        quick = self.is_quick(sum(array.nbytes for array in feeds.values()), key)
+        key = self._quick.key(feeds, fetches)
+        quick = self._quick.has(key)
         session_run = lib.TF_SessionRun_quick if quick else lib.TF_SessionRun
         sources = [self._output(name) for name in feeds]
         targets = [self._output(name) for name in fetches]
@@ -165,20 +157,18 @@ class SavedModel:
                     status,
                 )
             seconds = time.monotonic() - start
-            if seconds > (SLOW_SECONDS if quick else QUICK_SECONDS):
-                self._quick.discard(key)
-            elif self._is_straight and len(self._quick) < MAX_QUICK:
-                self._quick.add(key)
-            return [_to_array(lib, tensor) for tensor in fetched]
+            outputs = [_to_array(lib, tensor) for tensor in fetched]
+            self._quick.note(key, seconds, outputs)
+            return outputs
         finally:
             if options is not None:
                 lib.TF_DeleteBuffer(options)
             for tensor in (*fed, *filter(None, fetched)):
                 lib.TF_DeleteTensor(tensor)
 
-    def is_quick(self, size: int, fetches: Sequence[str]) -> bool:
-        """Whether a run with so many bytes of inputs is known to take next to no time."""
-        return size < SMALL and tuple(fetches) in self._quick
+    def is_quick(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> bool:
+        """Whether a run is known to take next to no time: see `QuickRuns`."""
+        return self._quick.has(self._quick.key(feeds, fetches))
 
     def close(self) -> None:
         """Frees the session and the graph; a second call does nothing."""

@@ -272,8 +272,7 @@ class Call:
             )
         if self._pending is not None:
             return False
-        size = sum(array.nbytes for array in feeds.values())
-        return self._model.is_quick(size, fetches)
+        return self._model.is_quick(feeds, fetches)
 
     async def wait(self, timeout: float | None, runs: Runs) -> bytes:
         """The serialized response, after `enter`; what is large is written in a thread.

@@ -93,7 +93,7 @@ class TfLiteModel:
             # One that has failed may be left without memory for its tensors, and is not used again.
             self._free.put(interpreter if sound else None)
 
-    def is_quick(self, size: int, fetches: Sequence[str]) -> bool:
+    def is_quick(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> bool:
         """False: a run may have to wait for an interpreter."""
         return False
 

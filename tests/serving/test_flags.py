@@ -116,7 +116,8 @@ def test_defaults():
         "skip_initialize_tpu": False,
         "enable_grpc_healthcheck_service": False,
         "enable_serialization_as_tensor_content": False,
-        "free_port": False,  # ours
+        "free_port": False,  # ours, as what follows
+        "max_claimed_input_bytes": 67_108_864,
     }
     assert {flag.name: flag.default for flag in FLAGS} == expected
 

@@ -27,7 +27,8 @@ ARROWS = {
     "client": {"calls", "channel", "tensors", "wire"},
     "async_client": {"calls", "channel", "tensors", "wire"},
     "c_api": {"errors"},
-    "runtime": {"c_api", "errors", "tensors", "wire"},
+    "quick_runs": {"tensors"},
+    "runtime": {"c_api", "errors", "quick_runs", "tensors", "wire"},
     "cancellation": set(),
     "model": {"errors", "tensors", "wire"},
     "examples": {"errors", "tensors"},
@@ -35,7 +36,7 @@ ARROWS = {
     "batch_tensors": {"errors", "tensors"},
     "loop_tasks": {"cancellation"},
     "runs": {"errors"},
-    "batch_queue": {"batching_parameters", "errors", "model", "tensors"},
+    "batch_queue": {"batch_tensors", "batching_parameters", "errors", "model", "tensors"},
     "batch_inboxes": {"batch_queue"},
     "batch_scheduler": {
         *("batch_inboxes", "batch_queue", "batch_tensors", "errors", "loop_tasks", "metrics"),
