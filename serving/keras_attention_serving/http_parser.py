@@ -22,7 +22,7 @@ class HttpParser(httptools.HttpRequestParser):  # type: ignore[misc]
         super().__init__(protocol)
         self._protocol = protocol
 
-    def feed_data(self, data: bytes) -> None:
+    def feed_data(self, data: Any) -> None:
         """Parses what has come; raises `httptools.HttpParserError` if it is no request."""
         try:
             super().feed_data(data)

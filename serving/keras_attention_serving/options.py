@@ -122,7 +122,11 @@ class Options:
     )
     xla_cpu_compilation_enabled: bool = _flag(False, "Allow models to be compiled by XLA for CPU.")
     xla_gpu_compilation_enabled: bool = _flag(False, "Allow models to be compiled by XLA for GPU.")
-    enable_profiler: bool = _flag(True, "Offer the profiler service.")
+    enable_profiler: bool = _flag(
+        False,
+        "Offer the profiler service; anybody can reach its port, so that it is refused where "
+        "credentials, a host or a socket restrict the server.",
+    )
     thread_pool_factory_config_file: str = _flag("", IGNORED + "there is one kind of thread pool.")
     mixed_precision: str = _flag("", "`bfloat16` for automatic mixed precision.")
     skip_initialize_tpu: bool = _flag(False, IGNORED + "no TPU is used.")

@@ -1,8 +1,8 @@
 """TensorFlow's profiler service, passed on to the one inside TensorFlow.
 
 Its messages are passed as bytes. The service inside is started by the first call, on a port of its
-own. It has no C function; the C++ one is called by its name, and where a wheel has none, the calls
-are answered as unimplemented.
+own, which is open to everybody and not encrypted. It has no C function; the C++ one is called by
+its name, in versions of TensorFlow that this was tested with and in no others.
 """
 
 import ctypes
@@ -19,7 +19,27 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "/tensorflow.ProfilerService/"
 _START = "_ZN3tsl8profiler14ProfilerServer19StartProfilerServerEi"
+TESTED = ("2.21.",)  # beginnings of versions
 _OBJECT_BYTES = 64  # more than its two pointers; zeros are what its constructor writes
+
+
+def check(restricted: bool) -> None:
+    """Raises `errors.FailedPrecondition` where the service cannot be offered.
+
+    Args:
+        restricted: the server takes credentials, or does not listen on all interfaces.
+    """
+    if restricted:
+        raise errors.FailedPrecondition(
+            "Expected no credentials, host or socket with enable_profiler: the profiler's own port "
+            "is open to everybody. Received: enable_profiler=True"
+        )
+    version = c_api.library().TF_Version().decode()
+    if not version.startswith(TESTED):
+        raise errors.FailedPrecondition(
+            f"Expected TensorFlow {' or '.join(f'{known}*' for known in TESTED)} with "
+            f"enable_profiler. Received: {version}"
+        )
 
 
 class Profiler(grpc.GenericRpcHandler):

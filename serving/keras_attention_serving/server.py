@@ -11,7 +11,15 @@ from typing import Any
 
 import grpc
 
-from keras_attention_serving import assembly, errors, model_config, options, text_proto, wire
+from keras_attention_serving import (
+    assembly,
+    errors,
+    model_config,
+    options,
+    profiler,
+    text_proto,
+    wire,
+)
 from keras_attention_serving.config_file import ConfigFile
 from keras_attention_serving.grpc_server import GrpcServer
 from keras_attention_serving.metrics import Metrics
@@ -34,6 +42,11 @@ class _Ports:
     host: str = "0.0.0.0"
     rest_host: str = "::"
     credentials: grpc.ServerCredentials | None = None
+
+    @property
+    def restricted(self) -> bool:
+        """Whether not everybody who reaches the machine gets in."""
+        return self.credentials is not None or self.host not in ("0.0.0.0", "::", "[::]")
 
 
 class Server:
@@ -141,6 +154,8 @@ class Server:
     def _start(
         self, config: Any, settings: Options, ports: _Ports, poll_wait_seconds: float, patient: bool
     ) -> None:
+        if settings.enable_profiler:
+            profiler.check(bool(ports.restricted or settings.grpc_socket_path))
         if ports.grpc_port is not None:
             _check_free(ports.host, ports.grpc_port)
         # Kept in any case: a reload of the configuration may ask for them too.

@@ -232,5 +232,8 @@ def _read_map(data: bytes) -> dict[str, Any]:
             for key, value in zip(entries.Keys, entries.Values, strict=True)
         }
     # FlexBuffers trusts its offsets: what is not its format fails in many ways.
-    except (ArithmeticError, DecodeError, LookupError, TypeError, ValueError, struct.error):
+    except (
+        *(ArithmeticError, AssertionError, DecodeError, LookupError, TypeError, ValueError),
+        struct.error,
+    ):
         raise errors.InvalidArgument("Invalid SignatureDefs found in TfLite model") from None

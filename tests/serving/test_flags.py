@@ -110,7 +110,7 @@ def test_defaults():
         "enable_signature_method_name_check": False,
         "xla_cpu_compilation_enabled": False,
         "xla_gpu_compilation_enabled": False,
-        "enable_profiler": True,
+        "enable_profiler": False,
         "thread_pool_factory_config_file": "",
         "mixed_precision": "",
         "skip_initialize_tpu": False,

@@ -21,6 +21,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from keras_attention_serving import errors
+from keras_attention_serving import profiler as profiler_service
 from keras_attention_serving.options import Options
 from keras_attention_serving.server import Server
 
@@ -324,25 +326,55 @@ def test_messages_do_not_clash_with_tensorflows(first, then, imported):
 # The profiler.
 
 
-def test_profiler(channel, tmp_path):
+@pytest.fixture
+def profiler(base_path):
+    settings = Options(enable_profiler=True)
+    with Server({"model": base_path}, port=0, settings=settings) as server:
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            yield channel.unary_unary
+
+
+def test_profiler(profiler, tmp_path):
     """`ProfileRequest{duration_ms: 5, repository_root: .., session_id: .., host_name: ..}`."""
-    profile = channel.unary_unary("/tensorflow.ProfilerService/Profile")
+    profile = profiler("/tensorflow.ProfilerService/Profile")
     texts = {5: str(tmp_path).encode(), 6: b"session", 7: b"host"}
     request = b"\x08\x05" + b"".join(
         bytes([field << 3 | 2, len(text)]) + text for field, text in texts.items()
     )
     assert isinstance(profile(request, timeout=DEADLINE), bytes)
     assert list(tmp_path.rglob("*.xplane.pb"))
-    assert failure(channel.unary_unary("/tensorflow.ProfilerService/Nothing"), b"") == (
+    assert failure(profiler("/tensorflow.ProfilerService/Nothing"), b"") == (
         "UNIMPLEMENTED",
         "",
     )
 
 
-def test_no_profiler_if_it_is_turned_off(base_path):
-    with serve(base_path, enable_profiler=False) as channel:
-        method = channel.unary_unary("/tensorflow.ProfilerService/Profile")
-        assert failure(method, b"") == ("UNIMPLEMENTED", "Method not found!")
+def test_no_profiler_unless_asked_for(channel):
+    method = channel.unary_unary("/tensorflow.ProfilerService/Profile")
+    assert failure(method, b"") == ("UNIMPLEMENTED", "Method not found!")
+
+
+@pytest.mark.parametrize(
+    "restriction",
+    [
+        {"host": "127.0.0.1"},
+        {"host": "::1"},
+        {"socket_path": "/nowhere/socket"},
+        {"credentials": grpc.ssl_server_credentials([(b"key", b"certificate")])},
+    ],
+    ids=lambda restriction: next(iter(restriction)),
+)
+def test_no_profiler_where_not_everybody_gets_in(base_path, restriction):
+    settings = Options(enable_profiler=True)
+    with pytest.raises(errors.StartError, match="^Expected no credentials, host or socket with"):
+        Server({"model": base_path}, port=0, settings=settings, **restriction)
+
+
+def test_no_profiler_in_versions_that_nobody_tried(base_path, monkeypatch):
+    monkeypatch.setattr(profiler_service, "TESTED", ("1.13.", "1.17."))
+    expected = r"^Expected TensorFlow 1\.13\.\* or 1\.17\.\* with enable_profiler\. Received: 2"
+    with pytest.raises(errors.StartError, match=expected):
+        Server({"model": base_path}, port=0, settings=Options(enable_profiler=True))
 
 
 # The transport.

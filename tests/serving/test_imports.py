@@ -108,7 +108,7 @@ ARROWS = {
     },
     "server": {
         *("assembly", "config_file", "errors", "grpc_server", "metrics", "model_config"),
-        *("options", "prometheus", "rest_server", "service", "text_proto", "wire"),
+        *("options", "profiler", "prometheus", "rest_server", "service", "text_proto", "wire"),
     },
     "__main__": {"c_api", "errors", "flags", "options", "server"},
     "__init__": {"async_client", "calls", "channel", "client", "errors"},
