@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_attention_serving import wire
+from keras_attention_serving import python_values, wire
 
 try:
     import ml_dtypes
@@ -49,6 +49,7 @@ _TABLE = (
     (29, "int4", "int_val"),
     (30, "uint4", "int_val"),
 )
+_MANY_AXES = 32
 _STRING_BYTES = 24  # of an empty string in TensorFlow
 _CHUNK = 1 << 14  # values that are written before another thread may have its turn
 DT_FLOAT = 1
@@ -91,11 +92,14 @@ def as_array(value: ArrayLike) -> Array:
     """An array of any shape from what a caller has at hand.
 
     Arrays and NumPy scalars keep their dtype. Python numbers and lists of them become float32 and
-    int32 (int64 if they do not fit), as in TensorFlow.
+    int32 (int64 if they do not fit), as in TensorFlow. Strings and lists of them become `object`
+    arrays.
+
+    Raises `ValueError` for lists of unequal lengths, or of strings and numbers.
     """
-    array: Array = np.asarray(value)
-    if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array__"):
-        return array
+    if hasattr(value, "__array__") and not isinstance(value, str | bytes):
+        return np.asarray(value)
+    array = python_values.from_python(value)
     if array.dtype == np.float64:
         return array.astype(np.float32)
     if array.dtype == np.int64:
@@ -109,13 +113,14 @@ def to_proto(value: ArrayLike, typed: bool = False) -> Any:
 
     Args:
         value: array of any shape and dtype, or what `as_array` takes. Strings may be `bytes` or
-            `str` (sent as UTF-8).
+            `str` (sent as UTF-8), and arrive as they are. NumPy's strings of fixed width ("S" and
+            "U") cannot hold NUL characters at their end; lists and `object` arrays can.
         typed: numbers go into the typed field, as TensorFlow Serving answers, instead of
             `tensor_content`, which is smaller and faster for most dtypes.
 
     Raises:
-        ValueError: the dtype is none of TensorFlow's, or an object array holds something other
-            than strings.
+        ValueError: the dtype is none of TensorFlow's, an object array holds something other than
+            strings, or a list mixes strings and numbers.
     """
     array = as_array(value)
     number = data_type(array.dtype)
@@ -144,6 +149,8 @@ def to_array(proto: Any) -> Array:
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise ValueError(f"Expected a fully known shape. Received: shape={shape}")
+    if len(shape) > _MANY_AXES:
+        np.empty((0,) * len(shape))  # more than it knows is an error, before sizes are multiplied
     content = proto.tensor_content
     if content and proto.dtype == DT_STRING:
         return _split_strings(content, math.prod(shape)).reshape(shape)
@@ -188,8 +195,13 @@ def _bytes(item: object) -> bytes:
     if isinstance(item, bytes):
         return item
     if isinstance(item, str):
-        return item.encode()
-    raise ValueError(f"Expected bytes or str in an object array. Received: item={item!r}")
+        try:
+            return item.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"Expected text that UTF-8 can express. Received: item={item!r:.80}"
+            ) from None
+    raise ValueError(f"Expected bytes or str in an object array. Received: item={item!r:.80}")
 
 
 def _write_field(proto: Any, number: int, flat: Array) -> None:

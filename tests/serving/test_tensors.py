@@ -1,8 +1,10 @@
 """Tensors on the wire, against NumPy and TensorFlow's own conversions."""
 
+import collections
 import math
 import subprocess
 import sys
+import tracemalloc
 
 import ml_dtypes
 import numpy as np
@@ -254,6 +256,7 @@ def test_dtypes_that_tensorflow_lacks_are_refused():
 def test_works_without_ml_dtypes():
     program = """
 import sys
+import tracemalloc
 sys.modules["ml_dtypes"] = None
 from keras_attention_serving import tensors, wire
 print(tensors.to_array(tensors.to_proto([1.5, 2.5])).tolist())
@@ -268,3 +271,76 @@ except ValueError as error:
     assert run.stdout == (
         "[1.5, 2.5]\nExpected a dtype that NumPy can hold. Received: dtype=DT_BFLOAT16\n"
     )
+
+
+STRINGS = [b"ab\x00", b"\x00\x00", b"", "\u00fc\x00", "\x00"]
+SENT = [b"ab\x00", b"\x00\x00", b"", b"\xc3\xbc\x00", b"\x00"]
+
+
+@pytest.mark.parametrize(
+    ("value", "sent", "shape"),
+    [
+        (STRINGS, SENT, [5]),
+        (tuple(STRINGS), SENT, [5]),
+        (collections.deque(STRINGS), SENT, [5]),
+        ([STRINGS, STRINGS[::-1]], SENT + SENT[::-1], [2, 5]),
+        ([[[text]] for text in STRINGS], SENT, [5, 1, 1]),
+        (np.array(STRINGS, object), SENT, [5]),
+        ([np.array(STRINGS, object), STRINGS], SENT + SENT, [2, 5]),
+        ([np.array(text, object) for text in STRINGS], SENT, [5]),
+        (np.array(STRINGS, object).reshape(5, 1)[::-2], SENT[::-2], [3, 1]),
+        (b"ab\x00", [b"ab\x00"], []),
+        ("ab\x00", [b"ab\x00"], []),
+        (np.bytes_(b"ab\x00"), [b"ab\x00"], []),
+        ([np.bytes_(b"ab\x00"), np.str_("c\x00")], [b"ab\x00", b"c\x00"], [2]),
+        (tf.constant([b"ab\x00"]), [b"ab\x00"], [1]),
+        ([tf.constant(b"ab\x00")], [b"ab\x00"], [1]),
+    ],
+)
+def test_strings_arrive_as_they_are(value, sent, shape):
+    proto = tensors.to_proto(value)
+    assert list(proto.string_val) == sent
+    assert [dim.size for dim in proto.tensor_shape.dim] == shape
+    assert tensors.to_array(proto).ravel().tolist() == sent
+
+
+def test_one_long_string_costs_no_more_than_itself():
+    tracemalloc.start()
+    tensors.to_proto([b"a" * 1_000_003] + [b"b"] * 1009)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (["a", 1], "strings alone, .* Received: int, str$"),
+        ([b"a", None], "Received: NoneType, bytes$"),
+        ([2.5, b"a", "b"], "Received: bytes, float, str$"),
+        ([["a"], [1]], "Received: int, str$"),
+        (["a", ["b"]], r"lists of equal lengths. Received: \['a', \['b'\]\]$"),
+        ([["a"], ["b", "c"]], "lists of equal lengths"),
+        ([["a"], []], "lists of equal lengths"),
+        ([["a"], np.array([1])], "Received: ndarray, str$"),
+        (["a", bytearray(b"b")], "Received: bytearray, str$"),
+        ([np.array(["a", 3], object)], "Received: int, str$"),
+        ([True, 2], "booleans alone, .* Received: bool, int$"),
+        ([[1.5, 2], [3]], "lists of equal lengths"),
+        ([1, None], "Received: NoneType, int$"),
+        (None, "Received: NoneType$"),
+        ({"a"}, "Received: set$"),
+        ([2**70], "at most 64 bits alone. Received: int$"),
+        (["\ud800"], "UTF-8 can express. Received: item='.ud800'$"),
+    ],
+)
+def test_mixtures_are_refused(value, message):
+    with pytest.raises(ValueError, match=message):
+        tensors.to_proto(value)
+
+
+def test_a_list_that_holds_itself_is_refused():
+    value = []
+    value.append(value)
+    with pytest.raises(ValueError, match="Expected"):
+        tensors.to_proto(value)
