@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from keras_attention_serving.flags import parse, usage
 from keras_attention_serving.options import FLAGS, Options
 
 FAILURE = 255
+STOP_SECONDS = 3.0  # what it takes to stop besides waiting for calls
 LOG_FORMAT = "%(asctime)s.%(msecs)03d: %(levelname).1s %(filename)s:%(lineno)d] %(message)s"
 
 
@@ -74,7 +76,21 @@ def _serve(options: Options) -> int:
         gc.collect()
         gc.freeze()  # what is there now stays; looking through it again would delay requests
         stopping.wait()
+        _end_after(options.stop_grace_seconds + STOP_SECONDS)
     return 0
+
+
+def _end_after(seconds: float) -> None:
+    """Ends the process then, whatever is still under way: nothing can stop a run of a model."""
+
+    def end() -> None:
+        logging.warning("Calls did not end within the grace; the process ends without them.")
+        logging.shutdown()
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _print_versions() -> int:

@@ -37,6 +37,7 @@ def make_servables(
     loader = SavedModelLoader(
         tags=settings.saved_model_tags.split(","),
         config=session_config.session_config(settings),
+        max_run_seconds=settings.max_run_time_in_ms / 1000 or None,
         enable_warmup=settings.enable_model_warmup,
         warmup_iterations=settings.num_request_iterations_for_warmup,
         prepare=batching.prepare if batching is not None else None,

@@ -5,6 +5,7 @@ Serving's.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,28 @@ def rows(feeds: Mapping[str, Array]) -> int:
             "Batching Run() input tensors must have equal 0th-dimension size"
         )
     return sizes[0]
+
+
+def check_shapes(feeds: Mapping[str, Array], infos: Mapping[str, Any]) -> None:
+    """Raises `errors.InvalidArgument` for a tensor that padding cannot make fit a signature.
+
+    Axes that the signature leaves open may have any size, all others but the first only theirs.
+
+    Args:
+        feeds: arrays by the name of their tensor.
+        infos: `TensorInfo`s by the same name.
+    """
+    for name, array in feeds.items():
+        shape = infos[name].tensor_shape
+        sizes = [dim.size for dim in shape.dim]
+        if shape.unknown_rank or not sizes:
+            continue
+        pairs = zip(sizes[1:], array.shape[1:], strict=False)
+        if len(sizes) != array.ndim or any(-1 < size != given for size, given in pairs):
+            raise errors.InvalidArgument(
+                f"Tensor with name '{name}' has the shape {list(array.shape)}, which does not fit "
+                f"that of the signature, {sizes}, where -1 is any size."
+            )
 
 
 def merge(requests: Sequence[Mapping[str, Array]], padding: int, pad: bool) -> dict[str, Array]:

@@ -42,11 +42,14 @@ class Batcher:
         self.parameters = parameters
         self._scheduler = scheduler
         self.queues: dict[tuple[frozenset[str], frozenset[str]], Queue] = {}
+        self._infos: dict[tuple[frozenset[str], frozenset[str]], dict[str, Any]] = {}
         for signature in signatures.values():
             fetches = sorted({info.name for info in signature.outputs.values()})
-            feeds = frozenset(info.name for info in signature.inputs.values())
-            if feeds:
-                self.queues[feeds, frozenset(fetches)] = Queue(fetches, parameters, model)
+            infos = {info.name: info for info in signature.inputs.values()}
+            if infos:
+                key = frozenset(infos), frozenset(fetches)
+                self.queues[key] = Queue(fetches, parameters, model)
+                self._infos[key] = infos
 
     def run(
         self,
@@ -94,10 +97,13 @@ class Batcher:
         timeout: float | None,
         inbox: Inbox,
     ) -> Request | None:
-        queue = self.queues.get((frozenset(feeds), frozenset(fetches)))
+        key = frozenset(feeds), frozenset(fetches)
+        queue = self.queues.get(key)
         if queue is None:
             return None
         size = batch_tensors.rows(feeds)
+        if self.parameters.pad_variable_length_inputs:
+            batch_tensors.check_shapes(feeds, self._infos[key])
         if size > self.parameters.max_batch_size:
             raise errors.InvalidArgument(
                 f"Task size {size} is larger than maximum input batch size "

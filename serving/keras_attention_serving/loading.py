@@ -19,6 +19,7 @@ class SavedModelLoader:
     Args:
         tags: tags of the graph to load.
         config: a serialized `tensorflow.ConfigProto`.
+        max_run_seconds: the longest that a run may take; no limit by default.
         enable_warmup: answer the warm-up requests.
         warmup_iterations: how often each; 0 means 1.
         prepare: called with a model and its folder before the warm-up; what it raises is why the
@@ -33,6 +34,7 @@ class SavedModelLoader:
         *,
         tags: Sequence[str] = ("serve",),
         config: bytes | None = None,
+        max_run_seconds: float | None = None,
         enable_warmup: bool = True,
         warmup_iterations: int = 0,
         prepare: Callable[[LoadedModel, Path], None] | None = None,
@@ -42,6 +44,7 @@ class SavedModelLoader:
     ) -> None:
         self._tags = tags
         self._config = config
+        self._max_run_seconds = max_run_seconds
         self._enable_warmup = enable_warmup
         self._warmup_iterations = max(1, warmup_iterations)
         self._prepare = prepare
@@ -74,7 +77,12 @@ class SavedModelLoader:
             if self._prefer_tflite and lite.exists():
                 model = tflite.TfLiteModel(lite, self._tflite_interpreters)
             else:
-                model = SavedModel(folder, tags=self._tags, config=self._config)
+                model = SavedModel(
+                    folder,
+                    tags=self._tags,
+                    config=self._config,
+                    max_seconds=self._max_run_seconds,
+                )
             loaded = True
         finally:
             seconds = time.monotonic() - start

@@ -140,6 +140,12 @@ class Options:
         "sent. More are refused.",
         "int64",
     )
+    max_run_time_in_ms: int = _flag(
+        0, "Not in TensorFlow Serving: the longest that a run of a model may take. Zero: no limit."
+    )
+    stop_grace_seconds: int = _flag(
+        30, "Not in TensorFlow Serving: how long calls under way may take after SIGTERM."
+    )
     free_port: bool = _flag(
         False, "Not in TensorFlow Serving: instead of --port, listen on a port that is free."
     )
@@ -150,6 +156,11 @@ class Options:
             raise InvalidArgument(
                 "At least one of server_options.grpc_port or server_options.grpc_socket_path must "
                 "be set."
+            )
+        if self.max_run_time_in_ms < 0 or self.stop_grace_seconds < 0:
+            raise InvalidArgument(
+                "Expected max_run_time_in_ms and stop_grace_seconds of 0 or more. Received: "
+                f"{self.max_run_time_in_ms}, {self.stop_grace_seconds}"
             )
         if self.use_alts_credentials and self.ssl_config_file:
             raise InvalidArgument(

@@ -37,6 +37,7 @@ class SavedModel:
         path: folder that holds `saved_model.pb`.
         tags: tags of the graph to load.
         config: a serialized `tensorflow.ConfigProto` (threads, GPU memory); none by default.
+        max_seconds: the longest that a run may take; no limit by default.
 
     Attributes:
         signatures: `SignatureDef` messages by name.
@@ -52,7 +53,9 @@ class SavedModel:
         *,
         tags: Sequence[str] = ("serve",),
         config: bytes | None = None,
+        max_seconds: float | None = None,
     ) -> None:
+        self._max_seconds = max_seconds
         self._lib = lib = c_api.library()
         # Looked for before TensorFlow does: the model may be on its way into the folder.
         index = Path(path) / "variables" / "variables.index"
@@ -117,6 +120,8 @@ class SavedModel:
         """
         if self._session is None:
             raise errors.Unavailable("The model is closed.")
+        if self._max_seconds is not None:
+            timeout = self._max_seconds if timeout is None else min(timeout, self._max_seconds)
         if timeout is not None and timeout <= 0:
             raise errors.DeadlineExceeded("Timed out before the computation began.")
         for name in self._ranks:

@@ -30,8 +30,6 @@ from keras_attention_serving.service import Service
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS = 30.0
-
 
 @dataclasses.dataclass(frozen=True)
 class _Ports:
@@ -161,6 +159,7 @@ class Server:
         # Kept in any case: a reload of the configuration may ask for them too.
         metrics = PrometheusMetrics()
         metrics_path = assembly.metrics_path(settings)
+        self._grace = float(settings.stop_grace_seconds)
         self._config_file: ConfigFile | None = None
         transport: GrpcServer | None = None
         self._rest: RestServer | None = None
@@ -252,11 +251,14 @@ class Server:
         """Waits for `stop`, or for so many seconds; returns whether the server still runs."""
         return self._grpc.wait(timeout)
 
-    def stop(self, grace: float = GRACE_SECONDS) -> None:
+    def stop(self, grace: float | None = None) -> None:
         """Takes no more calls, lets those under way finish for `grace` seconds, frees the models.
+
+        By default these are `stop_grace_seconds` of the settings.
 
         A second call does nothing.
         """
+        grace = self._grace if grace is None else grace
         if self._config_file is not None:
             self._config_file.stop()
         if self._grpc.wait(0):

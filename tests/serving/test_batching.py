@@ -173,6 +173,35 @@ def test_shapes_are_filled_up_and_results_are_not_cut():
     assert [future.result(30)[0] for future in futures] == [[[4, 6, 10]], [[14, 14, 14]]]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "x", "fits"),
+    [
+        ((-1, 3), [[2, 3, 5, 7]], False),
+        ((-1, 3), [[2, 3]], False),
+        ((-1, 3), [2, 3, 5], False),
+        ((-1, 3, -1), [[[2], [3], [5]]], True),
+        ((-1, 2, -1), [[[2], [3], [5]]], False),
+        ((2, 3), [[2, 3, 5]], True),  # a batch may have any number of rows
+        ((-1, -1), [[2, 3, 5, 7]], True),
+    ],
+)
+def test_only_open_axes_are_filled_up(sizes, x, fits):
+    """A request that the signature does not allow is refused alone."""
+    model = Doubler()
+    for size in sizes:
+        model.signatures["serving_default"].inputs["x"].tensor_shape.dim.add(size=size)
+    parameters = Parameters(pad_variable_length_inputs=True, batch_timeout_micros=LONG)
+    batcher = Batcher(model.signatures, parameters, Scheduler(1))
+    x = np.array(x, np.float32)
+    if fits:
+        double, _ = batcher.run(model, {"x:0": x}, ["b:0", "a:0"])
+        assert double.tolist() == (2 * x).tolist()
+    else:
+        with pytest.raises(errors.InvalidArgument, match="does not fit that of the signature"):
+            batcher.run(model, {"x:0": x}, ["b:0", "a:0"])
+        assert not model.calls
+
+
 def test_a_bug_leaves_nobody_waiting():
     setting = Setting(batch_timeout_micros=LONG)
     futures = setting.begin_behind_closed_gate((2,), (17,))

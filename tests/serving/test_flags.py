@@ -118,6 +118,8 @@ def test_defaults():
         "enable_serialization_as_tensor_content": False,
         "free_port": False,  # ours, as what follows
         "max_claimed_input_bytes": 67_108_864,
+        "max_run_time_in_ms": 0,
+        "stop_grace_seconds": 30,
     }
     assert {flag.name: flag.default for flag in FLAGS} == expected
 

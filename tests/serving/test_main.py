@@ -79,6 +79,22 @@ def test_serves_and_stops_gracefully(base_path, number):
         assert f"Running gRPC ModelServer at 0.0.0.0:{port} ..." in log
 
 
+def test_a_run_that_does_not_end_does_not_keep_the_process(base_path):
+    base = f"--model_base_path={base_path}"
+    flags = ("--free_port", "--model_name=model", base, "--stop_grace_seconds=1")
+    with serving(*flags) as (process, line):
+        with grpc.insecure_channel(f"127.0.0.1:{port_of(line)}") as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            message = predict_pb2.PredictRequest()
+            message.model_spec.name, message.model_spec.signature_name = "model", "wait"
+            message.inputs["seconds"].CopyFrom(tf.make_tensor_proto(np.float64(1e9)))
+            call = stub.Predict.future(message)
+            with pytest.raises(grpc.FutureTimeoutError):
+                call.result(timeout=1)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+
+
 def test_flags(base_path, tmp_path):
     flags = (
         "--free_port",

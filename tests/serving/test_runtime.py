@@ -125,6 +125,15 @@ def test_timeout(saved_model):
     assert call(saved_model, "wait", {"seconds": np.float64(0)}, timeout=30)["waited"] == 0
 
 
+def test_the_longest_run(exports):
+    """A caller without a deadline does not keep a thread for ever."""
+    with SavedModel(exports[2], max_seconds=0.2) as model:
+        for timeout in (None, 1e6):
+            with pytest.raises(errors.DeadlineExceeded, match="Timed out waiting"):
+                call(model, "wait", {"seconds": np.float64(1e6)}, timeout)
+        assert call(model, "wait", {"seconds": np.float64(0)})["waited"] == 0
+
+
 def test_calls_of_many_threads_do_not_mix(saved_model):
     wrong = []
 
