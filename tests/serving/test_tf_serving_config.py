@@ -1,7 +1,9 @@
 """The files for TensorFlow Serving: against the official messages and the schema of Compose."""
 
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,44 @@ def test_compose_keeps_to_its_schema():
 
 
 @pytest.mark.parametrize("service", ["cpu", "gpu"])
+@pytest.mark.parametrize(
+    ("state", "healthy"),
+    [
+        ('"state": "AVAILABLE", "status": { "error_code": "OK"', True),
+        ('"state":"AVAILABLE","status":{"error_code":"OK"', True),
+        ('"state": "LOADING", "status": { "error_code": "OK"', False),
+        ('"state": "END", "status": { "error_code": "UNAVAILABLE"', False),
+        ('"state": "END", "status": { "error_message": "AVAILABLE"', False),
+    ],
+)
+def test_the_health_check(compose, service, state, healthy):
+    """The command itself, against a server that answers with a state."""
+    *_, script = command = compose["services"][service]["healthcheck"]["test"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(65536).startswith(b"GET /v1/models/date_normalizer HTTP")
+                body = '{"model_version_status": [{"version": "1", ' + state + "}}]}"
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + body.encode())
+
+        with ThreadPoolExecutor(1) as pool:
+            answering = pool.submit(answer)
+            done = subprocess.run([*command[1:-1], script.replace("8501", str(port))], timeout=30)
+            answering.result()
+    assert (done.returncode == 0) == healthy
+
+
+def test_the_gpu(compose):
+    gpu = compose["services"]["gpu"]
+    assert gpu["environment"]["CUDA_CACHE_MAXSIZE"] == str(1 << 31)
+    assert "cuda-cache:/root/.nv" in gpu["volumes"]
+    assert gpu["healthcheck"]["start_period"] == "30m"
+
+
+@pytest.mark.parametrize("service", ["cpu", "gpu"])
 def test_a_service(compose, service):
     settings = compose["services"][service]
     assert settings["profiles"] == [service]
@@ -123,6 +163,8 @@ def test_a_service(compose, service):
             folders[target] = (FOLDER / source).resolve()
     assert folders == {"/models": FOLDER.parents[1] / "saved_models", "/config": FOLDER}
 
+    assert settings["init"] is True
+    assert settings["stop_grace_period"]
     for flag in settings["command"]:
         name, _, value = flag.removeprefix("--").partition("=")
         assert name in FLAGS
