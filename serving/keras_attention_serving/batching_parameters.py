@@ -16,6 +16,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, text_format
 
 from keras_attention_serving import errors, text_proto, wire
+from keras_attention_serving.flags import processors
 
 FILE = "batching_params.pbtxt"  # in a version folder: parameters for this model
 
@@ -70,7 +71,7 @@ class Parameters:
     max_batch_size: int = 1000
     batch_timeout_micros: int = 0
     max_enqueued_batches: int = 10
-    num_batch_threads: int = os.cpu_count() or 1
+    num_batch_threads: int = processors()
     thread_pool_name: str = ""
     allowed_batch_sizes: tuple[int, ...] = ()
     pad_variable_length_inputs: bool = False

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 _PATTERNS = {
@@ -16,6 +17,7 @@ _PATTERNS = {
     "int64": re.compile(r"\s*[+-]?\d+", re.ASCII),
     "float": re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII),
 }
+_SHARE = Path("/sys/fs/cgroup/cpu.max")  # of Linux' control groups, version 2
 _BITS = {"int32": 31, "int64": 63}
 
 
@@ -121,7 +123,16 @@ def _shown(flag: Flag) -> str:
 
 
 def processors() -> int:
-    """How many processors this process may use; several defaults are multiples of it."""
+    """The number of processors that this process may use; several defaults are multiples of it.
+
+    Those that `taskset` or a container leaves it, and no more than the container's share of time.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        number = len(os.sched_getaffinity(0))
+    else:
+        number = os.cpu_count() or 1
+    try:
+        quota, period = map(int, _SHARE.read_text().split())  # microseconds, "max" for no limit
+    except (OSError, ValueError):
+        return number
+    return min(number, max(1, -(-quota // period)))

@@ -3,7 +3,6 @@
 import asyncio
 import concurrent.futures
 import logging
-import os
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import grpc
 import grpc.aio
 
 from keras_attention_serving import standard_services, wire
+from keras_attention_serving.flags import processors
 from keras_attention_serving.grpc_methods import InferenceMethod, plain_method
 from keras_attention_serving.loop_tasks import Together
 from keras_attention_serving.metrics import NO_METRICS, Metrics
@@ -54,7 +54,7 @@ class GrpcServer:
         profiler: bool = False,
         channel_arguments: Sequence[tuple[str, int | str]] = (),
     ) -> None:
-        threads = max_threads or 4 * (os.cpu_count() or 1)
+        threads = max_threads or 4 * processors()
         self._service = service
         self._metrics = metrics
         self._runs = Runs(threads, "grpc-runs")

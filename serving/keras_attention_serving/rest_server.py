@@ -14,7 +14,6 @@ of their own, so that a probe is answered however many predictions wait.
 
 import asyncio
 import logging
-import os
 import socket
 import threading
 import time
@@ -27,6 +26,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from keras_attention_serving import errors, json_encode
 from keras_attention_serving.cancellation import Cancellation
+from keras_attention_serving.flags import processors
 from keras_attention_serving.http_parser import HttpParser
 from keras_attention_serving.metrics import NO_METRICS, Metrics
 from keras_attention_serving.rest import Answer, RestApi
@@ -84,7 +84,7 @@ class RestServer:
             metrics=metrics,
             metrics_path=metrics_path,
         )
-        self._threads = num_threads or 4 * (os.cpu_count() or 1)
+        self._threads = num_threads or 4 * processors()
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         shown = "localhost" if host in ("::", "0.0.0.0", "") else host

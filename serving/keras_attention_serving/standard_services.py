@@ -5,16 +5,19 @@ names. Reflection answers from the pool of the protocol.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import grpc.aio
+from google.protobuf import descriptor_pb2, text_format
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from keras_attention_serving import wire
 
 # As in TensorFlow Serving: short names, and always the same answer.
 HEALTHY = ("", "ModelService", "PredictionService")
 HEALTH_SERVICE = health.SERVICE_NAME
+REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
 
 
 async def add_health(server: grpc.aio.Server) -> None:
@@ -26,9 +29,30 @@ async def add_health(server: grpc.aio.Server) -> None:
 
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
-    """Adds `grpc.reflection.v1alpha.ServerReflection` over services by name, itself included."""
+    """Adds `grpc.reflection.v1.ServerReflection` over services by name, itself included.
+
+    And the same as `v1alpha`, which is all that TensorFlow Serving and the package have.
+    """
     for module in (health_pb2, reflection_pb2):
         wire.POOL.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-    reflection.enable_server_reflection(
-        [*services, reflection.SERVICE_NAME], server, pool=wire.POOL
+    wire.POOL.Add(_stable_reflection())
+    names = [*services, reflection.SERVICE_NAME, REFLECTION_SERVICE]
+    servicer = reflection.aio.ReflectionServicer(names, pool=wire.POOL)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
+    method = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        reflection_pb2.ServerReflectionRequest.FromString,
+        reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
+    handlers = {"ServerReflectionInfo": method}
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(REFLECTION_SERVICE, handlers),)
+    )
+
+
+def _stable_reflection() -> Any:
+    """The `.proto` file of `v1`: that of `v1alpha` under another name."""
+    alpha = descriptor_pb2.FileDescriptorProto.FromString(reflection_pb2.DESCRIPTOR.serialized_pb)
+    stable = descriptor_pb2.FileDescriptorProto()
+    text = text_format.MessageToString(alpha).replace("v1alpha", "v1")
+    return text_format.Parse(text, stable)

@@ -1,10 +1,8 @@
 """Batching parameters: what the text says, and what is refused."""
 
-import os
-
 import pytest
 
-from keras_attention_serving import batching_parameters, errors
+from keras_attention_serving import batching_parameters, errors, flags
 from keras_attention_serving.batching_parameters import Parameters
 
 TEXT = """
@@ -26,7 +24,7 @@ def test_defaults():
         max_batch_size=1000,
         batch_timeout_micros=0,
         max_enqueued_batches=10,
-        num_batch_threads=os.cpu_count(),
+        num_batch_threads=flags.processors(),
         thread_pool_name="",
         allowed_batch_sizes=(),
         pad_variable_length_inputs=False,

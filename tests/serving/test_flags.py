@@ -1,5 +1,8 @@
 """Command lines, as `tensorflow_model_server` reads them."""
 
+import subprocess
+import sys
+
 import pytest
 
 from keras_attention_serving import flags
@@ -200,3 +203,34 @@ def test_flags_without_a_meaning_here():
         "thread_pool_factory_config_file",
         "skip_initialize_tpu",
     ]
+
+
+@pytest.mark.parametrize(
+    ("share", "number"),
+    [
+        ("max 100000", 7),
+        ("200000 100000", 2),
+        ("250000 100000", 3),
+        ("5000 100000", 1),
+        ("1100000 100000", 7),
+        ("nonsense", 7),
+        (None, 7),
+    ],
+)
+def test_processors(tmp_path, monkeypatch, share, number):
+    if share is not None:
+        (tmp_path / "cpu.max").write_text(share + "\n")
+    monkeypatch.setattr(flags, "_SHARE", tmp_path / "cpu.max")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(7)), raising=False)
+    assert flags.processors() == number
+
+
+def test_every_default_keeps_to_the_processors():
+    script = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "from keras_attention_serving import batching_parameters, options;"
+        "print(batching_parameters.Parameters().num_batch_threads,"
+        "options.DEFAULTS.grpc_max_threads)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "4"]

@@ -270,6 +270,7 @@ def services(channel):
 
 def test_reflection(channel):
     assert services(channel) == [
+        "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
         "tensorflow.serving.ModelService",
         "tensorflow.serving.PredictionService",
@@ -285,6 +286,28 @@ def test_reflection(channel):
     assert methods == ["Classify", "Regress", "Predict", "MultiInference", "GetModelMetadata"]
     unknown = reflect(channel, file_containing_symbol="tensorflow.serving.Nothing")
     assert unknown.error_response.error_code == 5
+
+
+def test_the_stable_reflection(channel):
+    """The messages of v1 are those of v1alpha."""
+    method = channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    symbol = "grpc.reflection.v1.ServerReflection"
+    questions = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol),
+    ]
+    first, second = method(iter(questions), timeout=DEADLINE)
+    assert [service.name for service in first.list_services_response.service] == services(channel)
+    (data,) = second.file_descriptor_response.file_descriptor_proto
+    file = descriptor_pb2.FileDescriptorProto.FromString(data)
+    assert (file.package, file.service[0].method[0].input_type) == (
+        "grpc.reflection.v1",
+        ".grpc.reflection.v1.ServerReflectionRequest",
+    )
 
 
 SCRIPT = """

@@ -33,7 +33,7 @@ ARROWS = {
     "cancellation": set(),
     "model": {"errors", "tensors", "wire"},
     "examples": {"errors", "tensors"},
-    "batching_parameters": {"errors", "text_proto", "wire"},
+    "batching_parameters": {"errors", "flags", "text_proto", "wire"},
     "batch_tensors": {"errors", "tensors"},
     "loop_tasks": {"cancellation"},
     "runs": {"errors"},
@@ -92,7 +92,8 @@ ARROWS = {
     },
     "http_parser": set(),
     "rest_server": {
-        *("cancellation", "errors", "http_parser", "json_encode", "metrics", "rest", "service"),
+        *("cancellation", "errors", "flags", "http_parser", "json_encode", "metrics", "rest"),
+        "service",
     },
     "standard_services": {"wire"},
     "profiler": {"c_api", "errors"},
@@ -100,7 +101,7 @@ ARROWS = {
         *("cancellation", "claims", "errors", "loop_tasks", "metrics", "runs", "service"),
     },
     "grpc_server": {
-        *("grpc_methods", "loop_tasks", "metrics", "profiler", "runs", "service"),
+        *("flags", "grpc_methods", "loop_tasks", "metrics", "profiler", "runs", "service"),
         *("standard_services", "wire"),
     },
     "assembly": {
