@@ -1,6 +1,8 @@
 """The client of `client.py` for asyncio: the same calls, awaited."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import grpc
@@ -8,6 +10,7 @@ import grpc.aio
 from numpy.typing import ArrayLike
 
 from keras_attention_serving import calls, channel, wire
+from keras_attention_serving.errors import ServingError
 from keras_attention_serving.tensors import Array
 
 
@@ -17,7 +20,11 @@ class AsyncClient:
         async with AsyncClient("localhost:8500") as client:
             answer = await client.predict("date_normalizer", {"text": ["3 May 2021"]})
 
-    Arguments, results and errors are those of `Client`.
+    Arguments, results and errors are those of `Client`, and
+
+    Args:
+        max_pending_calls: how many calls may be under way; further ones wait in the client, and
+            their timeout begins when they are sent. None is no limit.
     """
 
     def __init__(
@@ -30,9 +37,17 @@ class AsyncClient:
         attempts: int = 4,
         wait_for_ready: bool = False,
         options: channel.ChannelOptions = (),
+        max_claimed_output_bytes: int | None = calls.MAX_CLAIMED_BYTES,
+        max_pending_calls: int | None = None,
     ) -> None:
         self.target = target
         self.timeout = channel.deadline(timeout)
+        self._limit = channel.count("max_claimed_output_bytes", max_claimed_output_bytes, 0)
+        places = channel.count("max_pending_calls", max_pending_calls, 1)
+        self._places = nullcontext() if places is None else asyncio.Semaphore(places)
+        self._closed = False
+        # What `metadata` has said, by model, version and label.
+        self._known: dict[tuple[str, int | None, str | None], calls.ModelMetadata] = {}
         self._wait_for_ready = wait_for_ready
         settings = channel.options(attempts, options)
         compression = channel.compression(gzip)
@@ -41,9 +56,9 @@ class AsyncClient:
             if credentials is None
             else grpc.aio.secure_channel(target, credentials, settings, compression)
         )
-        self._predict = self._method(wire.PREDICT, wire.PredictResponse)
-        self._metadata = self._method(wire.GET_MODEL_METADATA, wire.GetModelMetadataResponse)
-        self._status = self._method(wire.GET_MODEL_STATUS, wire.GetModelStatusResponse)
+        self._predict = self._method(wire.PREDICT)
+        self._metadata = self._method(wire.GET_MODEL_METADATA)
+        self._status = self._method(wire.GET_MODEL_STATUS)
 
     async def predict(
         self,
@@ -57,8 +72,16 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> dict[str, Array]:
         """Runs one signature of a model; see `Client.predict`."""
-        request = calls.predict_request(model, inputs, signature, version, label, output_filter)
-        return calls.predict_result(await self._call(self._predict, request, timeout))
+        known = self._known.get((model, version, label))
+        request = calls.predict_request(
+            model, inputs, signature, version, label, output_filter, known
+        )
+        response = await self._call(self._predict, wire.PredictResponse, request, timeout)
+        result = calls.predict_result(response, self._limit)
+        if known is not None and calls.is_outdated(known, response):
+            with suppress(ServingError):  # this call has its answer
+                await self.metadata(model, version=version, label=label, timeout=timeout)
+        return result
 
     async def metadata(
         self,
@@ -68,19 +91,28 @@ class AsyncClient:
         label: str | None = None,
         timeout: float | None = None,
     ) -> calls.ModelMetadata:
-        """The signatures of a model: names, dtypes and shapes of inputs and outputs."""
+        """The signatures of a model: names, dtypes and shapes of inputs and outputs.
+
+        Later predictions with the same model, version and label give optional inputs `(1,)`, or
+        left out, once for each row of the others, as a server that batches wants them.
+        """
         request = calls.metadata_request(model, version, label)
-        return calls.metadata_result(await self._call(self._metadata, request, timeout))
+        response = await self._call(self._metadata, wire.GetModelMetadataResponse, request, timeout)
+        result = calls.metadata_result(response)
+        self._known[model, version, label] = result
+        return result
 
     async def status(
         self, model: str, *, version: int | None = None, timeout: float | None = None
     ) -> list[calls.VersionStatus]:
         """The state of every version of a model that the server knows, newest first."""
         request = calls.status_request(model, version)
-        return calls.status_result(await self._call(self._status, request, timeout))
+        response = await self._call(self._status, wire.GetModelStatusResponse, request, timeout)
+        return calls.status_result(response)
 
     async def close(self) -> None:
-        """Closes the connection; calls under way fail as `Cancelled`."""
+        """Closes the connection; calls under way and later ones fail as `Cancelled`."""
+        self._closed = True
         await self._channel.close()
 
     async def __aenter__(self) -> "AsyncClient":
@@ -89,16 +121,24 @@ class AsyncClient:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    def _method(self, path: str, response: Any) -> Any:
+    def _method(self, path: str) -> Any:
+        # Answers are parsed here: gRPC would log a malformed one, or return None for it.
         return self._channel.unary_unary(
-            path,
-            request_serializer=lambda request: request.SerializeToString(),
-            response_deserializer=response.FromString,
+            path, request_serializer=lambda request: request.SerializeToString()
         )
 
-    async def _call(self, method: Any, request: Any, timeout: float | None) -> Any:
-        seconds = self.timeout if timeout is None else timeout
-        try:
-            return await method(request, timeout=seconds, wait_for_ready=self._wait_for_ready)
-        except grpc.RpcError as error:
-            raise channel.error_from_rpc(error, self.target) from None
+    async def _call(self, method: Any, kind: Any, request: Any, timeout: float | None) -> Any:
+        seconds = self.timeout if timeout is None else channel.deadline(timeout)
+        async with self._places:
+            if self._closed:
+                raise channel.closed(self.target)
+            try:
+                data = await method(request, timeout=seconds, wait_for_ready=self._wait_for_ready)
+            except grpc.RpcError as error:
+                raise channel.error_from_rpc(error, self.target) from None
+            except asyncio.CancelledError:  # also gRPC's for calls on a channel that is closed
+                task = asyncio.current_task()
+                if not self._closed or task is None or task.cancelling():
+                    raise
+                raise channel.closed(self.target) from None
+        return calls.parse(kind, data)

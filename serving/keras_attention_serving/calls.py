@@ -4,15 +4,17 @@ No channel here; the blocking and the asynchronous client share every line of it
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import ArrayLike
 
-from keras_attention_serving import tensors, wire
+from keras_attention_serving import errors, optional_inputs, tensors, wire
 from keras_attention_serving.tensors import Array
 
+MAX_CLAIMED_BYTES = 64 << 20  # by default, of outputs
 INITIALIZER = "__saved_model_init_op"  # listed among the signatures, but nothing one may call
 
 
@@ -31,11 +33,19 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """One way to call a model: its inputs and outputs by name."""
+    """One way to call a model.
+
+    Attributes:
+        inputs: by name.
+        outputs: by name.
+        method_name: which kind of call it was made for.
+        defaults: values of the inputs that a request may leave out, by name.
+    """
 
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
     method_name: str
+    defaults: dict[str, Array] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -71,17 +81,48 @@ def predict_request(
     version: int | None,
     label: str | None,
     output_filter: Iterable[str],
+    known: ModelMetadata | None = None,
 ) -> Any:
+    """The message of a prediction; inputs are filled up if the signature is known."""
+    arrays = {name: _input(name, value) for name, value in inputs.items()}
+    if known is not None and signature in known.signatures:
+        spec = known.signatures[signature]
+        shapes = {name: entry.shape for name, entry in spec.inputs.items()}
+        arrays = optional_inputs.fill(arrays, shapes, spec.defaults)
     request = wire.PredictRequest(model_spec=_model_spec(model, version, label))
     request.model_spec.signature_name = signature
-    for name, value in inputs.items():
-        request.inputs[name].CopyFrom(tensors.to_proto(value))
+    for name, array in arrays.items():
+        try:
+            request.inputs[name].CopyFrom(tensors.to_proto(array))
+        except ValueError as error:
+            raise ValueError(f"Input {name!r}: {error}") from None
     request.output_filter.extend(output_filter)
     return request
 
 
-def predict_result(response: Any) -> dict[str, Array]:
-    return {name: tensors.to_array(proto) for name, proto in sorted(response.outputs.items())}
+def parse(kind: Any, data: bytes) -> Any:
+    """The message of an answer; raises `errors.Internal` if the bytes are none."""
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise errors.Internal(
+            f"Expected a {kind.DESCRIPTOR.name} from the server. Received: {len(data)} other bytes"
+        ) from None
+
+
+def predict_result(response: Any, limit: int | None = None) -> dict[str, Array]:
+    """Arrays by the names of the outputs.
+
+    Raises:
+        errors.Internal: an output is malformed.
+        errors.ResourceExhausted: outputs claim more than `limit` bytes that are not in the message.
+    """
+    return _arrays("output", response.outputs, limit)
+
+
+def is_outdated(known: ModelMetadata, response: Any) -> bool:
+    """Says that another version has answered than that whose signatures are known."""
+    return bool(known.version != response.model_spec.version.value)
 
 
 def metadata_request(model: str, version: int | None, label: str | None) -> Any:
@@ -90,8 +131,18 @@ def metadata_request(model: str, version: int | None, label: str | None) -> Any:
 
 
 def metadata_result(response: Any) -> ModelMetadata:
+    """What a model says of itself; raises `errors.Internal` if the answer is malformed."""
     signatures = wire.SignatureDefMap()
-    response.metadata["signature_def"].Unpack(signatures)
+    packed = response.metadata["signature_def"]
+    try:
+        sound = packed.Unpack(signatures)
+    except DecodeError:
+        sound = False
+    if not sound:
+        raise errors.Internal(
+            "Expected a SignatureDefMap in the metadata 'signature_def'. "
+            f"Received: {len(packed.value)} bytes of type {packed.type_url!r}"
+        )
     return ModelMetadata(
         response.model_spec.name,
         response.model_spec.version.value,
@@ -100,6 +151,7 @@ def metadata_result(response: Any) -> ModelMetadata:
                 _tensor_specs(signature.inputs),
                 _tensor_specs(signature.outputs),
                 signature.method_name,
+                _arrays("default of input", signature.defaults, MAX_CLAIMED_BYTES),
             )
             for name, signature in sorted(signatures.signature_def.items())
             if name != INITIALIZER
@@ -112,16 +164,49 @@ def status_request(model: str, version: int | None) -> Any:
 
 
 def status_result(response: Any) -> list[VersionStatus]:
-    state_name = wire.ModelVersionStatus.State.Name
+    """The versions of a model; raises `errors.Internal` for a state that is none."""
     return [
         VersionStatus(
             entry.version,
-            state_name(entry.state),
+            _state_name(entry),
             entry.status.error_code,
             entry.status.error_message,
         )
         for entry in response.model_version_status
     ]
+
+
+def _state_name(entry: Any) -> str:
+    try:
+        return str(wire.ModelVersionStatus.State.Name(entry.state))
+    except ValueError:
+        raise errors.Internal(
+            f"Expected a state of version {entry.version}. Received: state={entry.state}"
+        ) from None
+
+
+def _input(name: str, value: ArrayLike) -> Array:
+    try:
+        return tensors.as_array(value)
+    except ValueError as error:
+        raise ValueError(f"Input {name!r}: {error}") from None
+
+
+def _arrays(what: str, protos: Mapping[str, Any], limit: int | None) -> dict[str, Array]:
+    arrays, claimed = {}, 0
+    for name, proto in sorted(protos.items()):
+        claimed += tensors.claimed_bytes(proto)
+        if limit is not None and claimed > limit:
+            raise errors.ResourceExhausted(
+                f"Expected {what} {name!r} to be sent, or to claim at most {limit} "
+                "bytes by its shape (max_claimed_output_bytes). "
+                f"Received: {claimed} bytes that are not in the message"
+            )
+        try:
+            arrays[name] = tensors.to_array(proto, strict=True)
+        except ValueError as error:
+            raise errors.Internal(f"Malformed {what} {name!r}: {error}") from None
+    return arrays
 
 
 def _model_spec(model: str, version: int | None, label: str | None) -> Any:

@@ -1,7 +1,9 @@
 """How a client reaches a server: options of the gRPC channel, TLS, and errors on the way back."""
 
 import json
+import math
 from collections.abc import Sequence
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import grpc
 from keras_attention_serving import errors, wire
 
 ChannelOptions = Sequence[tuple[str, Any]]
+
+_LONGEST_TIMEOUT = 10 * 365 * 86400  # gRPC takes later times for past ones
 
 
 def tls(
@@ -43,8 +47,8 @@ def tls(
 def options(attempts: int, extra: ChannelOptions) -> list[tuple[str, Any]]:
     """The options of a channel.
 
-    Calls are spread over all addresses of the target, and sent again if nobody answered: a
-    prediction has no side effects, so that this is safe.
+    Calls are spread over all addresses of the target, and sent again if nobody answered or the
+    server has too much to do: a prediction has no side effects, so that this is safe.
 
     Args:
         attempts: how often a call is tried, 1 to 5 (gRPC's own limit).
@@ -59,19 +63,39 @@ def options(attempts: int, extra: ChannelOptions) -> list[tuple[str, Any]]:
             "initialBackoff": "0.1s",
             "maxBackoff": "2s",
             "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
         }
         config["methodConfig"] = [{"name": [{}], "retryPolicy": policy}]
     chosen: dict[str, Any] = dict(wire.CHANNEL_SIZE_OPTIONS)
+    chosen["grpc.per_rpc_retry_buffer_size"] = wire.MAX_MESSAGE_BYTES  # large calls, too
     chosen["grpc.service_config"] = json.dumps(config)
     return list({**chosen, **dict(extra)}.items())
 
 
 def deadline(timeout: float) -> float:
-    """Checks the seconds that a call may take. "For ever" is not among the choices."""
-    if not timeout or timeout < 0:
-        raise ValueError(f"Expected a timeout of more than 0 seconds. Received: timeout={timeout}")
-    return timeout
+    """The seconds that a call may take. "For ever" is not among the choices."""
+    number = isinstance(timeout, Real) and not isinstance(timeout, bool)
+    if not number or not 0 < timeout < math.inf:
+        raise ValueError(
+            f"Expected a finite timeout of more than 0 seconds. Received: timeout={timeout!r:.80}"
+        )
+    return float(min(timeout, _LONGEST_TIMEOUT))
+
+
+def count(name: str, value: int | None, least: int) -> int | None:
+    """Checks an argument that is a number of things, or None: no limit."""
+    if value is not None and (
+        not isinstance(value, Integral) or isinstance(value, bool) or value < least
+    ):
+        raise ValueError(
+            f"Expected {name} of at least {least}, or None. Received: {name}={value!r:.80}"
+        )
+    return value
+
+
+def closed(target: str) -> errors.Cancelled:
+    """The exception for a call on a client that is closed."""
+    return errors.Cancelled(f"The client of {target} is closed.")
 
 
 def compression(gzip: bool) -> grpc.Compression | None:

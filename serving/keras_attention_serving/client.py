@@ -1,12 +1,14 @@
 """A client of TensorFlow Serving and of this package's server, without TensorFlow."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import grpc
 from numpy.typing import ArrayLike
 
 from keras_attention_serving import calls, channel, wire
+from keras_attention_serving.errors import ServingError
 from keras_attention_serving.tensors import Array
 
 
@@ -19,13 +21,16 @@ class Client:
     Args:
         target: address in gRPC's form: `"host:8500"`, `"dns:///name:8500"` (spread over all its
             addresses), `"unix:/path/to/socket"`.
-        timeout: seconds for a call, retries included. There is always a deadline: a call on a
-            server that hangs would not return otherwise.
+        timeout: seconds for a call, retries included; finite and more than 0, at most ten years.
+            There is always a deadline: a call on a server that hangs would not return otherwise.
         credentials: who may be trusted, usually from `tls(...)`; no encryption by default.
         gzip: compress what is sent.
-        attempts: how often a call is tried while nobody answers (UNAVAILABLE), 1 to 5.
+        attempts: how often a call is tried while nobody answers (UNAVAILABLE) or the server has
+            too much to do (RESOURCE_EXHAUSTED), 1 to 5, with growing pauses.
         wait_for_ready: let calls wait for a server that is not there yet, until the timeout.
         options: further options of the gRPC channel.
+        max_claimed_output_bytes: what outputs may claim by their shapes without being sent: an
+            answer of a few bytes can stand for a large array. None is no limit.
     """
 
     def __init__(
@@ -38,9 +43,14 @@ class Client:
         attempts: int = 4,
         wait_for_ready: bool = False,
         options: channel.ChannelOptions = (),
+        max_claimed_output_bytes: int | None = calls.MAX_CLAIMED_BYTES,
     ) -> None:
         self.target = target
         self.timeout = channel.deadline(timeout)
+        self._limit = channel.count("max_claimed_output_bytes", max_claimed_output_bytes, 0)
+        self._closed = False
+        # What `metadata` has said, by model, version and label.
+        self._known: dict[tuple[str, int | None, str | None], calls.ModelMetadata] = {}
         self._wait_for_ready = wait_for_ready
         settings = channel.options(attempts, options)
         compression = channel.compression(gzip)
@@ -49,9 +59,9 @@ class Client:
             if credentials is None
             else grpc.secure_channel(target, credentials, settings, compression)
         )
-        self._predict = self._method(wire.PREDICT, wire.PredictResponse)
-        self._metadata = self._method(wire.GET_MODEL_METADATA, wire.GetModelMetadataResponse)
-        self._status = self._method(wire.GET_MODEL_STATUS, wire.GetModelStatusResponse)
+        self._predict = self._method(wire.PREDICT)
+        self._metadata = self._method(wire.GET_MODEL_METADATA)
+        self._status = self._method(wire.GET_MODEL_STATUS)
 
     def predict(
         self,
@@ -80,11 +90,21 @@ class Client:
             Arrays by the names of the outputs; strings are `object` arrays of `bytes`.
 
         Raises:
-            errors.ServingError: the server answered with an error, or not at all.
-            ValueError: an input has a dtype that TensorFlow does not know.
+            errors.ServingError: the server answered with an error, malformed, or not at all; or
+                the client is closed.
+            ValueError: an input has a dtype that TensorFlow does not know or mixes strings and
+                numbers, or the timeout is none.
         """
-        request = calls.predict_request(model, inputs, signature, version, label, output_filter)
-        return calls.predict_result(self._call(self._predict, request, timeout))
+        known = self._known.get((model, version, label))
+        request = calls.predict_request(
+            model, inputs, signature, version, label, output_filter, known
+        )
+        response = self._call(self._predict, wire.PredictResponse, request, timeout)
+        result = calls.predict_result(response, self._limit)
+        if known is not None and calls.is_outdated(known, response):
+            with suppress(ServingError):  # this call has its answer
+                self.metadata(model, version=version, label=label, timeout=timeout)
+        return result
 
     def metadata(
         self,
@@ -94,19 +114,28 @@ class Client:
         label: str | None = None,
         timeout: float | None = None,
     ) -> calls.ModelMetadata:
-        """The signatures of a model: names, dtypes and shapes of inputs and outputs."""
+        """The signatures of a model: names, dtypes and shapes of inputs and outputs.
+
+        Later predictions with the same model, version and label give optional inputs `(1,)`, or
+        left out, once for each row of the others, as a server that batches wants them.
+        """
         request = calls.metadata_request(model, version, label)
-        return calls.metadata_result(self._call(self._metadata, request, timeout))
+        response = self._call(self._metadata, wire.GetModelMetadataResponse, request, timeout)
+        result = calls.metadata_result(response)
+        self._known[model, version, label] = result
+        return result
 
     def status(
         self, model: str, *, version: int | None = None, timeout: float | None = None
     ) -> list[calls.VersionStatus]:
         """The state of every version of a model that the server knows, newest first."""
         request = calls.status_request(model, version)
-        return calls.status_result(self._call(self._status, request, timeout))
+        response = self._call(self._status, wire.GetModelStatusResponse, request, timeout)
+        return calls.status_result(response)
 
     def close(self) -> None:
-        """Closes the connection; calls under way fail as `Cancelled`."""
+        """Closes the connection; calls under way and later ones fail as `Cancelled`."""
+        self._closed = True
         self._channel.close()
 
     def __enter__(self) -> "Client":
@@ -115,16 +144,22 @@ class Client:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _method(self, path: str, response: Any) -> Any:
+    def _method(self, path: str) -> Any:
+        # Answers are parsed here: gRPC would log a malformed one, or return None for it.
         return self._channel.unary_unary(
-            path,
-            request_serializer=lambda request: request.SerializeToString(),
-            response_deserializer=response.FromString,
+            path, request_serializer=lambda request: request.SerializeToString()
         )
 
-    def _call(self, method: Any, request: Any, timeout: float | None) -> Any:
-        seconds = self.timeout if timeout is None else timeout
+    def _call(self, method: Any, kind: Any, request: Any, timeout: float | None) -> Any:
+        seconds = self.timeout if timeout is None else channel.deadline(timeout)
+        if self._closed:
+            raise channel.closed(self.target)
         try:
-            return method(request, timeout=seconds, wait_for_ready=self._wait_for_ready)
+            data = method(request, timeout=seconds, wait_for_ready=self._wait_for_ready)
         except grpc.RpcError as error:
             raise channel.error_from_rpc(error, self.target) from None
+        except ValueError:  # gRPC's for a channel that another thread has closed meanwhile
+            if not self._closed:
+                raise
+            raise channel.closed(self.target) from None
+        return calls.parse(kind, data)

@@ -139,8 +139,13 @@ def to_proto(value: ArrayLike, typed: bool = False) -> Any:
     return proto
 
 
-def to_array(proto: Any) -> Array:
+def to_array(proto: Any, strict: bool = False) -> Array:
     """The array of a `TensorProto`: writable, and `object` of `bytes` for strings.
+
+    Args:
+        proto: the message.
+        strict: refuse values beyond the shape, or in the field of another dtype, which TensorFlow
+            drops.
 
     Raises `ValueError` if the message is not a whole tensor: unknown dtype, a size that is
     negative or missing, or contents that do not fit the shape.
@@ -149,6 +154,8 @@ def to_array(proto: Any) -> Array:
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise ValueError(f"Expected a fully known shape. Received: shape={shape}")
+    if strict:
+        _check_fields(proto)
     if len(shape) > _MANY_AXES:
         np.empty((0,) * len(shape))  # more than it knows is an error, before sizes are multiplied
     content = proto.tensor_content
@@ -161,7 +168,13 @@ def to_array(proto: Any) -> Array:
                 f"Received: tensor_content={len(content)} bytes"
             )
         return np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
-    return _fill(_read_field(proto, dtype), shape, dtype)
+    values = _read_field(proto, dtype)
+    if strict and len(values) > math.prod(shape):
+        raise ValueError(
+            f"Expected at most {math.prod(shape)} values for {dtype}{list(shape)}. "
+            f"Received: {len(values)} in {_FIELD[proto.dtype]}"
+        )
+    return _fill(values, shape, dtype)
 
 
 def claimed_bytes(proto: Any) -> int:
@@ -189,6 +202,17 @@ def nbytes(array: Array) -> int:
     if array.dtype.kind != "O":
         return array.nbytes
     return array.size * _STRING_BYTES + sum(map(len, array.flat))
+
+
+def _check_fields(proto: Any) -> None:
+    """Raises `ValueError` if a message has values in more than one field, or in a wrong one."""
+    filled = [field.name for field, _ in proto.ListFields()]
+    filled = [name for name in filled if name.endswith("_val") or name == "tensor_content"]
+    if len(filled) > 1 or not {_FIELD[proto.dtype], "tensor_content"}.issuperset(filled):
+        raise ValueError(
+            f"Expected values in {_FIELD[proto.dtype]} or tensor_content. "
+            f"Received: {', '.join(filled)}"
+        )
 
 
 def _bytes(item: object) -> bytes:
