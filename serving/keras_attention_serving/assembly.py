@@ -1,5 +1,6 @@
 """The parts of a server, made as its settings say."""
 
+import ssl
 from collections.abc import Sequence
 
 import grpc
@@ -73,6 +74,13 @@ def make_credentials(settings: Options) -> grpc.ServerCredentials | None:
     if settings.ssl_config_file:
         return tls_config.credentials(settings.ssl_config_file)
     return None
+
+
+def make_rest_tls(settings: Options) -> ssl.SSLContext | None:
+    """What the REST port is guarded with; raises `errors.ServingError` for a wrong file."""
+    if not settings.rest_api_ssl_config_file:
+        return None
+    return tls_config.context(settings.rest_api_ssl_config_file)
 
 
 def channel_arguments(settings: Options) -> Sequence[tuple[str, int | str]]:

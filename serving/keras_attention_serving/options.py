@@ -146,6 +146,9 @@ class Options:
     stop_grace_seconds: int = _flag(
         30, "Not in TensorFlow Serving: how long calls under way may take after SIGTERM."
     )
+    rest_api_ssl_config_file: str = _flag(
+        "", "Not in TensorFlow Serving: text file of SSLConfig for the HTTP/REST API over TLS."
+    )
     free_port: bool = _flag(
         False, "Not in TensorFlow Serving: instead of --port, listen on a port that is free."
     )
@@ -165,6 +168,11 @@ class Options:
         if self.use_alts_credentials and self.ssl_config_file:
             raise InvalidArgument(
                 "Either use_alts_credentials must be false or ssl_config_file must be empty."
+            )
+        if self.rest_api_ssl_config_file and not self.rest_api_port:
+            raise InvalidArgument(
+                "server_options.rest_api_ssl_config_file is set without setting "
+                "server_options.rest_api_port."
             )
         if not (self.model_base_path or self.model_config_file):
             raise InvalidArgument(

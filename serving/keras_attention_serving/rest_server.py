@@ -15,6 +15,7 @@ of their own, so that a probe is answered however many predictions wait.
 import asyncio
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -56,6 +57,7 @@ class RestServer:
         cors: allow pages of other sites to ask.
         metrics_path: where the page of the metrics is; None for nowhere.
         metrics: takes note of the requests, and makes that page.
+        tls: the server's key and certificate, for HTTPS; no encryption by default.
 
     Attributes:
         port: the TCP port.
@@ -76,6 +78,7 @@ class RestServer:
         cors: bool = False,
         metrics_path: str | None = None,
         metrics: Metrics = NO_METRICS,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._api = RestApi(
             service,
@@ -92,7 +95,8 @@ class RestServer:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="rest")
         self._probes = ThreadPoolExecutor(1, thread_name_prefix="rest-probes")
         self._server = _Server(
-            uvicorn.Config(
+            _Config(
+                tls,
                 self._serve,
                 http=_Protocol,
                 interface="asgi3",
@@ -166,6 +170,18 @@ class RestServer:
         )
         connection.cancellation = None
         await _reply(send, answer)
+
+
+class _Config(uvicorn.Config):
+    """Settings with a TLS context that is made already; older versions know files alone."""
+
+    def __init__(self, tls: ssl.SSLContext | None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._tls = tls
+
+    def load(self) -> None:
+        super().load()
+        self.ssl = self._tls
 
 
 class _Server(uvicorn.Server):

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import socket
+import ssl
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
@@ -153,12 +154,14 @@ class Server:
         self, config: Any, settings: Options, ports: _Ports, poll_wait_seconds: float, patient: bool
     ) -> None:
         if settings.enable_profiler:
-            profiler.check(bool(ports.restricted or settings.grpc_socket_path))
+            tls = settings.rest_api_ssl_config_file
+            profiler.check(bool(ports.restricted or settings.grpc_socket_path or tls))
         if ports.grpc_port is not None:
             _check_free(ports.host, ports.grpc_port)
         # Kept in any case: a reload of the configuration may ask for them too.
         metrics = PrometheusMetrics()
         metrics_path = assembly.metrics_path(settings)
+        rest_tls = assembly.make_rest_tls(settings)
         self._grace = float(settings.stop_grace_seconds)
         self._config_file: ConfigFile | None = None
         transport: GrpcServer | None = None
@@ -187,7 +190,7 @@ class Server:
             self.port = self._listen_grpc(settings, ports)
             if ports.rest_port is not None:
                 self._rest = self._make_rest(
-                    service, settings, ports, metrics, metrics_path, patient
+                    service, settings, ports, metrics, metrics_path, rest_tls, patient
                 )
             self.rest_port = self._rest.port if self._rest is not None else 0
         except BaseException:
@@ -215,6 +218,7 @@ class Server:
         ports: _Ports,
         metrics: Metrics,
         metrics_path: str | None,
+        tls: ssl.SSLContext | None,
         optional: bool,
     ) -> RestServer | None:
         try:
@@ -227,6 +231,7 @@ class Server:
                 cors=settings.rest_api_enable_cors_support,
                 metrics_path=metrics_path,
                 metrics=metrics,
+                tls=tls,
             )
         except errors.StartError as error:
             if not optional:

@@ -1,10 +1,15 @@
-"""TLS of the gRPC server, out of a text file of `SSLConfig` with PEM texts inside.
+"""TLS of the gRPC and the REST server, out of a text file of `SSLConfig` with PEM texts inside.
 
 server_key: "-----BEGIN PRIVATE KEY-----\\n..."
 server_cert: "-----BEGIN CERTIFICATE-----\\n..."
 custom_ca: "..."        # who signs the clients' certificates
 client_verify: true     # refuse clients without one
 """
+
+import ssl
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
@@ -30,11 +35,45 @@ SSLConfig = wire.message("tensorflow.serving.SSLConfig")
 
 
 def credentials(path: str) -> grpc.ServerCredentials:
-    """The credentials that a file describes.
+    """The credentials of gRPC that a file describes.
 
     Raises `errors.ServingError` if it cannot be read, holds something else, or asks for the
     certificates of clients without saying who signs them.
     """
+    config = _read(path)
+    return grpc.ssl_server_credentials(
+        [(config.server_key.encode(), config.server_cert.encode())],
+        root_certificates=config.custom_ca.encode() or None,
+        require_client_auth=config.client_verify,
+    )
+
+
+def context(path: str) -> ssl.SSLContext:
+    """The same for REST; raises `errors.ServingError` also if a key or certificate is none."""
+    config = _read(path)
+    result = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # Python reads a key out of files alone.
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = Path(folder, "key"), Path(folder, "certificate")
+        key.write_text(config.server_key)
+        certificate.write_text(config.server_cert)
+        try:
+            result.load_cert_chain(certificate, key, password=_no_password)
+            if config.client_verify:
+                result.load_verify_locations(cadata=config.custom_ca)
+                result.verify_mode = ssl.CERT_REQUIRED
+        except (ssl.SSLError, ValueError) as error:
+            raise errors.InvalidArgument(
+                f"Expected keys and certificates in PEM format. Received: '{path}' ({error})"
+            ) from None
+    return result
+
+
+def _no_password() -> str:
+    raise ValueError("a key with a password")
+
+
+def _read(path: str) -> Any:
     config = text_proto.read(path, SSLConfig)
     if not (config.server_key and config.server_cert):
         raise errors.InvalidArgument(
@@ -44,8 +83,4 @@ def credentials(path: str) -> grpc.ServerCredentials:
         raise errors.InvalidArgument(
             f"Expected custom_ca, which client_verify needs. Received: '{path}' without it"
         )
-    return grpc.ssl_server_credentials(
-        [(config.server_key.encode(), config.server_cert.encode())],
-        root_certificates=config.custom_ca.encode() or None,
-        require_client_auth=config.client_verify,
-    )
+    return config

@@ -123,6 +123,7 @@ def test_defaults():
         "max_claimed_input_bytes": 67_108_864,
         "max_run_time_in_ms": 0,
         "stop_grace_seconds": 30,
+        "rest_api_ssl_config_file": "",
     }
     assert {flag.name: flag.default for flag in FLAGS} == expected
 

@@ -3,8 +3,10 @@
 import grpc
 import numpy as np
 import pytest
+import urllib3
 
 from keras_attention_serving import Client, errors, tls, tls_config
+from keras_attention_serving.options import Options
 from keras_attention_serving.server import Server
 
 ONE = {"x": np.ones(1, np.float32)}
@@ -73,9 +75,72 @@ def test_clients_must_show_a_certificate(serve, certificates):
 def test_files_that_will_not_do(tmp_path, text, message):
     path = tmp_path / "ssl.config"
     path.write_text(text)
-    with pytest.raises(errors.InvalidArgument) as caught:
-        tls_config.credentials(str(path))
-    assert caught.value.message == message.format(path=path)
+    for read in (tls_config.credentials, tls_config.context):
+        with pytest.raises(errors.InvalidArgument) as caught:
+            read(str(path))
+        assert caught.value.message == message.format(path=path)
+
+
+# REST.
+
+
+@pytest.fixture
+def rest(base_path, certificates, tmp_path):
+    servers = []
+
+    def rest(**more):
+        path = ssl_config(certificates, tmp_path / "ssl.config", **more)
+        settings = Options(rest_api_ssl_config_file=path)
+        arguments = {"port": 0, "rest_port": 0, "host": "127.0.0.1", "settings": settings}
+        servers.append(Server({"model": base_path}, **arguments))
+        return servers[-1]
+
+    yield rest
+    for server in servers:
+        server.stop()
+
+
+def predict(server, scheme="https", **settings):
+    url = f"{scheme}://localhost:{server.rest_port}/v1/models/model:predict"
+    with urllib3.PoolManager(timeout=30, retries=False, **settings) as pool:
+        answer = pool.request("POST", url, body='{"instances": [[2, 3, 5]]}')
+        return answer.status, answer.json()
+
+
+def test_rest_over_tls(rest, certificates):
+    server = rest()
+    root = str(certificates / "root.pem")
+    assert predict(server, ca_certs=root) == (200, {"predictions": [[4.0, 6.0, 10.0]]})
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        predict(server, "http")
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        predict(server)  # nobody that it trusts has signed the certificate
+    with Client(f"127.0.0.1:{server.port}", timeout=30) as client:  # gRPC has its own file
+        assert client.predict("model", ONE)["y"] == 2
+
+
+def test_clients_of_rest_must_show_a_certificate(rest, certificates):
+    server = rest(client_verify="true")
+    root = str(certificates / "root.pem")
+    with pytest.raises((urllib3.exceptions.HTTPError, OSError)):
+        predict(server, ca_certs=root)
+    shown = {"cert_file": str(certificates / "client.pem")}
+    shown["key_file"] = str(certificates / "client.key")
+    assert predict(server, ca_certs=root, **shown)[0] == 200
+
+
+def test_what_is_no_certificate(base_path, tmp_path):
+    path = tmp_path / "ssl.config"
+    path.write_text("server_key: 'k' server_cert: 'c'")
+    settings = Options(rest_api_ssl_config_file=str(path))
+    with pytest.raises(errors.StartError, match="^Expected keys and certificates in PEM format"):
+        Server({"model": base_path}, port=0, rest_port=0, settings=settings)
+
+
+def test_a_file_for_rest_without_rest():
+    settings = Options(model_base_path="/models", rest_api_ssl_config_file="ssl.config")
+    with pytest.raises(errors.InvalidArgument, match="without setting server_options.rest_api_"):
+        settings.check()
 
 
 def test_texts_that_are_no_certificates(base_path, tmp_path):
