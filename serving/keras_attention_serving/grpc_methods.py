@@ -1,8 +1,10 @@
 """RPC methods from bytes to bytes: the only place where an exception becomes a status."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from typing import Any
 
 import grpc
@@ -145,6 +147,30 @@ def plain_method(
         except Exception as error:
             code, text = _status(error)
         context.abort(_CODES[code], text)
+        raise AssertionError("Expected abort to raise.")
+
+    return answer
+
+
+def waiting_method(
+    method: Callable[[Any, float | None, Cancellation], Any], request_class: Any, pool: Executor
+) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    """A method that runs no model but may wait: in threads of `pool`, while its caller stays."""
+
+    async def answer(data: bytes, context: Any) -> bytes:
+        timeout, cancellation = _seconds_left(context), Cancellation()
+
+        def work() -> bytes:
+            response = method(request_class.FromString(data), timeout, cancellation)
+            result: bytes = response.SerializeToString()
+            return result
+
+        try:
+            future = asyncio.get_running_loop().run_in_executor(pool, work)
+            return await to_the_end(future, cancellation)
+        except Exception as error:
+            code, text = _status(error)
+        await context.abort(_CODES[code], text)
         raise AssertionError("Expected abort to raise.")
 
     return answer

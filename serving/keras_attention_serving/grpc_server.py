@@ -13,7 +13,7 @@ import grpc.aio
 
 from keras_attention_serving import standard_services, wire
 from keras_attention_serving.flags import processors
-from keras_attention_serving.grpc_methods import InferenceMethod, plain_method
+from keras_attention_serving.grpc_methods import InferenceMethod, plain_method, waiting_method
 from keras_attention_serving.loop_tasks import Together
 from keras_attention_serving.metrics import NO_METRICS, Metrics
 from keras_attention_serving.profiler import Profiler
@@ -22,7 +22,9 @@ from keras_attention_serving.service import Service
 
 logger = logging.getLogger(__name__)
 
-MAX_CALLS = 1024  # that may be under way; more are refused at once
+MAX_CALLS = 1024
+# Beyond its own limits gRPC cancels calls at random; ours, which says why, is to come before.
+_PENDING = 1 << 20
 
 _T = TypeVar("_T")
 
@@ -38,6 +40,8 @@ class GrpcServer:
     Args:
         service: answers the calls.
         max_threads: how many runs, or batches, may be under way; four per processor by default.
+        max_calls: how many calls may be under way, a quarter of them on one connection; more are
+            refused at once.
         metrics: is told of every answer.
         health: offer `grpc.health.v1`.
         profiler: offer TensorFlow's profiler service.
@@ -49,6 +53,7 @@ class GrpcServer:
         service: Service,
         max_threads: int | None = None,
         *,
+        max_calls: int = MAX_CALLS,
         metrics: Metrics = NO_METRICS,
         health: bool = False,
         profiler: bool = False,
@@ -56,10 +61,12 @@ class GrpcServer:
     ) -> None:
         threads = max_threads or 4 * processors()
         self._service = service
+        self._max_calls = max_calls
         self._metrics = metrics
         self._runs = Runs(threads, "grpc-runs")
         # Apart from the runs, so that the state of a model can be asked however many there are.
         self._others = ThreadPoolExecutor(8, "grpc")
+        self._reloads = ThreadPoolExecutor(4, "grpc-reloads")  # of which one waits for models
         self._stopping = threading.Lock()
         self._stopped = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -69,6 +76,11 @@ class GrpcServer:
         options = {
             **dict(wire.CHANNEL_SIZE_OPTIONS),
             "grpc.so_reuseport": 0,
+            "grpc.server.max_pending_requests": _PENDING,
+            "grpc.server.max_pending_requests_hard_limit": _PENDING,
+            # So that no connection has all calls to itself; its further calls wait in the client.
+            "grpc.max_concurrent_streams": max(1, max_calls // 4),
+            "grpc.http.overload_protection": 0,  # which refuses calls at random, too
             **dict(channel_arguments),
         }
         self._server = self._do(self._make(options, health, profiler))
@@ -107,12 +119,13 @@ class GrpcServer:
             self._thread.join()
             self._loop.close()
             self._runs.close()
-            self._others.shutdown(wait=False, cancel_futures=True)
+            for pool in (self._others, self._reloads):
+                pool.shutdown(wait=False, cancel_futures=True)
             self._stopped.set()
 
     async def _make(self, options: dict[str, int | str], health: bool, profiler: bool) -> Any:
         server = grpc.aio.server(
-            self._others, options=list(options.items()), maximum_concurrent_rpcs=MAX_CALLS
+            self._others, options=list(options.items()), maximum_concurrent_rpcs=self._max_calls
         )
         services = [wire.PREDICTION_SERVICE, wire.MODEL_SERVICE]
         for path, method in self._methods().items():
@@ -142,9 +155,11 @@ class GrpcServer:
         for path, plain, request in (
             (wire.GET_MODEL_METADATA, service.get_model_metadata, wire.GetModelMetadataRequest),
             (wire.GET_MODEL_STATUS, service.get_model_status, wire.GetModelStatusRequest),
-            (wire.HANDLE_RELOAD_CONFIG, service.handle_reload_config, wire.ReloadConfigRequest),
         ):
             found[path] = plain_method(plain, request)
+        found[wire.HANDLE_RELOAD_CONFIG] = waiting_method(
+            service.handle_reload_config, wire.ReloadConfigRequest, self._reloads
+        )
         return found
 
     def _do(self, work: Coroutine[Any, Any, _T]) -> _T:

@@ -143,6 +143,11 @@ class Options:
     max_run_time_in_ms: int = _flag(
         0, "Not in TensorFlow Serving: the longest that a run of a model may take. Zero: no limit."
     )
+    grpc_max_calls: int = _flag(
+        1024,
+        "Not in TensorFlow Serving: gRPC calls that may be under way, a quarter of them on one "
+        "connection. More are refused.",
+    )
     stop_grace_seconds: int = _flag(
         30, "Not in TensorFlow Serving: how long calls under way may take after SIGTERM."
     )
@@ -159,6 +164,10 @@ class Options:
             raise InvalidArgument(
                 "At least one of server_options.grpc_port or server_options.grpc_socket_path must "
                 "be set."
+            )
+        if self.grpc_max_calls < 1:
+            raise InvalidArgument(
+                f"Expected grpc_max_calls of 1 or more. Received: {self.grpc_max_calls}"
             )
         if self.max_run_time_in_ms < 0 or self.stop_grace_seconds < 0:
             raise InvalidArgument(

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from keras_attention_serving import errors, folders, model_config
+from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.flags import processors
 from keras_attention_serving.labels import Labels
 from keras_attention_serving.model_config import ModelConfig
@@ -63,7 +64,9 @@ class Servables:
         self._servables: dict[str, Servable] = {}
         self._complaints: set[str] = set()
 
-        self._reloading = threading.Lock()
+        self._reloading = threading.Lock()  # held while a configuration is put into effect
+        self._reloads = 0
+        self._awaited: list[Servable] = []  # by the last reload
         self._looking = threading.Lock()  # a look at the folders, with the models it is made for
         self._changed = threading.Condition()
         self._changes = 0
@@ -104,29 +107,61 @@ class Servables:
             self._pools["load"].shutdown(wait=False)  # what it has begun is finished
             self._pools["load"] = ThreadPoolExecutor(self._load_threads, "load")
 
-    def reload(self, config: Any, timeout: float | None = None) -> None:
+    def reload(
+        self,
+        config: Any,
+        timeout: float | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> None:
         """Serves the models of another `ModelServerConfig` from now on.
 
         Returns when every new model has an available version. Models that are gone from the
-        configuration are unloaded. A configuration without anything in it changes nothing.
+        configuration are unloaded. A configuration without anything in it changes nothing. Another
+        one replaces it, also while its models are waited for, and waits for those that it keeps.
 
         Raises:
             errors.ServingError: the configuration is wrong, and nothing has changed; or a new
                 model cannot be loaded (`Unknown`).
             errors.DeadlineExceeded: the new models were not there within `timeout` seconds; the
                 configuration is in effect.
+            errors.Aborted: another configuration has replaced it.
+            errors.Cancelled: the caller has left; the configuration is in effect.
         """
         until = None if timeout is None else time.monotonic() + timeout
         if not self._reloading.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
             raise errors.DeadlineExceeded("Another configuration is still being loaded.")
         try:
             new = self._apply(config)
+            if config.WhichOneof("config") is None:
+                return
             if new and self._poll_wait_seconds >= 0:
                 self._look()
-            self._wait_for(new, "model(s)", until)
-            logger.info("Finished adding/updating models")
+            names = {model.name for model in self._models}
+            new += [
+                servable
+                for servable in self._awaited
+                if servable not in new and servable.name in names and not servable.outcome()
+            ]
+            self._awaited = new
+            self._reloads = number = self._reloads + 1
         finally:
             self._reloading.release()
+        self._notify()  # who waits for the configuration before
+
+        def check() -> None:
+            if cancellation is not None and cancellation.cancelled:
+                raise errors.Cancelled("The client has left.")
+            if self._reloads != number:
+                raise errors.Aborted("Another configuration has replaced this one.")
+
+        if cancellation is not None:
+            cancellation.watch(self._notify)
+        try:
+            self._wait_for(new, "model(s)", until, check)
+        finally:
+            if cancellation is not None:
+                cancellation.watch(None)
+        logger.info("Finished adding/updating models")
 
     @property
     def config(self) -> Any:
@@ -227,10 +262,22 @@ class Servables:
         versions = servable.versions(State.AVAILABLE) if servable else []
         return any(version.number == number for version in versions)
 
-    def _wait_for(self, models: Sequence[Servable], what: str, until: float | None) -> None:
+    def _wait_for(
+        self,
+        models: Sequence[Servable],
+        what: str,
+        until: float | None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        def is_decided() -> bool:
+            done = self._stop.is_set() or all(model.outcome() for model in models)
+            if not done:
+                check()
+            return done
+
         with self._changed:
             decided = self._changed.wait_for(
-                lambda: self._stop.is_set() or all(model.outcome() for model in models),
+                is_decided,
                 None if until is None else max(0.0, until - time.monotonic()),
             )
         if not decided:

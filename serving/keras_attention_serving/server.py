@@ -182,6 +182,7 @@ class Server:
             self._grpc = transport = GrpcServer(
                 service,
                 settings.grpc_max_threads,
+                max_calls=settings.grpc_max_calls,
                 metrics=metrics,
                 health=settings.enable_grpc_healthcheck_service,
                 profiler=settings.enable_profiler,

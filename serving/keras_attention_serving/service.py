@@ -189,7 +189,7 @@ class Service:
     ) -> Any:
         """Serves other models from now on; answers when all that are new can be used."""
         before = {name: self._metrics.total(name) for name in request.metric_names}
-        self._servables.reload(request.config, timeout)
+        self._servables.reload(request.config, timeout, cancellation)
         response = wire.ReloadConfigResponse()
         response.status.SetInParent()  # there, and OK
         for name, count in before.items():

@@ -1,11 +1,14 @@
 """Everything around Predict on the gRPC port: batching, health, reflection, profiler, reloads."""
 
 import contextlib
+import socket
+import struct
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import traceback
 
 import grpc
 import numpy as np
@@ -15,6 +18,7 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tensorflow_serving.apis import (
+    get_model_status_pb2,
     model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
@@ -228,6 +232,47 @@ def test_reload(base_path, example_base_path):
             assert time.monotonic() < end
 
 
+def test_reloads_that_wait_hold_nobody_up(base_path, tmp_path):
+    """A newer configuration replaces one that waits; status has threads of its own."""
+    with serve(base_path) as channel:
+        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        reload = stub.HandleReloadConfigRequest
+        waiting = reload.future(reload_request(model=base_path, missing=tmp_path / "missing"))
+        others = [
+            reload.future(reload_request(model=base_path, **{f"m{i}": tmp_path / str(i)}))
+            for i in range(11)
+        ]
+        status = get_model_status_pb2.GetModelStatusRequest()
+        status.model_spec.name = "model"
+        assert stub.GetModelStatus(status, timeout=DEADLINE).model_version_status[0].version == 3
+        codes = [call.code().name for call in (waiting, *others) if call.done()]
+        assert set(codes) <= {"ABORTED"}
+        reload(reload_request(model=base_path), timeout=DEADLINE)
+        for call in (waiting, *others):
+            assert isinstance(call.exception(timeout=DEADLINE), grpc.RpcError)
+            assert call.code().name == "ABORTED"
+
+
+def test_a_reload_ends_when_its_caller_has_left(base_path, tmp_path):
+    with serve(base_path) as channel:
+        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        call = stub.HandleReloadConfigRequest.future(
+            reload_request(model=base_path, missing=tmp_path / "missing")
+        )
+        is_waiting = lambda: any(  # noqa: E731
+            "_wait_for" in {frame.f_code.co_name for frame, _ in traceback.walk_stack(top)}
+            for top in sys._current_frames().values()
+        )
+        end = time.monotonic() + DEADLINE
+        while not is_waiting():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        call.cancel()
+        while is_waiting():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
 def test_a_configuration_that_is_wrong(base_path):
     with serve(base_path) as channel:
         stub = model_service_pb2_grpc.ModelServiceStub(channel)
@@ -415,15 +460,44 @@ def test_a_request_that_is_no_message(channel):
     assert failure(method, b"\xff\xff\xff") == ("INTERNAL", "The request cannot be parsed.")
 
 
+def from_many_connections(stack, channel, connections, calls, message, timeout):
+    """The codes of so many calls at once on each of so many connections."""
+    address = channel._channel.target().decode()
+    futures = []
+    for _ in range(connections):
+        other = grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(stack.enter_context(other))
+        futures += [stub.Predict.future(message, timeout=timeout) for _ in range(calls)]
+    return {future.code().name for future in futures}
+
+
 def test_too_many_calls_are_refused(base_path):
-    with serve(base_path, grpc_max_threads=1) as channel:
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        calls = [
-            stub.Predict.future(request("wait", seconds=np.float64(0.5)), timeout=2)
-            for _ in range(1100)
-        ]
-        codes = {call.code().name for call in calls}
+    with contextlib.ExitStack() as stack:
+        channel = stack.enter_context(serve(base_path, grpc_max_threads=1))
+        message = request("wait", seconds=np.float64(0.5))
+        codes = from_many_connections(stack, channel, 5, 220, message, timeout=2)
     assert codes == {"OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+
+
+def test_bursts_are_refused_and_not_cancelled(base_path):
+    with contextlib.ExitStack() as stack:
+        channel = stack.enter_context(serve(base_path, grpc_max_calls=41))
+        message = request("wait", seconds=np.float64(0.01))
+        codes = from_many_connections(stack, channel, 7, 101, message, DEADLINE)
+    assert codes == {"OK", "RESOURCE_EXHAUSTED"}
+
+
+def test_calls_of_one_connection_are_a_part_of_all(base_path):
+    with serve(base_path, grpc_max_calls=404) as channel:
+        port = int(channel._channel.target().decode().rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0] * 3 + [4] + [0] * 5))
+            with connection.makefile("rb") as file:
+                length, kind = int.from_bytes(file.read(3)), file.read(1)
+                file.read(5)  # flags and stream
+                assert kind == b"\4"  # SETTINGS
+                entries = dict(struct.iter_unpack(">HI", file.read(length)))
+    assert entries[3] == 101  # SETTINGS_MAX_CONCURRENT_STREAMS
 
 
 def test_threads_end_with_the_server(base_path):

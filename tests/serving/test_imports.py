@@ -67,7 +67,9 @@ ARROWS = {
     "labels": {"errors", "model_config"},
     "servable": {"errors", "model"},
     "folders": {"errors", "model_config", "version_policy"},
-    "servables": {"errors", "flags", "folders", "labels", "model_config", "servable"},
+    "servables": {
+        *("cancellation", "errors", "flags", "folders", "labels", "model_config", "servable"),
+    },
     "config_file": {"errors", "servables", "text_proto", "wire"},
     "service": {
         *("batching", "cancellation", "claims", "classify", "errors", "inference", "loop_tasks"),
