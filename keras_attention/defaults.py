@@ -11,6 +11,7 @@ SHORT = 40  # characters: texts of this mean length are read letter by letter
 CLOSED = 0.01  # of the words seen once: about the share of words in new texts that are unknown
 MOST_WORDS = 8_000
 SUBWORDS = 8  # times the square root of the number of words
+FEWEST_STEPS = 800
 SMALLEST, LARGEST = 200, 16_000  # vocabularies of subwords
 
 
@@ -66,8 +67,8 @@ def choose_batch_size(count):
 
 
 def choose_epochs(count, batches):
-    """Passes for about 2,000 steps with a thousand pairs, twice as many with ten thousand."""
-    steps = 2_000 * (count / 1_000) ** 0.3
+    """Passes for about 1,000 steps with a thousand pairs, twice as many with ten thousand."""
+    steps = max(FEWEST_STEPS, 1_000 * (count / 1_000) ** 0.3)
     return min(max(round(steps / batches), 3), 150)
 
 

@@ -30,7 +30,7 @@ def test_kinds_of_vocabularies():
 
 @pytest.mark.parametrize(
     ("count", "batch_size", "epochs"),
-    [(1, 8, 150), (50, 8, 116), (300, 16, 73), (3_000, 64, 59), (20_000, 128, 31), (10**6, 256, 4)],
+    [(1, 8, 150), (50, 8, 114), (300, 16, 42), (3_000, 64, 30), (20_000, 128, 16), (10**6, 256, 3)],
 )
 def test_batches_and_epochs(count, batch_size, epochs):
     assert defaults.choose_batch_size(count) == batch_size
