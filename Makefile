@@ -3,8 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 # As many processes as processors; the same generated examples in every run.
-PYTEST = $(BIN)/python -m pytest -q -n auto --dist worksteal --hypothesis-profile=ci
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+PYTEST = TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -q -n auto --dist worksteal --hypothesis-profile=ci
 
 .PHONY: help demo test check test-jax test-backends test-torch test-nightly test-nightly-masks test-oldest clean
 
@@ -39,10 +38,12 @@ JAX = KERAS_BACKEND=jax XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 # Of the conformance table, one row for each layer; the others differ in an argument or two.
 ROWS = not (probability or sizes or scores or entmax15 or normalized or scaled or expected or hard or smooth or local_monotonic)
+# What is Python before any backend computes: checks of arguments, and layers that Keras makes anew.
+TENSORFLOW_ENOUGH = test_calls.py test_quantize.py
 
 test-jax: $(VENV)/dev
 	$(JAX) $(PYTEST) tests/ops tests/layers tests/decoding tests/models/test_search.py tests/test_losses.py tests/test_metrics.py
-	$(JAX) $(PYTEST) tests/conformance -k "$(ROWS)"
+	$(JAX) $(PYTEST) tests/conformance $(addprefix --ignore tests/conformance/,$(TENSORFLOW_ENOUGH)) -k "$(ROWS)"
 
 test-backends: $(VENV)/dev
 	$(JAX) $(PYTEST) $(PORTABLE)
@@ -74,7 +75,7 @@ test-oldest:
 	$(PYTHON) -m venv $(OLDEST)
 	sed -n 's/^    \([A-Za-z0-9._-]*\)>=/\1==/p' setup.cfg > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/pip install -q -c $(OLDEST)/constraints.txt -e ".[tensorflow,dev]"
-	$(OLDEST)/bin/python -m pytest -q -n auto --dist worksteal --hypothesis-profile=ci $(PORTABLE) \
+	TF_CPP_MIN_LOG_LEVEL=2 $(OLDEST)/bin/python -m pytest -q -n auto --dist worksteal --hypothesis-profile=ci $(PORTABLE) \
 		tests/test_export.py tests/serving/test_saved_models.py tests/serving/test_client.py \
 		tests/serving/test_grpc_services.py tests/serving/test_tflite.py -k "not pbtxt"
 

@@ -5,7 +5,6 @@ python -m date_normalizer [--folder runs/date_normalizer] [--models saved_models
 
 import argparse
 import contextlib
-import os
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from keras_attention_command.quiet import import_tensorflow
 
 from . import corpus, peer
 
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("saved_models"))
     parser.add_argument("--lines", type=int, default=LINES, help="to train on")
     options = parser.parse_args()
+    import_tensorflow()
     console = Console()
 
     console.rule("1  train")
@@ -167,5 +169,4 @@ def ask(address, console):
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     main()
