@@ -1,6 +1,6 @@
 """Forecasts the sales of a year that was held back; prints the errors, draws what was attended to.
 
-PYTHONPATH=examples python -m forecasting [--seed 1] [--epochs 6] [--picture FILE]
+PYTHONPATH=examples python -m forecasting [--seed 1] [--epochs 25] [--picture FILE]
 
 Three ways: what was sold in the same month of the year before (seasonal naive), an LSTM that puts
 out a whole year from its last state, and a `Forecaster`, which attends to the three years it read.
@@ -88,7 +88,7 @@ def draw_figure(results, asked, wanted, dealer=0):
 
 @click.command()
 @click.option("--seed", default=1, show_default=True, help="of weights and data")
-@click.option("--epochs", default=6, show_default=True, help="of each training")
+@click.option("--epochs", default=25, show_default=True, help="of each training")
 @click.option("--picture", type=Path, default=Path("docs/forecasting.png"), show_default=True)
 def main(seed, epochs, picture):
     """Forecasts the sales of a year that was held back."""
