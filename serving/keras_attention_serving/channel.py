@@ -54,8 +54,10 @@ def options(attempts: int, extra: ChannelOptions) -> list[tuple[str, Any]]:
         attempts: how often a call is tried, 1 to 5 (gRPC's own limit).
         extra: further options; one that is already set is replaced.
     """
-    if not 1 <= attempts <= 5:
-        raise ValueError(f"Expected attempts from 1 to 5. Received: attempts={attempts}")
+    whole = isinstance(attempts, Integral) and not isinstance(attempts, bool)
+    if not whole or not 1 <= attempts <= 5:
+        raise ValueError(f"Expected attempts from 1 to 5. Received: attempts={attempts!r:.80}")
+    attempts = int(attempts)
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if attempts > 1:
         policy = {

@@ -322,7 +322,7 @@ def test_there_is_always_a_deadline(client_class, timeout):
             pass
 
 
-@pytest.mark.parametrize("attempts", [0, 6])
+@pytest.mark.parametrize("attempts", [0, 6, 2.5, True, None])
 def test_attempts(attempts):
     with pytest.raises(ValueError, match=f"from 1 to 5. Received: attempts={attempts}"):
         Client("localhost:8500", attempts=attempts)

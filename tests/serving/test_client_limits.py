@@ -4,12 +4,18 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_attention_serving import AsyncClient, Client, errors, tensors, wire
+from keras_attention_serving.options import Options
+from keras_attention_serving.server import Server as EmbeddedServer
+
+SHIPPED = Path(__file__).parents[2] / "serving" / "tf_serving" / "batching.config"
 
 METHODS = (wire.PREDICT, wire.GET_MODEL_METADATA, wire.GET_MODEL_STATUS)
 GIB = wire.TensorProto(dtype="DT_FLOAT", tensor_shape={"dim": [{"size": 2**28}]})
@@ -355,6 +361,47 @@ def test_settings_are_filled_up_if_the_signature_is_known(kind, inputs, sent, se
     request = wire.PredictRequest.FromString(server.requests[1])
     found = {n: tensors.to_array(p).tolist() for n, p in request.inputs.items() if n != "text"}
     assert found == sent
+
+
+@pytest.fixture(scope="module")
+def batching(tmp_path_factory):
+    """The embedded server with the shipped batching, and a model with optional inputs."""
+
+    scale, prefix = tf.constant([2.0]), tf.constant([b"a"])
+
+    class Scaled(tf.Module):
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], tf.string, "text"),
+                tf.TensorSpec([None], tf.float32, "scale"),
+                tf.TensorSpec([None], tf.string, "prefix"),
+            ]
+        )
+        def serve(self, text, scale=scale, prefix=prefix):
+            length = tf.cast(tf.strings.length(text), tf.float32)
+            return {"length": length * scale, "text": prefix + text}
+
+    folder = tmp_path_factory.mktemp("optional")
+    model = Scaled()
+    tf.saved_model.save(model, str(folder / "1"), signatures={"scaled": model.serve})
+    settings = Options(enable_batching=True, batching_parameters_file=str(SHIPPED))
+    with EmbeddedServer({"model": folder}, port=0, host="127.0.0.1", settings=settings) as server:
+        yield f"127.0.0.1:{server.port}"
+
+
+def test_shipped_batching_takes_what_is_filled_up(batching):
+    inputs = {"text": ["b", "cc", "ddd"], "scale": [5.0]}
+    with Client(batching) as client:
+        with pytest.raises(errors.InvalidArgument, match="must have equal 0th-dimension size"):
+            client.predict("model", inputs, signature="scaled")
+        defaults = client.metadata("model").signatures["scaled"].defaults
+        found = client.predict("model", inputs, signature="scaled")
+    assert {name: value.tolist() for name, value in defaults.items()} == {
+        "scale": [2.0],
+        "prefix": [b"a"],
+    }
+    assert found["length"].tolist() == [5, 10, 15]
+    assert found["text"].tolist() == [b"ab", b"acc", b"addd"]
 
 
 def test_a_new_version_is_asked_for_its_signatures(server):
