@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from pathlib import Path
 
 from keras_attention_serving import errors, text_proto, wire
 from keras_attention_serving.servables import Servables
@@ -25,6 +26,7 @@ class ConfigFile:
         self._path = path
         self._servables = servables
         self._poll_wait_seconds = poll_wait_seconds
+        self._broken: bytes | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="config file", daemon=True)
         self._thread.start()
@@ -46,11 +48,22 @@ class ConfigFile:
             except Exception:  # the thread must live on
                 logger.exception("%s cannot be put into effect.", self._path)
 
+    def _content(self) -> bytes | None:
+        try:
+            return Path(self._path).read_bytes()
+        except OSError:
+            return None
+
     def _look(self) -> None:
+        content = self._content()
+        if content is not None and content == self._broken:
+            return  # the log knows it already
         try:
             config = text_proto.read(self._path, wire.ModelServerConfig)
         except errors.ServingError as error:
+            self._broken = content
             raise type(error)(f"Failed to read ModelServerConfig file: {error.message}") from None
+        self._broken = None
         if config == self._servables.config:
             return
         try:

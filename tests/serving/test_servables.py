@@ -394,6 +394,8 @@ def test_a_file_that_is_read_again(make, folder, publish, tmp_path, caplog):
         path.write_text("model_config_list {")
         until(lambda: "Failed to read ModelServerConfig file: Invalid protobuf" in caplog.text)
         assert servables.available() == [("model", 3)]
+        time.sleep(0.3)  # several looks, and one complaint
+        assert caplog.text.count("Error parsing text-format") == 1
         path.write_text(str(labelled(folder, stable=7)))
         until(lambda: "PollFilesystemAndReloadConfig failed to ReloadConfig: " in caplog.text)
         assert UNAVAILABLE.format(7) in caplog.text
