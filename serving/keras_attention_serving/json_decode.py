@@ -12,16 +12,21 @@ from keras_attention_serving.errors import InvalidArgument, Unimplemented, statu
 from keras_attention_serving.json_text import debug, encode, parse, type_name
 from keras_attention_serving.json_values import Tensor, is_base64, malformed
 
+_CHECK_EVERY = 1 << 10
+
 Lookup = Callable[[], Mapping[str, Any]]
 
 
-def fill_predict(request: Any, data: bytes, lookup: Lookup) -> bool:
+def fill_predict(
+    request: Any, data: bytes, lookup: Lookup, check: Callable[[], object] = lambda: None
+) -> bool:
     """Reads a `PredictRequest` from the body of a predict call.
 
     Args:
         request: gets the signature name and the inputs.
         data: the body.
         lookup: the inputs, as `TensorInfo`s, of the signature that `request` then names.
+        check: called now and then; what it raises ends the reading.
 
     Returns:
         Whether the body was in row format (`instances`), and the answer must be.
@@ -30,6 +35,7 @@ def fill_predict(request: Any, data: bytes, lookup: Lookup) -> bool:
         errors.ServingError: the body is wrong, or `lookup` says so.
     """
     document = parse(data)
+    check()
     _fill_signature(request, document)
     signature = request.model_spec.signature_name
     infos = lookup()
@@ -52,7 +58,7 @@ def fill_predict(request: Any, data: bytes, lookup: Lookup) -> bool:
         raise malformed(document, "Excepting 'instances' to be an list/array")
     if not instances:
         raise malformed(document, "No values in 'instances' array")
-    _fill_rows(request.inputs, instances, infos)
+    _fill_rows(request.inputs, instances, infos, check)
     return True
 
 
@@ -111,7 +117,9 @@ def _fill_columns(inputs: Any, value: Any, infos: Mapping[str, Any]) -> None:
     json_values.fill(inputs[name], value, info.dtype)
 
 
-def _fill_rows(inputs: Any, instances: list[Any], infos: Mapping[str, Any]) -> None:
+def _fill_rows(
+    inputs: Any, instances: list[Any], infos: Mapping[str, Any], check: Callable[[], object]
+) -> None:
     first = instances[0]
     if type(first) is not dict and len(infos) > 1:
         raise InvalidArgument(
@@ -129,13 +137,15 @@ def _fill_rows(inputs: Any, instances: list[Any], infos: Mapping[str, Any]) -> N
         name: json_values.all_at_once(column, infos[name].dtype) for name, column in columns.items()
     }
     if not fast or None in fast.values():
-        fast = _one_by_one(instances, infos)
+        fast = _one_by_one(instances, infos, check)
     for name, tensor in fast.items():
         if tensor is not None:
             json_values.write(inputs[name], *tensor, infos[name].dtype)
 
 
-def _one_by_one(instances: list[Any], infos: Mapping[str, Any]) -> dict[str, Tensor | None]:
+def _one_by_one(
+    instances: list[Any], infos: Mapping[str, Any], check: Callable[[], object]
+) -> dict[str, Tensor | None]:
     objects = type(instances[0]) is dict and not is_base64(instances[0])
     shapes: dict[str, list[int]] = {}
     values: dict[str, list[Any]] = {}
@@ -156,6 +166,8 @@ def _one_by_one(instances: list[Any], infos: Mapping[str, Any]) -> dict[str, Ten
             )
 
     for i, item in enumerate(instances):
+        if i % _CHECK_EVERY == 0:
+            check()
         is_object = type(item) is dict and not is_base64(item)
         if objects and not is_object:
             raise InvalidArgument(f"Expecting object but got list at item {i} of input list")

@@ -143,6 +143,11 @@ class Options:
     max_run_time_in_ms: int = _flag(
         0, "Not in TensorFlow Serving: the longest that a run of a model may take. Zero: no limit."
     )
+    rest_api_max_unzipped_values: int = _flag(
+        1 << 20,
+        "Not in TensorFlow Serving: JSON values that a compressed body may hold, or as many as it "
+        "has bytes. More are refused.",
+    )
     grpc_max_calls: int = _flag(
         1024,
         "Not in TensorFlow Serving: gRPC calls that may be under way, a quarter of them on one "

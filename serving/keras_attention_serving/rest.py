@@ -26,6 +26,7 @@ from keras_attention_serving.service import Service
 logger = logging.getLogger(__name__)
 
 MAX_UNZIPPED_BYTES = 100 << 20
+MAX_UNZIPPED_VALUES = 1 << 20
 
 _MODEL = r"(?:/(?P<name>[^/:]+))"
 _VERSION = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
@@ -98,6 +99,8 @@ class RestApi:
         cors: allow pages of other sites to ask, and answer their browsers' preflight requests.
         metrics: takes note of the requests.
         metrics_path: where the page of the metrics is; None for nowhere.
+        max_unzipped_values: how many values a compressed body may hold, if it does not have as many
+            bytes.
     """
 
     def __init__(
@@ -108,8 +111,10 @@ class RestApi:
         cors: bool = False,
         metrics: Metrics = NO_METRICS,
         metrics_path: str | None = None,
+        max_unzipped_values: int = MAX_UNZIPPED_VALUES,
     ) -> None:
         self._service = service
+        self._max_unzipped_values = max_unzipped_values
         self._timeout = timeout_seconds
         self._cors = cors
         self._metrics = metrics
@@ -166,14 +171,19 @@ class RestApi:
     ) -> bytes:
         if method == "POST" and (match := _PREDICTION.fullmatch(target)):
             if match["method"] in ("classify", "regress", "predict"):  # only the path may shout
-                return self._counted(match, _unzipped(body, headers), call)
+                data = _unzipped(body, headers)
+                return self._counted(match, data, call, 0 if data is body else len(body))
         elif method == "GET" and (match := _STATUS.fullmatch(target)):
             return self._status(match)
         raise errors.InvalidArgument(f"Malformed request: {method} {target}")
 
-    def _counted(self, match: re.Match[str], body: bytes, call: "_Call") -> bytes:
+    def _counted(
+        self, match: re.Match[str], body: bytes, call: "_Call", compressed_bytes: int
+    ) -> bytes:
         code = errors.Internal.code
         try:
+            if compressed_bytes:
+                _check_values(body, max(compressed_bytes, self._max_unzipped_values))
             result = self._predict(match, body, call)
             code = 0
             return result
@@ -190,9 +200,13 @@ class RestApi:
             _fill_spec(request.model_spec, match)
             call.left()  # what nobody waits for any more is not read
             rows = json_decode.fill_predict(
-                request, body, lambda: self._service.signature_inputs(request.model_spec)
+                request,
+                body,
+                lambda: self._service.signature_inputs(request.model_spec),
+                check=call.left,
             )
             response = self._service.predict(request, call.left(), call.cancellation)
+            call.left()
             return json_encode.predictions(response.outputs, rows)
         if match["method"] == "classify":
             request, service = wire.ClassificationRequest(), self._service.classify
@@ -203,7 +217,9 @@ class RestApi:
         _fill_spec(request.model_spec, match)
         call.left()
         json_decode.fill_examples(request, body)
-        return encode(service(request, call.left(), call.cancellation).result)
+        result = service(request, call.left(), call.cancellation).result
+        call.left()
+        return encode(result)
 
     def _status(self, match: re.Match[str]) -> bytes:
         if match["name"] is None:
@@ -252,6 +268,16 @@ def _unzipped(body: bytes, headers: Mapping[str, str]) -> bytes:
     except zlib.error:
         return b""
     return data if unzip.eof and len(data) <= MAX_UNZIPPED_BYTES else b""
+
+
+def _check_values(data: bytes, limit: int) -> None:
+    """Refuses what a few compressed bytes have become before it is read."""
+    values = sum(map(data.count, (b",", b"[", b"{")))
+    if values > limit:
+        raise errors.ResourceExhausted(
+            f"Expected at most {limit} values in a compressed body "
+            f"(--rest_api_max_unzipped_values). Received: about {values}"
+        )
 
 
 def _printed(message: Any) -> str:

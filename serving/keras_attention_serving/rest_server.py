@@ -13,6 +13,7 @@ of their own, so that a probe is answered however many predictions wait.
 """
 
 import asyncio
+import errno
 import logging
 import socket
 import ssl
@@ -30,7 +31,7 @@ from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.flags import processors
 from keras_attention_serving.http_parser import HttpParser
 from keras_attention_serving.metrics import NO_METRICS, Metrics
-from keras_attention_serving.rest import Answer, RestApi
+from keras_attention_serving.rest import MAX_UNZIPPED_VALUES, Answer, RestApi
 from keras_attention_serving.service import Service
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,11 @@ MAX_HEADER_BYTES = 1 << 20
 # How long a client may be silent: before its first request, between two, within one. libevent's.
 SILENCE_SECONDS = 50.0
 BACKLOG = 2048
+# Connections that are accepted in one turn of the event loop; asyncio also tries so many times when
+# there are no file descriptors.
+ACCEPTS = 64
+COMPLAINT_SECONDS = 60.0
+_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -57,6 +63,7 @@ class RestServer:
         cors: allow pages of other sites to ask.
         metrics_path: where the page of the metrics is; None for nowhere.
         metrics: takes note of the requests, and makes that page.
+        max_unzipped_values: see `RestApi`.
         tls: the server's key and certificate, for HTTPS; no encryption by default.
 
     Attributes:
@@ -79,6 +86,7 @@ class RestServer:
         metrics_path: str | None = None,
         metrics: Metrics = NO_METRICS,
         tls: ssl.SSLContext | None = None,
+        max_unzipped_values: int = MAX_UNZIPPED_VALUES,
     ) -> None:
         self._api = RestApi(
             service,
@@ -86,6 +94,7 @@ class RestServer:
             cors=cors,
             metrics=metrics,
             metrics_path=metrics_path,
+            max_unzipped_values=max_unzipped_values,
         )
         self._threads = num_threads or 4 * processors()
         self._socket = _listen(host, port)
@@ -107,7 +116,7 @@ class RestServer:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                backlog=BACKLOG,
+                backlog=ACCEPTS,
                 timeout_keep_alive=int(SILENCE_SECONDS),
             )
         )
@@ -192,8 +201,29 @@ class _Server(uvicorn.Server):
         self.ready = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(complain_once())
         await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(BACKLOG)  # of the system; asyncio has made it `ACCEPTS`
         self.ready.set()
+
+
+def complain_once() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """A handler of a loop's errors, for which a lack of file descriptors is one line a minute."""
+    last = -COMPLAINT_SECONDS
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal last
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in _OUT_OF_RESOURCES):
+            loop.default_exception_handler(context)
+            return
+        now = time.monotonic()
+        if now - last >= COMPLAINT_SECONDS:
+            last = now
+            logger.error("Connections cannot be accepted: %s", error.strerror)
+
+    return handle
 
 
 class _Protocol(HttpToolsProtocol):

@@ -229,6 +229,7 @@ class Server:
                 host=ports.rest_host,
                 num_threads=settings.rest_api_num_threads,
                 timeout_seconds=settings.rest_api_timeout_in_ms / 1000,
+                max_unzipped_values=settings.rest_api_max_unzipped_values,
                 cors=settings.rest_api_enable_cors_support,
                 metrics_path=metrics_path,
                 metrics=metrics,

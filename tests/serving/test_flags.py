@@ -122,6 +122,7 @@ def test_defaults():
         "free_port": False,  # ours, as what follows
         "max_claimed_input_bytes": 67_108_864,
         "max_run_time_in_ms": 0,
+        "rest_api_max_unzipped_values": 1_048_576,
         "grpc_max_calls": 1024,
         "stop_grace_seconds": 30,
         "rest_api_ssl_config_file": "",

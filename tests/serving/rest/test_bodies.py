@@ -1,5 +1,6 @@
 """The REST API: TensorFlow Serving's bodies, codes and texts."""
 
+import errno
 import gzip
 import json
 import time
@@ -8,7 +9,8 @@ import pytest
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from keras_attention_serving import errors
+from keras_attention_serving import errors, json_decode, rest_server, wire
+from keras_attention_serving.rest import MAX_UNZIPPED_VALUES
 from tests.serving.rest.calls import (
     PREDICT,
     X,
@@ -289,6 +291,38 @@ def test_bodies_that_are_too_much_once_unpacked(server):
 def test_broken_compression(server, body):
     status, text = post(server, PREDICT, body, **{"Content-Encoding": "gzip"})
     assert (status, error_of(text)) == (400, "JSON Parse error: The document is empty")
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"1", b"[[2]]"])
+def test_few_bytes_that_become_many_values(server, value):
+    values = b",".join([value] * (MAX_UNZIPPED_VALUES + 3))
+    body = gzip.compress(b'{"instances": [' + values + b"]}")
+    status, text = post(server, PREDICT, body, **{"Content-Encoding": "gzip"})
+    assert status == 429
+    assert "--rest_api_max_unzipped_values" in error_of(text)
+
+
+def test_the_deadline_while_a_body_is_read():
+    calls = []
+
+    def check():
+        calls.append(len(calls))
+        if len(calls) == 4:
+            raise errors.DeadlineExceeded("too late")
+
+    signature = wire.SignatureDef()
+    signature.inputs["x"].dtype = 1
+    body = b'{"instances": [' + b"[2, 3]," * 5003 + b"[2]]}"
+    with pytest.raises(errors.DeadlineExceeded):
+        json_decode.fill_predict(wire.PredictRequest(), body, lambda: signature.inputs, check)
+
+
+def test_out_of_file_descriptors(caplog):
+    handle = rest_server.complain_once()
+    error = OSError(errno.EMFILE, "Too many open files")
+    for _ in range(2048):
+        handle(None, {"message": "socket.accept() out of system resource", "exception": error})
+    assert caplog.messages == ["Connections cannot be accepted: Too many open files"]
 
 
 def test_cross_origin(serve, server):
