@@ -79,7 +79,8 @@ class Client:
         Args:
             model: its name on the server.
             inputs: arrays by the names of the signature's inputs. Arrays keep their dtype; Python
-                numbers become float32 and int32; strings may be `str` or `bytes`.
+                numbers become float32 and int32; strings may be `str` or `bytes`, in lists or
+                `object` arrays (NumPy's "S" and "U" cannot hold NUL characters at the end).
             signature: which signature.
             version: which version; the newest that is available by default.
             label: a label that the server has for a version, instead of its number.
