@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import pathlib
 import shutil
 import tempfile
 
@@ -82,7 +83,7 @@ def publish(folder, path, version=None):
 
 def _locked_folder(path):
     while True:
-        folder = path / tempfile.mkdtemp(prefix=UNFINISHED, dir=path)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=path))
         try:
             lock = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -32,6 +33,16 @@ def test_exports_at_once_get_a_number_each(tmp_path):
     assert sorted(n for n, _ in numbers) == [1, 2, 3, 4, 5]
     assert all((path / str(n) / "model").read_text() == i for n, i in numbers)
     assert sorted(p.name for p in path.iterdir()) == ["1", "2", "3", "4", "5"]
+
+
+def test_a_relative_path(tmp_path, monkeypatch):
+    """Of which Python's temporary folders are relative or absolute, by its version."""
+    monkeypatch.chdir(tmp_path)
+    path = pathlib.Path("models/m")
+    with version_folder.unfinished(path) as folder:
+        (folder / "model").touch()
+        assert version_folder.publish(folder, path) == path / "1"
+    assert [p.name for p in path.iterdir()] == ["1"]
 
 
 def test_a_version_that_was_asked_for_is_not_replaced_by_another(tmp_path):
