@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from pathlib import Path
 
 from keras_attention_serving import errors, text_proto, wire
 from keras_attention_serving.servables import Servables
@@ -48,18 +47,13 @@ class ConfigFile:
             except Exception:  # the thread must live on
                 logger.exception("%s cannot be put into effect.", self._path)
 
-    def _content(self) -> bytes | None:
-        try:
-            return Path(self._path).read_bytes()
-        except OSError:
-            return None
-
     def _look(self) -> None:
-        content = self._content()
-        if content is not None and content == self._broken:
-            return  # the log knows it already
+        content: bytes | None = None
         try:
-            config = text_proto.read(self._path, wire.ModelServerConfig)
+            content = text_proto.load(self._path)
+            if content == self._broken:
+                return  # the log knows it already
+            config = text_proto.decode(content, wire.ModelServerConfig, self._path)
         except errors.ServingError as error:
             self._broken = content
             raise type(error)(f"Failed to read ModelServerConfig file: {error.message}") from None

@@ -18,16 +18,27 @@ def read(path: str | Path, message_class: Any) -> Any:
         errors.ServingError: `NotFound` or another code if the file cannot be read,
             `InvalidArgument` if it holds something else; the log then knows line and column.
     """
+    return decode(load(path), message_class, str(path))
+
+
+def load(path: str | Path) -> bytes:
+    """What is in a file; raises `errors.ServingError`, `NotFound` or another code."""
     try:
-        # Like protobuf's own reader, past the mark that some editors put at the beginning.
-        text = Path(path).read_text(encoding="utf-8-sig")
+        return Path(path).read_bytes()
     except OSError as error:
         raise errors.from_os_error(error, str(path)) from None
+
+
+def decode(content: bytes, message_class: Any, path: str) -> Any:
+    """The message in the content of the file `path`; raises `errors.InvalidArgument`."""
+    try:
+        # Like protobuf's own reader, past the mark that some editors put at the beginning.
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = error.object[: error.start].split(b"\n")
         where = f"{len(before)}:{len(before[-1]) + 1}"
-        raise _invalid(message_class, f"{where}: Expected UTF-8.", str(path)) from None
-    return parse(text, message_class, str(path))
+        raise _invalid(message_class, f"{where}: Expected UTF-8.", path) from None
+    return parse(text, message_class, path)
 
 
 def parse(text: str, message_class: Any, path: str) -> Any:
