@@ -195,7 +195,7 @@ def test_fit_changes_every_weight(name, policy):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="XLA of a changing batch")
-@pytest.mark.parametrize("name", ["monotonic", "location"])
+@pytest.mark.parametrize("name", ["location"])
 def test_fit_compiled_with_an_unknown_batch(name):
     import tensorflow as tf
 
