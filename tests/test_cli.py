@@ -1,6 +1,5 @@
 """The command: bad input is one line and exit status 2; the whole path from text to picture."""
 
-import functools
 import os
 import re
 import signal
@@ -133,17 +132,18 @@ def test_without_arguments_there_is_help(capsys):
     assert "Usage: keras-attention" in capsys.readouterr().err
 
 
+# A shell's background job ignores SIGINT, and so does what it starts.
+PROGRAM = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('keras_attention_command', run_name='__main__', alter_sys=True)"
+)
+
+
 def start(*arguments):
-    command = [sys.executable, "-m", "keras_attention_command", *map(str, arguments)]
+    command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": ".:serving", "TF_CPP_MIN_LOG_LEVEL": "3"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(
-        command,
-        env={**environment, "COLUMNS": "160"},
-        # A shell's background job ignores SIGINT, and so would what it starts.
-        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-        **pipes,
-    )
+    return subprocess.Popen(command, env={**environment, "COLUMNS": "160"}, **pipes)
 
 
 def finish(process, timeout=600):
@@ -158,7 +158,7 @@ def test_bad_input_in_a_process_of_its_own(files):
         "train", "--train", files / "latin1.tsv", "--dev", files / "dev.tsv", "--run", files / "n"
     )
     out, error = finish(process)
-    assert (process.returncode, out) == (2, "")
+    assert (process.returncode, out) == (2, ""), error
     assert [x for x in error.splitlines() if x.startswith("keras-attention: ")]
     assert "Traceback" not in error
 
