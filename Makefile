@@ -38,8 +38,9 @@ JAX = KERAS_BACKEND=jax XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 # Of the conformance table, one row for each layer; the others differ in an argument or two.
 ROWS = not (probability or sizes or scores or entmax15 or normalized or scaled or expected or hard or smooth or local_monotonic)
-# What is Python before any backend computes: checks of arguments, and layers that Keras makes anew.
-TENSORFLOW_ENOUGH = test_calls.py test_quantize.py
+# What is Python before any backend computes: checks of arguments, and layers that Keras makes anew;
+# and sizes of 0, each of which is a program of its own. `make test-backends` has them all.
+TENSORFLOW_ENOUGH = test_calls.py test_quantize.py test_empty.py
 
 test-jax: $(VENV)/dev
 	$(JAX) $(PYTEST) tests/ops tests/layers tests/decoding tests/models/test_search.py tests/test_losses.py tests/test_metrics.py
