@@ -19,7 +19,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from keras_attention_serving import Client, __main__, errors
+from keras_attention_serving import Client, __main__, c_api, errors
 
 COMMAND = [sys.executable, "-m", "keras_attention_serving"]
 ONE = {"x": np.ones(1, np.float32)}
@@ -176,7 +176,9 @@ def refused(capsys, *flags):
 
 
 @pytest.fixture(autouse=True)
-def keep_signals():
+def keep_the_process(monkeypatch):
+    """`main` sets signals, and turns XLA off for all that this process runs later."""
+    monkeypatch.setattr(c_api, "disable_xla", lambda: None)
     saved = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
     yield
     for number, handler in saved:
