@@ -68,7 +68,7 @@ def metrics_path(settings: Options) -> str | None:
 
 
 def make_credentials(settings: Options) -> grpc.ServerCredentials | None:
-    """What the gRPC port is guarded with; raises `errors.ServingError` for a wrong file."""
+    """Credentials of the gRPC port; raises `errors.ServingError` for a wrong file."""
     if settings.use_alts_credentials:
         return grpc.alts_server_credentials()
     if settings.ssl_config_file:
@@ -77,7 +77,7 @@ def make_credentials(settings: Options) -> grpc.ServerCredentials | None:
 
 
 def make_rest_tls(settings: Options) -> ssl.SSLContext | None:
-    """What the REST port is guarded with; raises `errors.ServingError` for a wrong file."""
+    """TLS settings of the REST port; raises `errors.ServingError` for a wrong file."""
     if not settings.rest_api_ssl_config_file:
         return None
     return tls_config.context(settings.rest_api_ssl_config_file)

@@ -115,7 +115,7 @@ class Batch:
 
     @property
     def padding(self) -> int:
-        """How many rows are added to make the size an allowed one."""
+        """Number of rows that are added to make the size an allowed one."""
         return self.queue.parameters.rounded(self.size) - self.size
 
     def feeds(self) -> Feeds:

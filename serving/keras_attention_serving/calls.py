@@ -131,7 +131,7 @@ def metadata_request(model: str, version: int | None, label: str | None) -> Any:
 
 
 def metadata_result(response: Any) -> ModelMetadata:
-    """What a model says of itself; raises `errors.Internal` if the answer is malformed."""
+    """Metadata of a model from an answer; raises `errors.Internal` if it is malformed."""
     signatures = wire.SignatureDefMap()
     packed = response.metadata["signature_def"]
     try:

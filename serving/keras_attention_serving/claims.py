@@ -1,4 +1,4 @@
-"""What a request becomes when it is read: a few bytes may claim a large tensor.
+"""Limit on the memory that a request takes when it is read: a few bytes may claim a large tensor.
 
 A tensor whose values are fewer than its shape says is filled up with the last of them, and a
 context is put before every example. So the length of a message says little of the work and memory

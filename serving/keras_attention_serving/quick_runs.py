@@ -1,4 +1,4 @@
-"""Which runs of a graph are over in no time, so that nobody minds waiting for them.
+"""Record of runs of a graph that take less than a millisecond.
 
 Such a run is computed where the request is read, with the interpreter's lock held, and nothing can
 stop it. So it must be known to be quick: the same outputs of inputs of the same shapes, and of the
@@ -62,7 +62,7 @@ _FLOAT_TYPES = {1, 2, 8, 14, 18, 19}  # of DataType
 
 
 class QuickRuns:
-    """What is known of the runs of one graph; to be asked from any thread.
+    """Record of the quick runs of one graph, safe to use from any thread.
 
     Args:
         meta_graph: its `MetaGraphDef`. One that does not describe its operations, as very old ones
@@ -85,17 +85,17 @@ class QuickRuns:
         self._known: set[object] = set()
 
     def key(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> object | None:
-        """What tells a run from others; None if it is never quick."""
+        """Return the key of a run in the record; None if it is never quick."""
         if self._never or sum(map(tensors.nbytes, feeds.values())) >= SMALL:
             return None
         return (tuple(fetches), *((name, self._shape(array)) for name, array in feeds.items()))
 
     def has(self, key: object | None) -> bool:
-        """Whether a run is known to be quick."""
+        """Return True if a run is known to be quick."""
         return key in self._known
 
     def note(self, key: object | None, seconds: float, outputs: Sequence[Array]) -> None:
-        """Takes note of how long a run took, and what came out."""
+        """Record how long a run took, and what came out."""
         if key is None:
             return
         limit = SLOW_SECONDS if key in self._known else QUICK_SECONDS
@@ -115,7 +115,7 @@ class QuickRuns:
 
 
 def _from_float(node: Any) -> bool:
-    """Whether an operation makes integers of something else."""
+    """Return True if an operation makes integers of something else."""
     if node.op != "Cast":
         return True
     return node.attr["SrcT"].type in _FLOAT_TYPES and node.attr["DstT"].type not in _FLOAT_TYPES

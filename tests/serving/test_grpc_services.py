@@ -259,10 +259,11 @@ def test_a_reload_ends_when_its_caller_has_left(base_path, tmp_path):
         call = stub.HandleReloadConfigRequest.future(
             reload_request(model=base_path, missing=tmp_path / "missing")
         )
-        is_waiting = lambda: any(  # noqa: E731
-            "_wait_for" in {frame.f_code.co_name for frame, _ in traceback.walk_stack(top)}
-            for top in sys._current_frames().values()
-        )
+
+        def is_waiting():
+            stacks = map(traceback.walk_stack, sys._current_frames().values())
+            return any(frame.f_code.co_name == "_wait_for" for s in stacks for frame, _ in s)
+
         end = time.monotonic() + DEADLINE
         while not is_waiting():
             assert time.monotonic() < end
