@@ -1,22 +1,28 @@
-"""Writes `descriptors.binpb`: the protocol of TensorFlow Serving, without TensorFlow.
+"""Writes `descriptors.binpb`, twice: protocols as the server needs them.
 
-    python serving/make_descriptors.py [FILE]
+    python serving/make_descriptors.py [FOLDER]
 
-The file is a FileDescriptorSet of every message and service in `tensorflow_serving.apis` and of
-the server's own configuration, with all that they import, dependencies first. It is taken from the
-official `tensorflow-serving-api` package, which needs TensorFlow; the package that reads the file
-(`keras_attention_serving.wire`) needs neither.
+That of TensorFlow Serving is a FileDescriptorSet of every message and service in
+`tensorflow_serving.apis` and of the server's own configuration, with all that they import,
+dependencies first. It is taken from the official `tensorflow-serving-api` package, which needs
+TensorFlow; the package that reads the file (`keras_attention_serving.wire`) needs neither.
+
+That of the Open Inference Protocol is what protoc, out of the package `grpcio-tools`, makes of
+`open_inference/open_inference.proto`.
 """
 
 import importlib
 import pkgutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-TARGET = Path(__file__).parent / "keras_attention_serving" / "descriptors.binpb"
+TARGET = Path(__file__).parent / "keras_attention_serving"
+PROTO = TARGET / "open_inference" / "open_inference.proto"
 
 
 def roots() -> list[FileDescriptor]:
@@ -48,10 +54,23 @@ def descriptor_set() -> bytes:
     return result.SerializeToString(deterministic=True)
 
 
+def open_inference() -> bytes:
+    """The serialized FileDescriptorSet of the `.proto` file."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder, "result")
+        arguments = [f"-I{PROTO.parent}", f"--descriptor_set_out={result}", PROTO.name]
+        # In a process of its own: in one with TensorFlow it crashes.
+        subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *arguments], check=True)
+        return result.read_bytes()
+
+
 def main() -> None:
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
-    target.write_bytes(descriptor_set())
-    print(f"{target}: {target.stat().st_size} bytes")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
+    for name, data in (("", descriptor_set()), ("open_inference", open_inference())):
+        target = folder / name / "descriptors.binpb"
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(data)
+        print(f"{target}: {len(data)} bytes")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,10 @@ from keras_attention_serving import errors, tensors
 
 def claimed_bytes(request: Any) -> int:
     """The bytes that a request message adds to its own when its inputs become arrays."""
-    if "inputs" in request.DESCRIPTOR.fields_by_name:
+    fields = request.DESCRIPTOR.fields_by_name
+    if "raw_input_contents" in fields:
+        return 0  # an inference request whose values are not those of its shapes is refused
+    if "inputs" in fields:
         return sum(tensors.claimed_bytes(proto) for proto in request.inputs.values())
     with_context = request.input.example_list_with_context
     return int(with_context.context.ByteSize()) * len(with_context.examples)

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 MAX_ERROR_CHARACTERS = 1024
 LARGE = 1 << 18  # bytes of a request that takes long to read
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-_COUNTED = {"Predict", "Classify", "Regress"}
+_COUNTED = {"Predict", "Classify", "Regress", "ModelInfer"}
 _A_YEAR = 3e7
 
 
@@ -66,7 +66,7 @@ class InferenceMethod:
             code, text = _status(error)
         finally:
             if self._api in _COUNTED and exchange.request is not None:
-                name, seconds = exchange.request.model_spec.name, time.monotonic() - start
+                name, seconds = _model_name(exchange.request), time.monotonic() - start
                 self._metrics.request(name, self._api, "GRPC", code, seconds)
         await context.abort(_CODES[code], text)
         raise AssertionError("Expected abort to raise.")
@@ -174,6 +174,12 @@ def waiting_method(
         raise AssertionError("Expected abort to raise.")
 
     return answer
+
+
+def _model_name(request: Any) -> str:
+    has_spec = "model_spec" in request.DESCRIPTOR.fields_by_name
+    name: str = request.model_spec.name if has_spec else request.model_name
+    return name
 
 
 def _status(error: Exception) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from keras_attention_serving.flags import processors
 from keras_attention_serving.grpc_methods import InferenceMethod, plain_method, waiting_method
 from keras_attention_serving.loop_tasks import Together
 from keras_attention_serving.metrics import NO_METRICS, Metrics
+from keras_attention_serving.open_inference import messages
 from keras_attention_serving.profiler import Profiler
 from keras_attention_serving.runs import Runs
 from keras_attention_serving.service import Service
@@ -127,7 +128,7 @@ class GrpcServer:
         server = grpc.aio.server(
             self._others, options=list(options.items()), maximum_concurrent_rpcs=self._max_calls
         )
-        services = [wire.PREDICTION_SERVICE, wire.MODEL_SERVICE]
+        services = [wire.PREDICTION_SERVICE, wire.MODEL_SERVICE, messages.SERVICE]
         for path, method in self._methods().items():
             _, name, rpc = path.split("/")
             handlers = {rpc: grpc.unary_unary_rpc_method_handler(method)}
@@ -149,6 +150,7 @@ class GrpcServer:
             (wire.CLASSIFY, "Classify", wire.ClassificationRequest),
             (wire.REGRESS, "Regress", wire.RegressionRequest),
             (wire.MULTI_INFERENCE, "MultiInference", wire.MultiInferenceRequest),
+            (messages.MODEL_INFER, "ModelInfer", messages.ModelInferRequest),
         ):
             method = InferenceMethod(service, api, request, together, self._runs, self._metrics)
             found[path] = method.answer
@@ -157,6 +159,8 @@ class GrpcServer:
             (wire.GET_MODEL_STATUS, service.get_model_status, wire.GetModelStatusRequest),
         ):
             found[path] = plain_method(plain, request)
+        for path, (method_of_models, request) in service.models.methods().items():
+            found[path] = plain_method(method_of_models, request)
         found[wire.HANDLE_RELOAD_CONFIG] = waiting_method(
             service.handle_reload_config, wire.ReloadConfigRequest, self._reloads
         )

@@ -65,6 +65,11 @@ def error(message: str) -> bytes:
     return f'{{\n{_INDENT}"error": {quote(message)}\n}}'.encode("utf-8", "replace")
 
 
+def names(key: str, values: Sequence[str]) -> bytes:
+    """The body that lists names."""
+    return encode(_object([f"{quote(key)}: {_line([quote(value) for value in values])}"], 0))
+
+
 def decimals(array: Array) -> list[str]:
     """The numbers of a float32 or float64 array as text, in a row."""
     if not array.size:

@@ -13,11 +13,12 @@ class Metrics:
     def request(self, model: str, api: str, entrypoint: str, code: int, seconds: float) -> None:
         """A request for an inference has been answered, well or with an error.
 
-        Only Predict, Classify and Regress count; the transports call this, nobody else.
+        Only Predict, Classify, Regress and ModelInfer count; the transports call this, nobody else.
 
         Args:
             model: name of the model, as requested.
-            api: `"Predict"`, `"Classify"` or `"Regress"`; over REST in lower case.
+            api: `"Predict"`, `"Classify"`, `"Regress"` or `"ModelInfer"`; over REST in lower case,
+                and `"infer"`.
             entrypoint: `"GRPC"` or `"REST"`.
             code: number of the status, 0 for OK (`ServingError.code`).
             seconds: from the arrival of the request to its answer.
@@ -28,7 +29,7 @@ class Metrics:
 
         Args:
             model: name of the model.
-            api: `"Predict"`, `"Classify"` or `"Regress"`, however the request came.
+            api: `"Predict"`, `"Classify"`, `"Regress"` or `"ModelInfer"`, however the request came.
             seconds: how long it took.
             signature: the signature that was used, if one was.
         """

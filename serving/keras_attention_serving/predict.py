@@ -47,11 +47,8 @@ def predict(
     if key not in model.signatures:
         raise errors.FailedPrecondition(f'Serving signature key "{key}" not found.')
     signature = model.signatures[key]
-    if check_method_name and signature.method_name not in _METHODS:
-        raise errors.InvalidArgument(
-            f"Expected prediction signature method_name to be one of {{{', '.join(_METHODS)}}}. "
-            f"Was: {signature.method_name}"
-        )
+    if check_method_name:
+        check_method(signature)
     feeds = _feeds(signature, request.inputs)
     outputs = _outputs(signature, request.output_filter)
 
@@ -63,6 +60,15 @@ def predict(
         return response
 
     return Inference(feeds, [signature.outputs[alias].name for alias in outputs], respond)
+
+
+def check_method(signature: Any) -> None:
+    """Raises `errors.InvalidArgument` for a signature that was made for no method known here."""
+    if signature.method_name not in _METHODS:
+        raise errors.InvalidArgument(
+            f"Expected prediction signature method_name to be one of {{{', '.join(_METHODS)}}}. "
+            f"Was: {signature.method_name}"
+        )
 
 
 def _feeds(signature: Any, inputs: Any) -> dict[str, Array]:

@@ -2,9 +2,11 @@
 
     POST /v1/models/NAME[/versions/N|/labels/L]:(classify|regress|predict)
     GET  /v1/models/NAME[/versions/N|/labels/L][/metadata]
+    GET  /v1/models
 
-Names and labels are URL-encoded. Anything else under /v1/ is a malformed request, a query behind
-the path included; what is not under /v1/ does not exist.
+The last one is KServe's; what is under /v2 is the Open Inference Protocol. Names and labels are
+URL-encoded. Anything else under /v1/ is a malformed request, a query behind the path included; what
+is under neither does not exist.
 """
 
 import logging
@@ -12,7 +14,7 @@ import re
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +23,7 @@ from google.protobuf import json_format
 from keras_attention_serving import errors, json_decode, json_encode, json_text, wire
 from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.metrics import NO_METRICS, Metrics
+from keras_attention_serving.open_inference import http as open_inference
 from keras_attention_serving.service import Service
 
 logger = logging.getLogger(__name__)
@@ -35,6 +38,7 @@ _PREDICTION = re.compile(
 )
 _STATUS = re.compile(rf"/v1/models{_MODEL}?{_VERSION}(?:/(?P<part>metadata))?", re.IGNORECASE)
 _API = re.compile("/v1/.*", re.IGNORECASE | re.DOTALL)
+_OPEN_INFERENCE = re.compile("/v2(?:[/?].*)?", re.DOTALL)
 _ORIGIN = re.compile("https?://.+", re.IGNORECASE)
 
 _CORS = {
@@ -114,6 +118,7 @@ class RestApi:
         max_unzipped_values: int = MAX_UNZIPPED_VALUES,
     ) -> None:
         self._service = service
+        self._open_inference = open_inference.OpenInferenceApi(service, metrics)
         self._max_unzipped_values = max_unzipped_values
         self._timeout = timeout_seconds
         self._cors = cors
@@ -141,14 +146,18 @@ class RestApi:
         """
         headers = headers or {}
         call = _Call(time.monotonic() if arrived is None else arrived, self._timeout, cancellation)
-        if not (_API.fullmatch(target) or target.partition("?")[0] == self._metrics_path):
+        at_page = target.partition("?")[0] == self._metrics_path
+        if not (at_page or _API.fullmatch(target) or _OPEN_INFERENCE.fullmatch(target)):
             return Answer(404, _NOT_FOUND, "text/html", {"connection": "close"})
         if self._cors and method == "OPTIONS":
             return _preflight(headers.get("origin", ""))
         try:
-            if target.partition("?")[0] == self._metrics_path:
+            if at_page:
                 return self._page(target)
-            answer = Answer(200, self._api(method, target, body, headers, call))
+            if _OPEN_INFERENCE.fullmatch(target):
+                answer = self._infer(method, target, body, headers, call)
+            else:
+                answer = Answer(200, self._api(method, target, body, headers, call))
         except errors.ServingError as error:
             answer = Answer(_HTTP_STATUS[error.code], json_encode.error(error.message))
         except RecursionError:  # a tensor of a thousand axes
@@ -158,13 +167,30 @@ class RestApi:
         except Exception:
             logger.exception("A request failed in a way that should not be.")
             answer = Answer(500, json_encode.error("Internal error; see the log of the server."))
-        return Answer(answer.status, answer.body, headers=_CORS) if self._cors else answer
+        return replace(answer, headers={**answer.headers, **_CORS}) if self._cors else answer
 
     def _page(self, target: str) -> Answer:
         if target != self._metrics_path:
             text = f"Unexpected path: {target}. Should be {self._metrics_path}"
             return Answer(400, text.encode(), "text/plain")
         return Answer(200, self._metrics.page(), "text/plain")
+
+    def _infer(
+        self, method: str, target: str, body: bytes, headers: Mapping[str, str], call: "_Call"
+    ) -> Answer:
+        encoding = headers.get("content-encoding", "").lower()
+        data = open_inference.unzipped(body, encoding, MAX_UNZIPPED_BYTES)
+        request = open_inference.Call(
+            method, target, data, headers, call.arrived, call.left, call.cancellation
+        )
+        if data is not body:
+            size = open_inference.json_bytes(request)
+            _check_values(data[:size], max(len(body), self._max_unzipped_values))
+        reply = self._open_inference.answer(request)
+        if reply.json_bytes is None:
+            return Answer(reply.status, reply.body)
+        length = {"inference-header-content-length": str(reply.json_bytes)}
+        return Answer(reply.status, reply.body, "application/octet-stream", length)
 
     def _api(
         self, method: str, target: str, body: bytes, headers: Mapping[str, str], call: "_Call"
@@ -223,7 +249,9 @@ class RestApi:
 
     def _status(self, match: re.Match[str]) -> bytes:
         if match["name"] is None:
-            raise errors.InvalidArgument("Missing model name in request.")
+            if match["version"] or match["label"]:
+                raise errors.InvalidArgument("Missing model name in request.")
+            return json_encode.names("models", self._service.models.names())
         if match["part"] == "metadata":
             request = wire.GetModelMetadataRequest(metadata_field=["signature_def"])
             _fill_spec(request.model_spec, match)

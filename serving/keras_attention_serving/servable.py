@@ -241,6 +241,12 @@ class Servable:
             version.leases += 1
             return Lease(self, version, version.model)
 
+    def is_ready(self, number: int | None = None) -> bool:
+        """Return True if `lease` would give a version, or that one."""
+        with self._lock:
+            found = self._available if number is None else number in self._available
+            return bool(found) and not self._refusing
+
     def refuse(self) -> None:
         """No more leases: who asks for one is told to ask another server."""
         with self._lock:

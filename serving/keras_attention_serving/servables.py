@@ -172,6 +172,15 @@ class Servables:
         """The model of that name, if there is or has been one."""
         return self._servables.get(name)
 
+    def names(self) -> list[str]:
+        """The names of the models of the configuration, in order."""
+        return sorted(model.name for model in self._models)
+
+    def is_ready(self) -> bool:
+        """Return True if every model of the configuration has a version that can be used."""
+        servables = [self._servables.get(name) for name in self.names()]
+        return all(servable is not None and servable.is_ready() for servable in servables)
+
     def version_for_label(self, name: str, label: str) -> int:
         """The version that a label means; raises `errors.InvalidArgument` if there is none."""
         return self._labels.version(name, label)

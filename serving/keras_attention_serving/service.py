@@ -13,6 +13,8 @@ from keras_attention_serving.loop_tasks import to_the_end
 from keras_attention_serving.metrics import NO_METRICS, Metrics
 from keras_attention_serving.model import Model, signature_name
 from keras_attention_serving.multi_inference import multi_inference
+from keras_attention_serving.open_inference.infer import infer, spec_of
+from keras_attention_serving.open_inference.models import Models
 from keras_attention_serving.predict import predict
 from keras_attention_serving.regress import regress
 from keras_attention_serving.runs import Runs
@@ -21,11 +23,15 @@ from keras_attention_serving.servables import Servables
 from keras_attention_serving.tensors import Array
 
 LARGE = 1 << 18  # bytes of outputs that take long to write
-_ASK = {"Classify": classify, "Regress": regress, "MultiInference": multi_inference}
+_ASK = {
+    **{"Classify": classify, "Regress": regress, "MultiInference": multi_inference},
+    "ModelInfer": infer,
+}
+_OF_EXAMPLES = {"Classify", "Regress", "MultiInference"}
 
 
 class Service:
-    """The methods of PredictionService and ModelService over a set of models.
+    """The methods of PredictionService and ModelService over a set of models, and `ModelInfer`.
 
     Every method takes a request message, the seconds that are left for it (None: no limit) and word
     of a caller that has left; returns a response message and raises `errors.ServingError`.
@@ -38,6 +44,9 @@ class Service:
         tensor_content: Predict answers with numbers as raw bytes instead of in typed fields.
         max_claimed_bytes: what inputs may claim by their shapes without being sent; no limit by
             default.
+
+    Attributes:
+        models: the other methods of the Open Inference Protocol.
     """
 
     def __init__(
@@ -50,6 +59,7 @@ class Service:
         tensor_content: bool = False,
         max_claimed_bytes: int | None = None,
     ) -> None:
+        self.models = Models(servables)
         self._servables = servables
         self._max_claimed_bytes = max_claimed_bytes
         self._metrics = metrics
@@ -93,17 +103,28 @@ class Service:
         with self.open("MultiInference", request) as call:
             return call.answer(timeout, cancellation)
 
+    def model_infer(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Any:
+        with self.open("ModelInfer", request) as call:
+            return call.answer(timeout, cancellation)
+
     def open(self, api: str, request: Any) -> "Call":
         """What a request asks, ready to be run; for a `with` block, in which its version stays.
 
         Args:
-            api: `"Predict"`, `"Classify"`, `"Regress"` or `"MultiInference"`.
+            api: `"Predict"`, `"Classify"`, `"Regress"`, `"MultiInference"` or `"ModelInfer"`.
             request: the request message of that method.
         """
         claims.check(request, self._max_claimed_bytes)
         if api == "MultiInference":
             # The version is that of the first task, as in TensorFlow Serving.
             spec = request.tasks[0].model_spec if request.tasks else wire.ModelSpec()
+        elif api == "ModelInfer":
+            spec = spec_of(request)
         else:
             _check_model_spec(request)
             spec = request.model_spec
@@ -309,7 +330,7 @@ class Call:
         name = self._spec.name
         self._metrics.runtime(name, self._api, seconds, signature_name(self._spec))
         response = respond(outputs)
-        if self._api != "Predict":
+        if self._api in _OF_EXAMPLES:
             examples = next(iter(feeds.values()))  # every input is given the same ones
             self._metrics.examples(name, len(examples))
         return response

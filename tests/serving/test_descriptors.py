@@ -1,4 +1,4 @@
-"""The committed descriptors are what the script makes of the official package."""
+"""The committed descriptors are what the script makes of the official package and of protoc."""
 
 import runpy
 from pathlib import Path
@@ -7,11 +7,18 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 SERVING = Path(__file__).parents[2] / "serving"
 DESCRIPTORS = SERVING / "keras_attention_serving" / "descriptors.binpb"
+OPEN_INFERENCE = SERVING / "keras_attention_serving" / "open_inference" / "descriptors.binpb"
 
 
 def test_script_reproduces_the_committed_file():
     script = runpy.run_path(str(SERVING / "make_descriptors.py"))
     assert script["descriptor_set"]() == DESCRIPTORS.read_bytes()
+
+
+def test_script_reproduces_those_of_the_open_inference_protocol():
+    script = runpy.run_path(str(SERVING / "make_descriptors.py"))
+    made = FileDescriptorSet.FromString(script["open_inference"]())
+    assert made == FileDescriptorSet.FromString(OPEN_INFERENCE.read_bytes())
 
 
 def test_dependencies_come_first():

@@ -71,8 +71,36 @@ ARROWS = {
         *("cancellation", "errors", "flags", "folders", "labels", "model_config", "servable"),
     },
     "config_file": {"errors", "servables", "text_proto", "wire"},
+    "json_text": {"errors"},
+    "json_values": {"errors", "json_text", "tensors", "wire"},
+    "json_decode": {"errors", "json_text", "json_values"},
+    "json_encode": {"errors", "json_text", "json_values", "tensors"},
+    "open_inference.__init__": set(),
+    "open_inference.messages": {"wire"},
+    "open_inference.datatypes": {"errors", "tensors", "wire"},
+    "open_inference.contents": {"errors", "open_inference.datatypes", "tensors"},
+    "open_inference.infer": {
+        *("errors", "inference", "model", "predict", "tensors", "wire"),
+        *("open_inference.contents", "open_inference.datatypes", "open_inference.messages"),
+    },
+    "open_inference.models": {
+        *("servable", "servables"),
+        *("open_inference.datatypes", "open_inference.infer", "open_inference.messages"),
+    },
+    "open_inference.json_data": {
+        *("errors", "json_text", "open_inference.contents", "open_inference.datatypes", "tensors"),
+    },
+    "open_inference.json_request": {
+        *("errors", "json_text"),
+        *("open_inference.contents", "open_inference.datatypes", "open_inference.json_data"),
+    },
+    "open_inference.json_response": {
+        *("errors", "json_encode", "json_text", "tensors"),
+        *("open_inference.contents", "open_inference.datatypes", "open_inference.json_request"),
+    },
     "service": {
         *("batching", "cancellation", "claims", "classify", "errors", "inference", "loop_tasks"),
+        *("open_inference.infer", "open_inference.models"),
         *(
             "metrics",
             "model",
@@ -85,12 +113,13 @@ ARROWS = {
         ),
         *("tensors", "wire"),
     },
-    "json_text": {"errors"},
-    "json_values": {"errors", "json_text", "tensors", "wire"},
-    "json_decode": {"errors", "json_text", "json_values"},
-    "json_encode": {"errors", "json_text", "json_values", "tensors"},
+    "open_inference.http": {
+        *("cancellation", "errors", "json_text", "metrics", "service"),
+        *("open_inference.json_request", "open_inference.json_response", "open_inference.messages"),
+    },
     "rest": {
         *("cancellation", "errors", "json_decode", "json_encode", "json_text", "metrics"),
+        "open_inference.http",
         *("service", "wire"),
     },
     "http_parser": set(),
@@ -105,6 +134,7 @@ ARROWS = {
     },
     "grpc_server": {
         *("flags", "grpc_methods", "loop_tasks", "metrics", "profiler", "runs", "service"),
+        "open_inference.messages",
         *("standard_services", "wire"),
     },
     "assembly": {
@@ -137,23 +167,27 @@ PACKAGES = {
 def imports(module):
     """Full names of what a module imports, wherever in its text."""
     names = set()
-    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+    path = PACKAGE / f"{module.replace('.', '/')}.py"
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == OURS:
-            names.update(f"{OURS}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module in (OURS, f"{OURS}.open_inference"):
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module)
     return names
 
 
 def test_every_module_has_its_place():
-    assert set(ARROWS) == {path.stem for path in PACKAGE.glob("*.py")}
+    paths = (path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
+    assert set(ARROWS) == {".".join(path.parts) for path in paths}
 
 
 @pytest.mark.parametrize("module", ARROWS)
 def test_arrows(module):
-    ours = {name.split(".")[1] for name in imports(module) if name.startswith(OURS)}
+    ours = {
+        name.removeprefix(f"{OURS}.") for name in imports(module) if name.startswith(f"{OURS}.")
+    }
     assert ours == ARROWS[module]
 
 

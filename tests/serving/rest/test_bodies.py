@@ -143,11 +143,12 @@ def test_metadata(server, path):
             "Malformed request: POST /v1/models/m/versions",
         ),
         ("GET", "/v1/models/model/metadata/", "Malformed request: GET /v1/models/model/metadata/"),
+        ("GET", "/v1/models/versions/3", "Missing model name in request."),
+        ("GET", "/v1/models/labels/stable", "Missing model name in request."),
         ("GET", "/v1/", "Malformed request: GET /v1/"),
         ("PUT", "/v1/models/model", "Malformed request: PUT /v1/models/model"),
         ("DELETE", "/v1/models/model", "Malformed request: DELETE /v1/models/model"),
         ("OPTIONS", "/v1/models/model", "Malformed request: OPTIONS /v1/models/model"),
-        ("GET", "/v1/models", "Missing model name in request."),
         ("GET", "/v1/models/metadata/metadata/x", "Malformed request: "),
         (
             "POST",
@@ -162,7 +163,13 @@ def test_malformed_requests(server, method, path, text):
     assert text in error_of(body)
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/models/model", "/v1", "/index.html"])
+def test_list_of_models(server):
+    status, text, headers = ask(server, "GET", "/v1/models")
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert json.loads(text) == {"models": ["a/b \u00fc", "examples", "model"]}
+
+
+@pytest.mark.parametrize("path", ["/", "/v3/models/model", "/v1", "/v20", "/index.html"])
 def test_what_does_not_exist(server, path):
     status, text, headers = ask(server, "GET", path)
     assert (status, headers["content-type"]) == (404, "text/html")

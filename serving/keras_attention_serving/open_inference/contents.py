@@ -1,0 +1,137 @@
+"""Values of tensors as they travel: raw bytes, or numbers and strings in typed fields."""
+
+import math
+import struct
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from keras_attention_serving.errors import InvalidArgument
+from keras_attention_serving.open_inference.datatypes import Datatype
+from keras_attention_serving.tensors import Array
+
+_LENGTH = struct.Struct("<I")
+
+
+def from_raw(data: bytes, shape: Sequence[int], datatype: Datatype, tensor: str) -> Array:
+    """The array in raw bytes.
+
+    Args:
+        data: the bytes, as many as the shape says.
+        shape: sizes.
+        datatype: of the values.
+        tensor: names it in errors, e.g. `"input 'x'"`.
+
+    Raises:
+        errors.InvalidArgument: shape and bytes do not go together.
+    """
+    size = element_count(shape, tensor)
+    if datatype.name == "BYTES":
+        return _shaped(_split(data, size, tensor), shape, tensor)
+    expected = size * datatype.numpy.itemsize
+    if len(data) != expected:
+        raise InvalidArgument(
+            f"Expected {expected} bytes for {tensor}, {datatype.name}{list(shape)}. "
+            f"Received: {len(data)} bytes"
+        )
+    if datatype.name == "BOOL" and data.strip(b"\0\1"):
+        raise InvalidArgument(f"Expected bytes 0 and 1 for {tensor}, BOOL. Received: other bytes")
+    flat = np.frombuffer(data, datatype.numpy.newbyteorder("<"))
+    return _shaped(flat.astype(datatype.numpy, copy=False), shape, tensor)
+
+
+def to_raw(array: Array) -> bytes:
+    """The values of an array as bytes."""
+    if array.dtype.kind == "O":
+        strings = array.ravel().tolist()
+        return b"".join(chain.from_iterable((_LENGTH.pack(len(s)), s) for s in strings))
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+
+
+def from_fields(contents: Any, shape: Sequence[int], datatype: Datatype, tensor: str) -> Array:
+    """The array in an `InferTensorContents`; arguments and errors as of `from_raw`."""
+    size = element_count(shape, tensor)
+    filled = [field.name for field, _ in contents.ListFields()]
+    if datatype.field is None:
+        raise InvalidArgument(
+            f"Expected {tensor}, {datatype.name}, in raw_input_contents. Received: contents"
+        )
+    if not {datatype.field}.issuperset(filled):
+        raise InvalidArgument(
+            f"Expected the values of {tensor}, {datatype.name}, in {datatype.field}. "
+            f"Received: {', '.join(filled)}"
+        )
+    values = getattr(contents, datatype.field)
+    if len(values) != size:
+        raise InvalidArgument(
+            f"Expected {size} values for {tensor}, {datatype.name}{list(shape)}. "
+            f"Received: {len(values)}"
+        )
+    if datatype.name == "BYTES":
+        return _shaped(np.fromiter(values, object, size), shape, tensor)
+    dtype = datatype.numpy
+    if dtype.kind in "iu" and size:
+        check_range(min(values), max(values), datatype, tensor)
+    return _shaped(np.fromiter(values, dtype, size), shape, tensor)
+
+
+def fill_fields(contents: Any, array: Array, datatype: Datatype) -> None:
+    """Puts the values of an array into an `InferTensorContents`."""
+    getattr(contents, datatype.field or "").extend(array.ravel().tolist())
+
+
+def element_count(shape: Iterable[int], tensor: str) -> int:
+    """The number of values in a shape; raises `errors.InvalidArgument` for a negative size."""
+    shape = list(shape)
+    if any(size < 0 for size in shape):
+        raise InvalidArgument(
+            f"Expected sizes of at least 0 in the shape of {tensor}. Received: shape={shape}"
+        )
+    return math.prod(shape)
+
+
+def check_range(low: int, high: int, datatype: Datatype, tensor: str) -> None:
+    """Raises `errors.InvalidArgument` if integers do not fit their datatype."""
+    limits = np.iinfo(datatype.numpy)
+    for value in (low, high):
+        if not limits.min <= value <= limits.max:
+            raise InvalidArgument(
+                f"Expected integers from {limits.min} to {limits.max} for {tensor}, "
+                f"{datatype.name}. Received: {value}"
+            )
+
+
+def _split(data: bytes, size: int, tensor: str) -> Array:
+    """`size` strings with their lengths in front."""
+    if len(data) < _LENGTH.size * size:  # before so many are made room for
+        raise _cut_off(size, tensor, len(data))
+    strings = np.empty(size, object)
+    at = 0
+    for i in range(size):
+        start = at + _LENGTH.size
+        if start > len(data):
+            raise _cut_off(size, tensor, len(data))
+        at = start + _LENGTH.unpack_from(data, start - _LENGTH.size)[0]
+        strings[i] = data[start:at]
+    if at != len(data):
+        raise _cut_off(size, tensor, len(data))
+    return strings
+
+
+def _cut_off(size: int, tensor: str, received: int) -> InvalidArgument:
+    return InvalidArgument(
+        f"Expected {size} strings for {tensor}, BYTES, each behind its length in four bytes. "
+        f"Received: {received} bytes, which are other than that"
+    )
+
+
+def _shaped(flat: Array, shape: Sequence[int], tensor: str) -> Array:
+    try:
+        return flat.reshape(tuple(shape))
+    except (ValueError, OverflowError):
+        raise InvalidArgument(
+            f"Expected a shape that an array can have for {tensor}. Received: "
+            f"{len(shape)} axes, shape={list(shape[:8])}{'...' if len(shape) > 8 else ''}"
+        ) from None

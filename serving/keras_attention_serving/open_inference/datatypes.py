@@ -1,0 +1,75 @@
+"""Datatypes of the Open Inference Protocol, those of NumPy and where their values travel."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_attention_serving import tensors, wire
+from keras_attention_serving.errors import InvalidArgument
+
+
+class Datatype(NamedTuple):
+    """A datatype.
+
+    Attributes:
+        name: as the protocol has it, e.g. `"FP32"`.
+        number: the `DataType` of TensorFlow.
+        field: the field of `InferTensorContents`; None if values travel as raw bytes only.
+    """
+
+    name: str
+    number: int
+    field: str | None
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """The NumPy dtype; `object` (of bytes) for BYTES."""
+        return tensors.numpy_dtype(self.number)
+
+
+_ALL = (
+    Datatype("BOOL", 10, "bool_contents"),
+    Datatype("UINT8", 4, "uint_contents"),
+    Datatype("UINT16", 17, "uint_contents"),
+    Datatype("UINT32", 22, "uint_contents"),
+    Datatype("UINT64", 23, "uint64_contents"),
+    Datatype("INT8", 6, "int_contents"),
+    Datatype("INT16", 5, "int_contents"),
+    Datatype("INT32", 3, "int_contents"),
+    Datatype("INT64", 9, "int64_contents"),
+    Datatype("FP16", 19, None),
+    Datatype("BF16", 14, None),
+    Datatype("FP32", 1, "fp32_contents"),
+    Datatype("FP64", 2, "fp64_contents"),
+    Datatype("BYTES", tensors.DT_STRING, "bytes_contents"),
+)
+_BY_NAME = {datatype.name: datatype for datatype in _ALL}
+_BY_NUMBER = {datatype.number: datatype for datatype in _ALL}
+
+
+def by_name(name: str, tensor: str) -> Datatype:
+    """The datatype of that name; raises `errors.InvalidArgument`, which names the tensor."""
+    if name not in _BY_NAME:
+        raise InvalidArgument(
+            f"Expected the datatype of {tensor} to be one of {', '.join(_BY_NAME)}. "
+            f"Received: datatype={name!r}"
+        )
+    return _BY_NAME[name]
+
+
+def by_number(number: int, tensor: str) -> Datatype:
+    """The datatype for a `DataType`; raises `errors.InvalidArgument`, which names the tensor."""
+    if number not in _BY_NUMBER:
+        raise InvalidArgument(
+            f"Expected {tensor} to have a datatype of the Open Inference Protocol. "
+            f"Received: {shown(number)}"
+        )
+    return _BY_NUMBER[number]
+
+
+def shown(number: int) -> str:
+    """The name of the datatype for a `DataType`; TensorFlow's where the protocol has none."""
+    if number in _BY_NUMBER:
+        return _BY_NUMBER[number].name
+    value = wire.DataType.values_by_number.get(number)
+    return value.name if value else str(number)

@@ -1,0 +1,180 @@
+"""One inference of the Open Inference Protocol: what a request must hold, and the response.
+
+Knows a loaded model and messages; nothing of versions or transport.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from keras_attention_serving import tensors, wire
+from keras_attention_serving.errors import InvalidArgument
+from keras_attention_serving.inference import Inference
+from keras_attention_serving.model import Model
+from keras_attention_serving.open_inference import contents, datatypes, messages
+from keras_attention_serving.predict import check_method
+from keras_attention_serving.tensors import Array
+
+INITIALIZER = "__saved_model_init_op"  # listed among the signatures, but nothing one may call
+_LARGEST_VERSION = 2**63 - 1
+# Parameters of Triton's that change what a tensor is.
+_UNKNOWN_SOURCES = {"shared_memory_region"}
+_UNKNOWN_RESULTS = {"shared_memory_region", "classification"}
+
+
+def model_spec(name: str, version: str, signature: str = "") -> Any:
+    """The `ModelSpec` of a request; raises `errors.InvalidArgument`."""
+    if not name:
+        raise InvalidArgument("Expected the name of a model. Received: an empty one")
+    spec = wire.ModelSpec(name=name, signature_name=signature)
+    if version:
+        digits = version.lstrip("0") or "0"
+        number = int(digits) if len(digits) <= 19 and digits.isdecimal() else -1
+        if not (version.isascii() and 0 <= number <= _LARGEST_VERSION):
+            raise InvalidArgument(
+                f"Expected the version of a model as a number. Received: version={version:.80}"
+            )
+        spec.version.value = number
+    return spec
+
+
+def spec_of(request: Any) -> Any:
+    """The `ModelSpec` of a `ModelInferRequest`; raises `errors.InvalidArgument`."""
+    signature = ""
+    if "signature_name" in request.parameters:
+        parameter = request.parameters["signature_name"]
+        if parameter.WhichOneof("parameter_choice") != "string_param":
+            raise InvalidArgument(
+                "Expected the parameter signature_name to be a string. "
+                f"Received: {parameter.WhichOneof('parameter_choice')}"
+            )
+        signature = parameter.string_param
+    return model_spec(request.model_name, request.model_version, signature)
+
+
+def find_signature(model: Model, name: str) -> Any:
+    """The signature of that name, `serving_default` if it is empty; raises `InvalidArgument`."""
+    key = name or wire.DEFAULT_SIGNATURE
+    if key not in model.signatures or key == INITIALIZER:
+        names = ", ".join(sorted(set(model.signatures) - {INITIALIZER}))
+        raise InvalidArgument(
+            f"Expected the parameter signature_name to be one of {names}. Received: {key}"
+        )
+    return model.signatures[key]
+
+
+def infer(model: Model, version: int, request: Any, check_method_name: bool = False) -> Inference:
+    """What a `ModelInferRequest` asks of a model; its response is a `ModelInferResponse`.
+
+    Shapes are not compared with the signature, as with Predict.
+
+    Args:
+        model: the loaded model.
+        version: its number, for the response.
+        request: a `ModelInferRequest`; the name and version in it are not looked at.
+        check_method_name: refuse signatures that were made for no method known here.
+
+    Raises:
+        errors.ServingError: the request does not fit the model.
+    """
+    signature = find_signature(model, spec_of(request).signature_name)
+    if check_method_name:
+        check_method(signature)
+    feeds = _feeds(signature, _arrays(request))
+    outputs = _outputs(signature, request.outputs)
+    typed = any(tensor.HasField("contents") for tensor in request.inputs)
+    typed = typed and all(datatype.field for datatype in outputs.values())
+
+    def respond(arrays: list[Array]) -> Any:
+        response = messages.ModelInferResponse(
+            model_name=request.model_name, model_version=str(version), id=request.id
+        )
+        for (alias, datatype), array in zip(outputs.items(), arrays, strict=True):
+            output = response.outputs.add(name=alias, datatype=datatype.name, shape=array.shape)
+            if typed:
+                contents.fill_fields(output.contents, array, datatype)
+            else:
+                response.raw_output_contents.append(contents.to_raw(array))
+        return response
+
+    return Inference(feeds, [signature.outputs[alias].name for alias in outputs], respond)
+
+
+def _arrays(request: Any) -> dict[str, tuple[Array, datatypes.Datatype]]:
+    """Values and datatypes by the names of the inputs."""
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise InvalidArgument(
+            f"Expected raw_input_contents for each of {len(request.inputs)} inputs, or for none. "
+            f"Received: {len(raw)}"
+        )
+    arrays: dict[str, tuple[Array, datatypes.Datatype]] = {}
+    for i, tensor in enumerate(request.inputs):
+        name = f"input {tensor.name!r}"
+        _refuse(tensor.parameters, _UNKNOWN_SOURCES, name)
+        if tensor.name in arrays:
+            raise InvalidArgument(f"Expected {name} once. Received: it twice")
+        if raw and tensor.HasField("contents"):
+            raise InvalidArgument(
+                f"Expected {name} in raw_input_contents alone. Received: contents as well"
+            )
+        datatype = datatypes.by_name(tensor.datatype, name)
+        if raw:
+            array = contents.from_raw(raw[i], tensor.shape, datatype, name)
+        else:
+            array = contents.from_fields(tensor.contents, tensor.shape, datatype, name)
+        arrays[tensor.name] = array, datatype
+    return arrays
+
+
+def _feeds(signature: Any, arrays: dict[str, tuple[Array, datatypes.Datatype]]) -> dict[str, Array]:
+    """Arrays by the tensor names of the signature; its defaults fill in for missing inputs."""
+    if not set(signature.inputs) - set(signature.defaults) <= set(arrays) <= set(signature.inputs):
+        optional = set(signature.defaults) & set(signature.inputs)
+        raise InvalidArgument(
+            f"Expected the inputs {_listed(set(signature.inputs) - optional)}"
+            f"{f' and perhaps {_listed(optional)}' if optional else ''}. "
+            f"Received: {_listed(arrays)}"
+        )
+    feeds = {}
+    for alias, info in sorted(signature.inputs.items()):
+        if alias not in arrays:
+            feeds[info.name] = tensors.to_array(signature.defaults[alias])
+            continue
+        feeds[info.name], datatype = arrays[alias]
+        if datatype.number != info.dtype:
+            raise InvalidArgument(
+                f"Expected input {alias!r} of datatype {datatypes.shown(info.dtype)}. "
+                f"Received: datatype={datatype.name}"
+            )
+    return feeds
+
+
+def _outputs(signature: Any, requested: Iterable[Any]) -> dict[str, datatypes.Datatype]:
+    """Datatypes by the names of the outputs that are asked for."""
+    chosen: dict[str, datatypes.Datatype] = {}
+    for output in requested:
+        name = f"output {output.name!r}"
+        _refuse(output.parameters, _UNKNOWN_RESULTS, name)
+        if output.name not in signature.outputs:
+            raise InvalidArgument(
+                f"Expected outputs among {_listed(signature.outputs)}. Received: {output.name}"
+            )
+        if output.name in chosen:
+            raise InvalidArgument(f"Expected {name} once. Received: it twice")
+        chosen[output.name] = datatypes.by_number(signature.outputs[output.name].dtype, name)
+    return chosen or {
+        alias: datatypes.by_number(info.dtype, f"output {alias!r}")
+        for alias, info in sorted(signature.outputs.items())
+    }
+
+
+def _refuse(parameters: Any, unknown: set[str], tensor: str) -> None:
+    for name in sorted(unknown.intersection(parameters)):
+        raise InvalidArgument(
+            f"Expected {tensor} without the parameter {name}, which is not supported. "
+            f"Received: {name}"
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

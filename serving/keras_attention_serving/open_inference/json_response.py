@@ -1,0 +1,105 @@
+"""The body of an HTTP answer: JSON, and binary tensors behind it."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_attention_serving import json_encode
+from keras_attention_serving.errors import InvalidArgument
+from keras_attention_serving.json_text import encode, quote
+from keras_attention_serving.open_inference import contents, datatypes
+from keras_attention_serving.open_inference.json_request import is_binary
+from keras_attention_serving.tensors import Array
+
+
+def inference(request: Any, response: Any) -> tuple[bytes, int | None]:
+    """The body for a `ModelInferResponse` with raw contents.
+
+    Args:
+        request: what was asked, with the parameters that choose binary data.
+        response: the answer.
+
+    Returns:
+        The body, and how much of it is JSON; None if all of it is.
+
+    Raises:
+        errors.InvalidArgument: an output has no JSON, or a parameter is wrong.
+    """
+    default = is_binary(request.parameters, "binary_data_output", False, "the request")
+    chosen = {
+        output.name: is_binary(output.parameters, "binary_data", default, f"output {output.name!r}")
+        for output in request.outputs
+    }
+    entries, binary = [], []
+    for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
+        head = (
+            f'{{"name":{quote(output.name)},"datatype":{quote(output.datatype)},'
+            f'"shape":{_listed(output.shape)}'
+        )
+        if chosen.get(output.name, default):
+            binary.append(raw)
+            entries.append(f'{head},"parameters":{{"binary_data_size":{len(raw)}}}}}')
+        else:
+            entries.append(f'{head},"data":[{",".join(_texts(output, raw))}]}}')
+    text = encode(
+        f'{{"model_name":{quote(response.model_name)},'
+        f'"model_version":{quote(response.model_version)},'
+        + (f'"id":{quote(response.id)},' if response.id else "")
+        + f'"outputs":[{",".join(entries)}]}}'
+    )
+    return b"".join((text, *binary)), len(text) if binary else None
+
+
+def metadata(response: Any) -> bytes:
+    """The body for a `ModelMetadataResponse`."""
+    versions = ",".join(map(quote, response.versions))
+    return encode(
+        f'{{"name":{quote(response.name)},"versions":[{versions}],'
+        f'"platform":{quote(response.platform)},'
+        f'"inputs":{_tensors(response.inputs)},"outputs":{_tensors(response.outputs)}}}'
+    )
+
+
+def server_metadata(response: Any) -> bytes:
+    """The body for a `ServerMetadataResponse`."""
+    extensions = ",".join(map(quote, response.extensions))
+    return encode(
+        f'{{"name":{quote(response.name)},"version":{quote(response.version)},'
+        f'"extensions":[{extensions}]}}'
+    )
+
+
+def _tensors(tensors: Any) -> str:
+    entries = [
+        f'{{"name":{quote(tensor.name)},"datatype":{quote(tensor.datatype)},'
+        f'"shape":{_listed(tensor.shape)}}}'
+        for tensor in tensors
+    ]
+    return f"[{','.join(entries)}]"
+
+
+def _listed(sizes: Any) -> str:
+    return f"[{','.join(map(str, sizes))}]"
+
+
+def _texts(output: Any, raw: bytes) -> list[str]:
+    """Every value as JSON, in a row."""
+    name = f"output {output.name!r}"
+    datatype = datatypes.by_name(output.datatype, name)
+    array: Array = contents.from_raw(raw, output.shape, datatype, name).reshape(-1)
+    kind = array.dtype.kind
+    if kind == "b":
+        return ["true" if value else "false" for value in array.tolist()]
+    if kind in "iu":
+        return list(map(str, array.tolist()))
+    if kind in "fV":
+        wide = array if array.dtype.itemsize > 2 else array.astype(np.float32)
+        return json_encode.decimals(wide)
+    try:
+        return [quote(value.decode()) for value in array.tolist()]
+    except UnicodeDecodeError:
+        raise InvalidArgument(
+            f"Expected {name} to be UTF-8 for an answer in JSON. Received: other bytes, which the "
+            "parameter binary_data of the output, or binary_data_output of the request, makes "
+            "possible"
+        ) from None
