@@ -135,27 +135,16 @@ class _Exchange:
 
 
 def plain_method(
-    method: Callable[[Any, float | None], Any], request_class: Any
-) -> Callable[[bytes, Any], bytes]:
-    """A method that runs no model, which `grpc.aio` calls in a thread."""
-
-    def answer(data: bytes, context: Any) -> bytes:
-        try:
-            response = method(request_class.FromString(data), _seconds_left(context))
-            result: bytes = response.SerializeToString()
-            return result
-        except Exception as error:
-            code, text = _status(error)
-        context.abort(_CODES[code], text)
-        raise AssertionError("Expected abort to raise.")
-
-    return answer
+    method: Callable[[Any, float | None], Any], request_class: Any, pool: Executor
+) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    """A method that runs no model and waits for nothing, in threads of `pool`."""
+    return waiting_method(lambda request, timeout, _: method(request, timeout), request_class, pool)
 
 
 def waiting_method(
     method: Callable[[Any, float | None, Cancellation], Any], request_class: Any, pool: Executor
 ) -> Callable[[bytes, Any], Awaitable[bytes]]:
-    """A method that runs no model but may wait: in threads of `pool`, while its caller stays."""
+    """A method that runs no model, in threads of `pool`; it may wait while its caller stays."""
 
     async def answer(data: bytes, context: Any) -> bytes:
         timeout, cancellation = _seconds_left(context), Cancellation()

@@ -4,7 +4,7 @@ import asyncio
 import concurrent.futures
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 
 from keras_attention_serving import standard_services, wire
+from keras_attention_serving.bounds import BODY_SECONDS, Bounds, Method
 from keras_attention_serving.flags import processors
 from keras_attention_serving.grpc_methods import InferenceMethod, plain_method, waiting_method
 from keras_attention_serving.loop_tasks import Together
@@ -41,8 +42,9 @@ class GrpcServer:
     Args:
         service: answers the calls.
         max_threads: how many runs, or batches, may be under way; four per processor by default.
-        max_calls: how many calls may be under way, a quarter of them on one connection; more are
-            refused at once.
+        max_calls: how many calls may be under way, a quarter of them on one connection; then each
+            connection has its part of them alone, and more are refused at once.
+        body_seconds: how long the request of a call may take to come.
         metrics: is told of every answer.
         health: offer `grpc.health.v1`.
         profiler: offer TensorFlow's profiler service.
@@ -55,6 +57,7 @@ class GrpcServer:
         max_threads: int | None = None,
         *,
         max_calls: int = MAX_CALLS,
+        body_seconds: float = BODY_SECONDS,
         metrics: Metrics = NO_METRICS,
         health: bool = False,
         profiler: bool = False,
@@ -63,6 +66,7 @@ class GrpcServer:
         threads = max_threads or 4 * processors()
         self._service = service
         self._max_calls = max_calls
+        self._body_seconds = body_seconds
         self._metrics = metrics
         self._runs = Runs(threads, "grpc-runs")
         # Apart from the runs, so that the state of a model can be asked however many there are.
@@ -125,26 +129,25 @@ class GrpcServer:
             self._stopped.set()
 
     async def _make(self, options: dict[str, int | str], health: bool, profiler: bool) -> Any:
-        server = grpc.aio.server(
-            self._others, options=list(options.items()), maximum_concurrent_rpcs=self._max_calls
-        )
+        server = grpc.aio.server(self._others, options=list(options.items()))
+        bounds = Bounds(self._max_calls, self._body_seconds)
         services = [wire.PREDICTION_SERVICE, wire.MODEL_SERVICE, messages.SERVICE]
         for path, method in self._methods().items():
             _, name, rpc = path.split("/")
-            handlers = {rpc: grpc.unary_unary_rpc_method_handler(method)}
+            handlers = {rpc: bounds.unary(method)}
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
         if health:
-            await standard_services.add_health(server)
+            await standard_services.add_health(server, bounds)
             services.append(standard_services.HEALTH_SERVICE)
-        standard_services.add_reflection(server, services)
+        standard_services.add_reflection(server, services, bounds)
         if profiler:
             server.add_generic_rpc_handlers((Profiler(),))
         return server
 
-    def _methods(self) -> dict[str, Callable[..., Any]]:
+    def _methods(self) -> dict[str, Method]:
         service = self._service
         together = Together(service.run_quick)
-        found: dict[str, Callable[..., Any]] = {}
+        found: dict[str, Method] = {}
         for path, api, request in (
             (wire.PREDICT, "Predict", wire.PredictRequest),
             (wire.CLASSIFY, "Classify", wire.ClassificationRequest),
@@ -154,13 +157,12 @@ class GrpcServer:
         ):
             method = InferenceMethod(service, api, request, together, self._runs, self._metrics)
             found[path] = method.answer
-        for path, plain, request in (
-            (wire.GET_MODEL_METADATA, service.get_model_metadata, wire.GetModelMetadataRequest),
-            (wire.GET_MODEL_STATUS, service.get_model_status, wire.GetModelStatusRequest),
-        ):
-            found[path] = plain_method(plain, request)
-        for path, (method_of_models, request) in service.models.methods().items():
-            found[path] = plain_method(method_of_models, request)
+        for path, (plain, request_of_plain) in {
+            wire.GET_MODEL_METADATA: (service.get_model_metadata, wire.GetModelMetadataRequest),
+            wire.GET_MODEL_STATUS: (service.get_model_status, wire.GetModelStatusRequest),
+            **service.models.methods(),
+        }.items():
+            found[path] = plain_method(plain, request_of_plain, self._others)
         found[wire.HANDLE_RELOAD_CONFIG] = waiting_method(
             service.handle_reload_config, wire.ReloadConfigRequest, self._reloads
         )

@@ -7,12 +7,14 @@ names. Reflection answers from the pool of the protocol.
 from collections.abc import Iterable
 from typing import Any
 
+import grpc
 import grpc.aio
 from google.protobuf import descriptor_pb2, text_format
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
+from grpc_health.v1 import health, health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from keras_attention_serving import wire
+from keras_attention_serving.bounds import Bounds
 
 # As in TensorFlow Serving: short names, and always the same answer.
 HEALTHY = ("", "ModelService", "PredictionService")
@@ -20,15 +22,27 @@ HEALTH_SERVICE = health.SERVICE_NAME
 REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
 
 
-async def add_health(server: grpc.aio.Server) -> None:
+async def add_health(server: grpc.aio.Server, bounds: Bounds) -> None:
     """Adds `grpc.health.v1.Health`: everything is well as long as the server answers."""
     servicer = health.aio.HealthServicer()
     for name in HEALTHY:
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    parsed = health_pb2.HealthCheckRequest.FromString
+
+    async def check(data: bytes, context: Any) -> bytes:
+        response = await servicer.Check(parsed(data), context)
+        result: bytes = response.SerializeToString()
+        return result
+
+    async def watch(data: bytes, context: Any) -> None:
+        await servicer.Watch(parsed(data), context)
+
+    written = health_pb2.HealthCheckResponse.SerializeToString
+    watching = bounds.watching(watch, response_serializer=written)
+    _add(server, HEALTH_SERVICE, {"Check": bounds.unary(check), "Watch": watching})
 
 
-def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
+def add_reflection(server: grpc.aio.Server, services: Iterable[str], bounds: Bounds) -> None:
     """Adds `grpc.reflection.v1.ServerReflection` over services by name, itself included.
 
     And the same as `v1alpha`, which is all that TensorFlow Serving and the package have.
@@ -38,16 +52,17 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
     wire.POOL.Add(_stable_reflection())
     names = [*services, reflection.SERVICE_NAME, REFLECTION_SERVICE]
     servicer = reflection.aio.ReflectionServicer(names, pool=wire.POOL)
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
-    method = grpc.stream_stream_rpc_method_handler(
+    handler = bounds.stream(
         servicer.ServerReflectionInfo,
-        reflection_pb2.ServerReflectionRequest.FromString,
-        reflection_pb2.ServerReflectionResponse.SerializeToString,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
-    handlers = {"ServerReflectionInfo": method}
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(REFLECTION_SERVICE, handlers),)
-    )
+    for name in (reflection.SERVICE_NAME, REFLECTION_SERVICE):
+        _add(server, name, {"ServerReflectionInfo": handler})
+
+
+def _add(server: grpc.aio.Server, service: str, handlers: dict[str, grpc.RpcMethodHandler]) -> None:
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
 
 
 def _stable_reflection() -> Any:
