@@ -127,15 +127,15 @@ ARROWS = {
         *("cancellation", "errors", "flags", "http_parser", "json_encode", "metrics", "rest"),
         "service",
     },
-    "standard_services": {"wire"},
+    "bounds": set(),
+    "standard_services": {"bounds", "wire"},
     "profiler": {"c_api", "errors"},
     "grpc_methods": {
         *("cancellation", "claims", "errors", "loop_tasks", "metrics", "runs", "service"),
     },
     "grpc_server": {
-        *("flags", "grpc_methods", "loop_tasks", "metrics", "profiler", "runs", "service"),
-        "open_inference.messages",
-        *("standard_services", "wire"),
+        *("bounds", "flags", "grpc_methods", "loop_tasks", "metrics", "open_inference.messages"),
+        *("profiler", "runs", "service", "standard_services", "wire"),
     },
     "assembly": {
         *("batching", "batching_parameters", "errors", "loading", "metrics", "monitoring_config"),
@@ -150,6 +150,7 @@ ARROWS = {
 }
 TRANSPORT = {
     *("channel", "client", "async_client", "standard_services", "profiler", "grpc_server"),
+    "bounds",
     *("server", "tls_config", "assembly", "grpc_methods"),
 }
 
