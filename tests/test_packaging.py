@@ -118,7 +118,11 @@ def test_a_wheel_has_three_top_level_names_and_all_files(built):
     assert {n.split("/")[0] for n in names} == {*(name for _, name in PACKAGES), info}
     expected = set()
     for root, package in PACKAGES:
-        files = (p for p in (root / package).rglob("*") if p.suffix in (".py", ".typed", ".binpb"))
+        files = (
+            p
+            for p in (root / package).rglob("*")
+            if p.suffix in (".py", ".typed", ".binpb", ".proto")
+        )
         expected |= {p.relative_to(root).as_posix() for p in files}
     assert {n for n in names if not n.startswith(info)} == expected
     assert {"keras_attention/py.typed", "keras_attention_serving/py.typed"} < names

@@ -15,6 +15,10 @@ class Model(Protocol):
     """A loaded model: `runtime.SavedModel`, or what stands before it."""
 
     @property
+    def platform(self) -> str:
+        """Framework and format, as the Open Inference Protocol names them."""
+
+    @property
     def signatures(self) -> Mapping[str, Any]:
         """`SignatureDef` messages by name."""
 

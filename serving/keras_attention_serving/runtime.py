@@ -47,6 +47,8 @@ class SavedModel:
         errors.ServingError: what TensorFlow says about the folder, e.g. `NotFound`.
     """
 
+    platform = "tensorflow_savedmodel"
+
     def __init__(
         self,
         path: str | PathLike[str],

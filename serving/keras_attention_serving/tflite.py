@@ -45,6 +45,8 @@ class TfLiteModel:
         errors.ServingError: the file cannot be read or is no such model.
     """
 
+    platform = "tensorflow_lite"
+
     def __init__(self, path: Path, interpreters: int = 1) -> None:
         try:
             self._content: bytes | None = path.read_bytes()

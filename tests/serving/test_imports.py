@@ -96,7 +96,7 @@ ARROWS = {
     },
     "open_inference.json_response": {
         *("errors", "json_encode", "json_text", "tensors"),
-        *("open_inference.contents", "open_inference.datatypes", "open_inference.json_request"),
+        *("open_inference.contents", "open_inference.datatypes"),
     },
     "service": {
         *("batching", "cancellation", "claims", "classify", "errors", "inference", "loop_tasks"),

@@ -45,7 +45,7 @@ def test_example(number, folder, monkeypatch, capsys):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
 
 
 def test_every_flag_is_described():
@@ -56,6 +56,6 @@ def test_every_flag_is_described():
 def test_every_file_is_listed():
     package = Path(__file__).parents[2] / "serving" / "keras_attention_serving"
     listing = README.split("## In this folder")[1]
-    for path in package.glob("*.py"):
+    for path in package.rglob("*.py"):
         if path.name != "__init__.py":
             assert path.name in listing

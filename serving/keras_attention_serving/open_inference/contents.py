@@ -12,7 +12,9 @@ from keras_attention_serving.errors import InvalidArgument
 from keras_attention_serving.open_inference.datatypes import Datatype
 from keras_attention_serving.tensors import Array
 
+_MAX_AXES = 64  # of NumPy's arrays
 _LENGTH = struct.Struct("<I")
+_CHUNK = 1 << 14  # values that are handled before another thread may have its turn
 
 
 def from_raw(data: bytes, shape: Sequence[int], datatype: Datatype, tensor: str) -> Array:
@@ -69,22 +71,29 @@ def from_fields(contents: Any, shape: Sequence[int], datatype: Datatype, tensor:
             f"Expected {size} values for {tensor}, {datatype.name}{list(shape)}. "
             f"Received: {len(values)}"
         )
-    if datatype.name == "BYTES":
-        return _shaped(np.fromiter(values, object, size), shape, tensor)
-    dtype = datatype.numpy
-    if dtype.kind in "iu" and size:
-        check_range(min(values), max(values), datatype, tensor)
-    return _shaped(np.fromiter(values, dtype, size), shape, tensor)
+    flat = np.empty(size, datatype.numpy)
+    for start in range(0, size, _CHUNK):
+        chunk = values[start : start + _CHUNK]
+        if flat.dtype.kind in "iu":
+            check_range(min(chunk), max(chunk), datatype, tensor)
+        flat[start : start + _CHUNK] = chunk
+    return _shaped(flat, shape, tensor)
 
 
 def fill_fields(contents: Any, array: Array, datatype: Datatype) -> None:
     """Puts the values of an array into an `InferTensorContents`."""
-    getattr(contents, datatype.field or "").extend(array.ravel().tolist())
+    flat, field = array.ravel(), getattr(contents, datatype.field or "")
+    for start in range(0, flat.size, _CHUNK):
+        field.extend(flat[start : start + _CHUNK].tolist())
 
 
 def element_count(shape: Iterable[int], tensor: str) -> int:
-    """The number of values in a shape; raises `errors.InvalidArgument` for a negative size."""
+    """The number of values in a shape; raises `errors.InvalidArgument` for none of an array's."""
     shape = list(shape)
+    if len(shape) > _MAX_AXES:  # before their sizes are multiplied
+        raise InvalidArgument(
+            f"Expected at most {_MAX_AXES} axes for {tensor}. Received: {len(shape)}"
+        )
     if any(size < 0 for size in shape):
         raise InvalidArgument(
             f"Expected sizes of at least 0 in the shape of {tensor}. Received: shape={shape}"
@@ -132,6 +141,5 @@ def _shaped(flat: Array, shape: Sequence[int], tensor: str) -> Array:
         return flat.reshape(tuple(shape))
     except (ValueError, OverflowError):
         raise InvalidArgument(
-            f"Expected a shape that an array can have for {tensor}. Received: "
-            f"{len(shape)} axes, shape={list(shape[:8])}{'...' if len(shape) > 8 else ''}"
+            f"Expected a shape that an array can have for {tensor}. Received: shape={list(shape)}"
         ) from None

@@ -52,7 +52,7 @@ def by_name(name: str, tensor: str) -> Datatype:
     if name not in _BY_NAME:
         raise InvalidArgument(
             f"Expected the datatype of {tensor} to be one of {', '.join(_BY_NAME)}. "
-            f"Received: datatype={name!r}"
+            f"Received: datatype={name!r:.80}"
         )
     return _BY_NAME[name]
 

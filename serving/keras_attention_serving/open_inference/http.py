@@ -114,6 +114,7 @@ class OpenInferenceApi:
         name, version = unquote(match["name"]), match["version"] or ""
         if match["part"] == "ready":
             request = messages.ModelReadyRequest(name=name, version=version)
+            self._models.check_known(request)
             ready = self._models.model_ready(request).ready
             body = encode(f'{{"name":{quote(name)},"ready":{_boolean(ready)}}}')
             return Reply(200 if ready else _NOT_READY, body)
@@ -139,9 +140,10 @@ class OpenInferenceApi:
         request = messages.ModelInferRequest(model_name=name, model_version=version)
         call.left()  # what nobody waits for any more is not read
         json_request.read(call.body, json_bytes(call), request, call.left)
+        named, default = json_request.binary_outputs(request)
         response = self._service.model_infer(request, call.left(), call.cancellation)
         call.left()
-        return Reply(200, *json_response.inference(request, response))
+        return Reply(200, *json_response.inference(response, named, default))
 
 
 def json_bytes(call: Call) -> int:

@@ -16,6 +16,7 @@ from keras_attention_serving.tensors import Array
 
 INITIALIZER = "__saved_model_init_op"  # listed among the signatures, but nothing one may call
 _LARGEST_VERSION = 2**63 - 1
+_MANY = 50  # names in the text of an error
 # Parameters of Triton's that change what a tensor is.
 _UNKNOWN_SOURCES = {"shared_memory_region"}
 _UNKNOWN_RESULTS = {"shared_memory_region", "classification"}
@@ -55,9 +56,9 @@ def find_signature(model: Model, name: str) -> Any:
     """The signature of that name, `serving_default` if it is empty; raises `InvalidArgument`."""
     key = name or wire.DEFAULT_SIGNATURE
     if key not in model.signatures or key == INITIALIZER:
-        names = ", ".join(sorted(set(model.signatures) - {INITIALIZER}))
         raise InvalidArgument(
-            f"Expected the parameter signature_name to be one of {names}. Received: {key}"
+            "Expected the parameter signature_name to be one of "
+            f"{_listed(set(model.signatures) - {INITIALIZER})}. Received: {key:.80}"
         )
     return model.signatures[key]
 
@@ -79,6 +80,7 @@ def infer(model: Model, version: int, request: Any, check_method_name: bool = Fa
     signature = find_signature(model, spec_of(request).signature_name)
     if check_method_name:
         check_method(signature)
+    _check_names(signature, [tensor.name for tensor in request.inputs])
     feeds = _feeds(signature, _arrays(request))
     outputs = _outputs(signature, request.outputs)
     typed = any(tensor.HasField("contents") for tensor in request.inputs)
@@ -99,6 +101,21 @@ def infer(model: Model, version: int, request: Any, check_method_name: bool = Fa
     return Inference(feeds, [signature.outputs[alias].name for alias in outputs], respond)
 
 
+def _check_names(signature: Any, names: list[str]) -> None:
+    """Raises `errors.InvalidArgument` if inputs are missing, unknown or there twice.
+
+    Before any of them is read: the message chooses how many there are.
+    """
+    known = set(signature.inputs)
+    optional = known & set(signature.defaults)
+    if not known - optional <= set(names) <= known or len(set(names)) < len(names):
+        raise InvalidArgument(
+            f"Expected the inputs {_listed(known - optional)}"
+            f"{f' and perhaps {_listed(optional)}' if optional else ''}, each once. "
+            f"Received: {_listed(names)}"
+        )
+
+
 def _arrays(request: Any) -> dict[str, tuple[Array, datatypes.Datatype]]:
     """Values and datatypes by the names of the inputs."""
     raw = request.raw_input_contents
@@ -111,8 +128,6 @@ def _arrays(request: Any) -> dict[str, tuple[Array, datatypes.Datatype]]:
     for i, tensor in enumerate(request.inputs):
         name = f"input {tensor.name!r}"
         _refuse(tensor.parameters, _UNKNOWN_SOURCES, name)
-        if tensor.name in arrays:
-            raise InvalidArgument(f"Expected {name} once. Received: it twice")
         if raw and tensor.HasField("contents"):
             raise InvalidArgument(
                 f"Expected {name} in raw_input_contents alone. Received: contents as well"
@@ -128,13 +143,6 @@ def _arrays(request: Any) -> dict[str, tuple[Array, datatypes.Datatype]]:
 
 def _feeds(signature: Any, arrays: dict[str, tuple[Array, datatypes.Datatype]]) -> dict[str, Array]:
     """Arrays by the tensor names of the signature; its defaults fill in for missing inputs."""
-    if not set(signature.inputs) - set(signature.defaults) <= set(arrays) <= set(signature.inputs):
-        optional = set(signature.defaults) & set(signature.inputs)
-        raise InvalidArgument(
-            f"Expected the inputs {_listed(set(signature.inputs) - optional)}"
-            f"{f' and perhaps {_listed(optional)}' if optional else ''}. "
-            f"Received: {_listed(arrays)}"
-        )
     feeds = {}
     for alias, info in sorted(signature.inputs.items()):
         if alias not in arrays:
@@ -153,11 +161,11 @@ def _outputs(signature: Any, requested: Iterable[Any]) -> dict[str, datatypes.Da
     """Datatypes by the names of the outputs that are asked for."""
     chosen: dict[str, datatypes.Datatype] = {}
     for output in requested:
-        name = f"output {output.name!r}"
+        name = f"output {output.name!r:.80}"
         _refuse(output.parameters, _UNKNOWN_RESULTS, name)
         if output.name not in signature.outputs:
             raise InvalidArgument(
-                f"Expected outputs among {_listed(signature.outputs)}. Received: {output.name}"
+                f"Expected outputs among {_listed(signature.outputs)}. Received: {output.name:.80}"
             )
         if output.name in chosen:
             raise InvalidArgument(f"Expected {name} once. Received: it twice")
@@ -177,4 +185,6 @@ def _refuse(parameters: Any, unknown: set[str], tensor: str) -> None:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
+    listed = sorted(names)
+    shown = ", ".join(f"{name:.80}" for name in listed[:_MANY]) or "none"
+    return shown if len(listed) <= _MANY else f"{shown} and {len(listed) - _MANY} more"

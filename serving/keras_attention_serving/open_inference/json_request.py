@@ -30,7 +30,7 @@ def read(
     at = json_bytes
     for entry in _objects(document, "inputs"):
         name = _text(entry, "name", "an input", needed=True)
-        tensor = f"input {name!r}"
+        tensor = f"input {name!r:.80}"
         datatype = datatypes.by_name(_text(entry, "datatype", tensor, needed=True), tensor)
         shape = _shape(entry, tensor)
         target = request.inputs.add(name=name, datatype=datatype.name, shape=shape)
@@ -41,7 +41,7 @@ def read(
             at += size
         elif "shared_memory_region" in target.parameters:
             request.raw_input_contents.append(b"")  # refused later, in words of its own
-        elif "data" in entry:
+        elif entry.get("data") is not None:
             array = json_data.read(entry["data"], shape, datatype, tensor)
             request.raw_input_contents.append(contents.to_raw(array))
         else:
@@ -57,11 +57,25 @@ def read(
     for entry in _objects(document, "outputs"):
         name = _text(entry, "name", "an output", needed=True)
         target = request.outputs.add(name=name)
-        _fill_parameters(target.parameters, entry, f"output {name!r}")
+        _fill_parameters(target.parameters, entry, f"output {name!r:.80}")
 
 
-def is_binary(parameters: Any, name: str, default: bool, owner: str) -> bool:
-    """The value of a parameter that chooses binary data; raises `errors.InvalidArgument`."""
+def binary_outputs(request: Any) -> tuple[dict[str, bool], bool]:
+    """The outputs that are to come as binary data, or not, by name; and what holds for the others.
+
+    Raises `errors.InvalidArgument` if a `ModelInferRequest` does not say so by true or false.
+    """
+    default = _is_binary(request.parameters, "binary_data_output", False, "the request")
+    named = {
+        output.name: _is_binary(
+            output.parameters, "binary_data", default, f"output {output.name!r:.80}"
+        )
+        for output in request.outputs
+    }
+    return named, default
+
+
+def _is_binary(parameters: Any, name: str, default: bool, owner: str) -> bool:
     if name not in parameters:
         return default
     if parameters[name].WhichOneof("parameter_choice") != "bool_param":
@@ -72,7 +86,9 @@ def is_binary(parameters: Any, name: str, default: bool, owner: str) -> bool:
 
 
 def _objects(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    entries = document.get(key, [] if key == "outputs" else None)
+    entries = document.get(key)
+    if entries is None and key == "outputs":
+        return []
     if type(entries) is not list or not {dict}.issuperset(map(type, entries)):
         raise InvalidArgument(
             f"Expected {key!r} to be a list of objects. Received: {debug(entries)}"
@@ -81,8 +97,10 @@ def _objects(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
 
 
 def _text(entry: dict[str, Any], key: str, owner: str, needed: bool = False) -> str:
-    """A string that a message can hold."""
-    value = entry.get(key, None if needed else "")
+    """A string that a message can hold; null is as good as none."""
+    value = entry.get(key)
+    if value is None and not needed:
+        return ""
     if type(value) is not str:
         raise InvalidArgument(
             f"Expected {key!r} of {owner} to be a string. Received: {debug(value)}"
@@ -94,7 +112,7 @@ def _shape(entry: dict[str, Any], tensor: str) -> list[int]:
     shape = entry.get("shape")
     if type(shape) is not list or not all(type(n) is int and 0 <= n < 2**63 for n in shape):
         raise InvalidArgument(
-            f"Expected the shape of {tensor} as a list of sizes of at least 0. "
+            f"Expected the shape of {tensor} as a list of sizes from 0 to 2^63 - 1. "
             f"Received: shape={debug(shape)}"
         )
     return shape
@@ -109,18 +127,22 @@ def _binary_size(target: Any, entry: dict[str, Any], tensor: str, left: int) -> 
             f"{left}, the bytes that are left behind the JSON. "
             f"Received: {debug(entry['parameters']['binary_data_size'])}"
         )
-    if "data" in entry:
+    if entry.get("data") is not None:
         raise InvalidArgument(f"Expected data or binary_data_size for {tensor}. Received: both")
     return size
 
 
 def _fill_parameters(target: Any, entry: dict[str, Any], owner: str) -> None:
-    parameters = entry.get("parameters", {})
+    parameters = entry.get("parameters")
+    if parameters is None:
+        return
     if type(parameters) is not dict:
         raise InvalidArgument(
             f"Expected the parameters of {owner} to be an object. Received: {debug(parameters)}"
         )
     for name, value in parameters.items():
+        if value is None:
+            continue
         parameter = target[json_text.encode(name).decode("utf-8", "replace")]
         if type(value) is bool:
             parameter.bool_param = value
@@ -134,6 +156,6 @@ def _fill_parameters(target: Any, entry: dict[str, Any], owner: str) -> None:
             parameter.double_param = value
         else:
             raise InvalidArgument(
-                f"Expected the parameter {name} of {owner} to be a string, a number of 64 bits, "
-                f"true or false. Received: {debug(value)}"
+                f"Expected the parameter {name:.80} of {owner} to be a string, a number of 64 "
+                f"bits, true or false. Received: {debug(value)}"
             )

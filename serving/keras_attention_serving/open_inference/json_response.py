@@ -1,5 +1,6 @@
 """The body of an HTTP answer: JSON, and binary tensors behind it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,35 +9,30 @@ from keras_attention_serving import json_encode
 from keras_attention_serving.errors import InvalidArgument
 from keras_attention_serving.json_text import encode, quote
 from keras_attention_serving.open_inference import contents, datatypes
-from keras_attention_serving.open_inference.json_request import is_binary
 from keras_attention_serving.tensors import Array
 
 
-def inference(request: Any, response: Any) -> tuple[bytes, int | None]:
+def inference(response: Any, named: Mapping[str, bool], default: bool) -> tuple[bytes, int | None]:
     """The body for a `ModelInferResponse` with raw contents.
 
     Args:
-        request: what was asked, with the parameters that choose binary data.
         response: the answer.
+        named: outputs by name that go as binary data, or not.
+        default: what holds for the others.
 
     Returns:
         The body, and how much of it is JSON; None if all of it is.
 
     Raises:
-        errors.InvalidArgument: an output has no JSON, or a parameter is wrong.
+        errors.InvalidArgument: an output has no JSON.
     """
-    default = is_binary(request.parameters, "binary_data_output", False, "the request")
-    chosen = {
-        output.name: is_binary(output.parameters, "binary_data", default, f"output {output.name!r}")
-        for output in request.outputs
-    }
     entries, binary = [], []
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
         head = (
             f'{{"name":{quote(output.name)},"datatype":{quote(output.datatype)},'
             f'"shape":{_listed(output.shape)}'
         )
-        if chosen.get(output.name, default):
+        if named.get(output.name, default):
             binary.append(raw)
             entries.append(f'{head},"parameters":{{"binary_data_size":{len(raw)}}}}}')
         else:

@@ -11,7 +11,6 @@ from keras_attention_serving.servables import Servables
 
 NAME = "keras_attention_serving"
 EXTENSIONS = ("binary_tensor_data", "parameters")
-PLATFORM = "tensorflow_savedmodel"
 
 
 class Models:
@@ -47,9 +46,11 @@ class Models:
         """Names of the models of the configuration."""
         return self._servables.names()
 
-    def knows(self, name: str) -> bool:
-        """Return True if there is or has been a model of that name."""
-        return self._servables.get(name) is not None
+    def check_known(self, request: Any) -> None:
+        """Raises `errors.NotFound` if there has never been a model of that name."""
+        spec = model_spec(request.name, request.version)
+        if self._servables.get(request.name) is None:
+            raise not_found(request.name, spec.version.value if request.version else None)
 
     def server_live(self, request: Any, timeout: float | None = None) -> Any:
         return messages.ServerLiveResponse(live=True)
@@ -86,7 +87,7 @@ class Models:
             return messages.ModelMetadataResponse(
                 name=request.name,
                 versions=map(str, sorted(versions)),
-                platform=PLATFORM,
+                platform=model.platform,
                 inputs=_tensors(signature.inputs),
                 outputs=_tensors(signature.outputs),
             )

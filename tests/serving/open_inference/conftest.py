@@ -4,6 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from keras_attention_serving.server import Server
 
@@ -27,7 +28,7 @@ VALUES = {
 
 
 class Echo(tf.Module):
-    """One signature for each datatype, `serving_default` for FP32, and two of several tensors."""
+    """One signature for each datatype, `serving_default` for FP32, and others."""
 
     def signatures(self):
         return {
@@ -35,6 +36,8 @@ class Echo(tf.Module):
             "serving_default": self.echo("x", VALUES["FP32"]),
             "combine": self.combine,
             "complex": self.complex,
+            "scale": self.scale,
+            "wait": self.wait,
         }
 
     def echo(self, name, value):
@@ -56,13 +59,33 @@ class Echo(tf.Module):
         number = tf.complex(parts[:, 0], parts[:, 1])
         return {"number": number, "size": tf.abs(number)}
 
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.float32, name="x"),
+            tf.TensorSpec([], tf.float32, name="factor"),
+        ]
+    )
+    def scale(self, x, factor):
+        return {"y": x * factor}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float64, name="seconds")])
+    def wait(self, seconds):
+        end = tf.timestamp() + seconds[0]
+        turns = tf.while_loop(lambda i: tf.timestamp() < end, lambda i: [i + 1], [0])[0]
+        return {"turns": turns}
+
 
 @pytest.fixture(scope="session")
 def echo_path(tmp_path_factory):
-    """A model folder with versions 3 and 5."""
+    """A model folder with version 3; the input `factor` of `scale` has the default 7."""
     folder = tmp_path_factory.mktemp("models") / "echo"
     module = Echo()
     tf.saved_model.save(module, str(folder / "3"), signatures=module.signatures())
+    path = folder / "3" / "saved_model.pb"
+    saved = SavedModel.FromString(path.read_bytes())
+    defaults = saved.meta_graphs[0].signature_def["scale"].defaults
+    defaults["factor"].CopyFrom(tf.make_tensor_proto(np.float32(7)))
+    path.write_bytes(saved.SerializeToString())
     return folder
 
 

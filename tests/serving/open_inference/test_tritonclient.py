@@ -190,13 +190,17 @@ def test_metadata_of_another_signature(echo_server):
             "INVALID_ARGUMENT 400",
             "Expected the parameter signature_name to be one of BF16, BOOL, BYTES, FP16, FP32, "
             "FP64, INT16, INT32, INT64, INT8, UINT16, UINT32, UINT64, UINT8, combine, complex, "
-            "serving_default. Received: none",
+            "scale, serving_default, wait. Received: none",
         ),
-        ({"inputs": {}}, "INVALID_ARGUMENT 400", "Expected the inputs x. Received: none"),
+        (
+            {"inputs": {}},
+            "INVALID_ARGUMENT 400",
+            "Expected the inputs x, each once. Received: none",
+        ),
         (
             {"inputs": {"z": np.float32([1])}},
             "INVALID_ARGUMENT 400",
-            "Expected the inputs x. Received: z",
+            "Expected the inputs x, each once. Received: z",
         ),
         (
             {"inputs": {"x": np.int64([1])}},
@@ -223,6 +227,19 @@ def test_errors(client, transport, change, status, text):
         client.infer(**arguments)
     assert caught.value.status().removeprefix("StatusCode.") in status.split()
     assert text in caught.value.message()
+
+
+def test_an_input_that_has_a_default(client, transport):
+    x = {"x": np.float32([3, 5])}
+    scale = {"parameters": {"signature_name": "scale"}}
+    same(client.infer("echo", tensors(transport, x), **scale).as_numpy("y"), np.float32([21, 35]))
+    both = tensors(transport, {**x, "factor": np.array(2, np.float32)})
+    same(client.infer("echo", both, **scale).as_numpy("y"), np.float32([6, 10]))
+    with pytest.raises(InferenceServerException) as caught:
+        client.infer("echo", tensors(transport, {"factor": np.array(2, np.float32)}), **scale)
+    assert caught.value.message() == (
+        "Expected the inputs x and perhaps factor, each once. Received: factor"
+    )
 
 
 def test_outputs_that_have_a_datatype(client, transport):
