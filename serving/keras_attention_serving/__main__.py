@@ -9,13 +9,14 @@ import threading
 from collections.abc import Sequence
 from importlib import metadata
 
-from keras_attention_serving import c_api, errors
+from keras_attention_serving import c_api, errors, log_format
 from keras_attention_serving.flags import parse, usage
 from keras_attention_serving.options import FLAGS, Options
 
 FAILURE = 255
 STOP_SECONDS = 3.0  # what it takes to stop besides waiting for calls
-LOG_FORMAT = "%(asctime)s.%(msecs)03d: %(levelname).1s %(filename)s:%(lineno)d] %(message)s"
+
+logger = logging.getLogger("keras_attention_serving")
 
 
 class _Stopped(BaseException):
@@ -34,19 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = Options(**parsed.values)
     if options.version:
         return _print_versions()
-    if parsed.unknown:
-        print(f"unknown argument: {parsed.unknown[0]}\n{text}", end="", flush=True)
-
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%Y-%m-%d %H:%M:%S")
     try:
+        log_format.configure(options.log_level, options.log_format)
+        if parsed.unknown and options.log_format == "json":
+            logger.warning("unknown argument: %s", parsed.unknown[0])
+        elif parsed.unknown:
+            print(f"unknown argument: {parsed.unknown[0]}\n{text}", end="", flush=True)
         return _serve(options)
     except errors.ServingError as error:
-        return _refuse(errors.status_text(error))
+        reason = errors.status_text(error)
     except ModuleNotFoundError as error:
         install = 'pip install "keras-attention-serving[server]"'
-        return _refuse(f"FAILED_PRECONDITION: {error}: {install}")
+        reason = f"FAILED_PRECONDITION: {error}: {install}"
     except (errors.StartError, ImportError) as error:
-        return _refuse(f"FAILED_PRECONDITION: {error}")
+        reason = f"FAILED_PRECONDITION: {error}"
+    return _refuse(reason, options.log_format)
 
 
 def _serve(options: Options) -> int:
@@ -72,7 +75,7 @@ def _serve(options: Options) -> int:
     with server:
         for name, version in server.available():
             where = f"0.0.0.0:{server.port}" if server.port else options.grpc_socket_path
-            print(f"Serving {name} version {version} on {where}", flush=True)
+            _say(f"Serving {name} version {version} on {where}", options.log_format)
         gc.collect()
         gc.freeze()  # what is there now stays; looking through it again would delay requests
         stopping.wait()
@@ -103,9 +106,20 @@ def _print_versions() -> int:
     return 0
 
 
-def _refuse(reason: str) -> int:
-    print(f"Failed to start server. Error: {reason}")
+def _refuse(reason: str, form: str = "text") -> int:
+    _say(f"Failed to start server. Error: {reason}", form, logging.ERROR)
     return FAILURE
+
+
+def _say(line: str, form: str, level: int = logging.INFO) -> None:
+    """Writes what whoever started the server waits for, on standard output.
+
+    In the log instead if that is to be read by a program, which then reads one stream.
+    """
+    if form == "json":
+        logger.log(level, "%s", line)
+    else:
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import grpc
 
 from keras_attention_serving import (
     batching_parameters,
+    devices,
     errors,
     monitoring_config,
     session_config,
@@ -58,6 +59,11 @@ def make_servables(
     )
     metrics.watch_models(servables.loaded)
     return servables
+
+
+def report_devices(settings: Options) -> None:
+    """Logs on what the models will run; raises `errors.ServingError` for a wrong file."""
+    devices.report(session_config.session_config(settings))
 
 
 def metrics_path(settings: Options) -> str | None:

@@ -213,5 +213,5 @@ def _compute(batch: Batch, timeout: float | None) -> None:
 def _copy(error: BaseException) -> BaseException:
     """An error for one more thread to raise: each writes its own traceback into it."""
     if isinstance(error, errors.ServingError):
-        return errors.from_code(error.code, error.message)
+        return errors.from_code(error.code, error.message, error.log_text)
     return error

@@ -10,6 +10,9 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from keras_attention_serving import errors
+from keras_attention_serving.request_log import RequestLog
+
 BODY_SECONDS = 60.0  # gRPC shows no part of a message, so that a large one on a slow line needs it
 
 Method = Callable[[bytes, Any], Awaitable[Any]]
@@ -25,9 +28,17 @@ class Bounds:
     Args:
         max_calls: how many calls may be under way before connections are told apart.
         body_seconds: how long a request may take to come after its headers.
+        log: takes note of calls that are refused, by the names of their methods; by default, they
+            are logged.
     """
 
-    def __init__(self, max_calls: int, body_seconds: float = BODY_SECONDS) -> None:
+    def __init__(
+        self,
+        max_calls: int,
+        body_seconds: float = BODY_SECONDS,
+        log: RequestLog | None = None,
+    ) -> None:
+        self._log = log or RequestLog()
         self._max_calls = max_calls
         self._body_seconds = body_seconds
         self._loop = asyncio.get_running_loop()
@@ -38,7 +49,7 @@ class Bounds:
         self._late: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def unary(self, method: Method) -> grpc.RpcMethodHandler:
+    def unary(self, method: Method, name: str = "") -> grpc.RpcMethodHandler:
         """A handler of one request and one answer.
 
         To gRPC it is one of a stream of requests: for a single one it would wait by itself, without
@@ -46,31 +57,31 @@ class Bounds:
         """
 
         async def answer(_: AsyncIterator[bytes], context: Any) -> Any:
-            connection = await self._enter(context)
+            connection = await self._enter(context, name)
             try:
-                return await method(await self._request(context), context)
+                return await method(await self._request(context, name), context)
             finally:
                 self._leave(connection)
 
         return grpc.stream_unary_rpc_method_handler(answer)
 
-    def watching(self, method: Method, **coding: Any) -> grpc.RpcMethodHandler:
+    def watching(self, method: Method, name: str = "", **coding: Any) -> grpc.RpcMethodHandler:
         """A handler of one request, whose method writes answers, coded by `coding`, itself."""
 
         async def answer(_: AsyncIterator[bytes], context: Any) -> None:
-            connection = await self._enter(context)
+            connection = await self._enter(context, name)
             try:
-                await method(await self._request(context), context)
+                await method(await self._request(context, name), context)
             finally:
                 self._leave(connection)
 
         return grpc.stream_stream_rpc_method_handler(answer, **coding)
 
-    def stream(self, method: Stream, **coding: Any) -> grpc.RpcMethodHandler:
+    def stream(self, method: Stream, name: str = "", **coding: Any) -> grpc.RpcMethodHandler:
         """A handler of any number of requests and answers, read and written by `coding`."""
 
         async def answer(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-            connection = await self._enter(context)
+            connection = await self._enter(context, name)
             try:
                 async for response in method(requests, context):
                     yield response
@@ -79,17 +90,16 @@ class Bounds:
 
         return grpc.stream_stream_rpc_method_handler(answer, **coding)
 
-    async def _enter(self, context: Any) -> str:
+    async def _enter(self, context: Any, name: str) -> str:
         """Takes a place for a call, or ends it; returns the connection, which has it."""
         connection: str = context.peer()
         own = self._by_connection.get(connection, 0)
         if self._total >= self._max_calls:
             connections = len(self._by_connection) + (not own)
             if own >= max(1, self._max_calls // connections):
-                await context.abort(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    f"The server is busy: {self._total} calls are under way (--grpc_max_calls).",
-                )
+                text = f"The server is busy: {self._total} calls are under way (--grpc_max_calls)."
+                self._log.finished("GRPC", name, "", 0.0, errors.ResourceExhausted(text))
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         self._total += 1
         self._by_connection[connection] = own + 1
         return connection
@@ -100,7 +110,7 @@ class Bounds:
         if not self._by_connection[connection]:
             del self._by_connection[connection]
 
-    async def _request(self, context: Any) -> bytes:
+    async def _request(self, context: Any, name: str) -> bytes:
         """The request of a call, which is ended if it does not come."""
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
         self._waiting[task] = self._loop.time() + self._body_seconds
@@ -116,12 +126,15 @@ class Bounds:
         finally:
             self._waiting.pop(task, None)
         if data is grpc.aio.EOF:
-            code, text = grpc.StatusCode.INTERNAL, "Expected a request."
+            code = grpc.StatusCode.INTERNAL
+            error: errors.ServingError = errors.Internal("Expected a request.")
             if task in self._late:
                 self._late.discard(task)
                 code = grpc.StatusCode.DEADLINE_EXCEEDED
                 text = f"The request did not come within {self._body_seconds:g} s."
-            await context.abort(code, text)
+                error = errors.DeadlineExceeded(text)
+            self._log.finished("GRPC", name, "", 0.0, error)
+            await context.abort(code, error.message)
         result: bytes = data
         return result
 

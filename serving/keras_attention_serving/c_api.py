@@ -11,6 +11,7 @@ import functools
 import importlib.util
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -56,6 +57,10 @@ _QUICK: dict[str, tuple[Any, list[Any]]] = {
     "TF_NewSessionOptions": (c_void_p, []),
     "TF_DeleteSessionOptions": (None, [c_void_p]),
     "TF_SetConfig": (None, [c_void_p, c_char_p, c_size_t, _STATUS]),
+    "TF_DeleteDeviceList": (None, [c_void_p]),
+    "TF_DeviceListCount": (c_int, [c_void_p]),
+    "TF_DeviceListName": (c_char_p, [c_void_p, c_int, _STATUS]),
+    "TF_DeviceListMemoryBytes": (c_int64, [c_void_p, c_int, _STATUS]),
     "TF_AllocateTensor": (c_void_p, [c_int, POINTER(c_int64), c_int, c_size_t]),
     "TF_DeleteTensor": (None, [c_void_p]),
     "TF_TensorType": (c_int, [c_void_p]),
@@ -68,6 +73,8 @@ _QUICK: dict[str, tuple[Any, list[Any]]] = {
 }
 _SLOW: dict[str, tuple[Any, list[Any]]] = {
     "TF_TensorFromProto": (None, [POINTER(Buffer), c_void_p, _STATUS]),
+    "TF_NewSession": (c_void_p, [c_void_p, c_void_p, _STATUS]),
+    "TF_SessionListDevices": (c_void_p, [c_void_p, _STATUS]),
     "TF_LoadLibrary": (c_void_p, [c_char_p, _STATUS]),
     "TF_DeleteLibraryHandle": (None, [c_void_p]),
     "TF_LoadSessionFromSavedModel": (
@@ -197,15 +204,28 @@ def copy(target: int, source: int, size: int) -> None:
     (ctypes.memmove if size > LARGE else _copy_quick)(target, source, size)
 
 
+# CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE: of the run itself.
+_ABOUT_NO_VALUES = {1, 4, 8, 12, 14}
+_NODE = re.compile(r"\{\{node [^{}]*\}\}")
+
+
 @contextmanager
-def checked(lib: Any) -> Iterator[Any]:
-    """A status to hand to a C function; leaving the block raises what it says."""
+def checked(lib: Any, of_run: bool = False) -> Iterator[Any]:
+    """A status to hand to a C function; leaving the block raises what it says.
+
+    What the status of a run of a model says may quote the values it was fed; the text for the log
+    is then the names of the nodes that failed.
+    """
     status = lib.TF_NewStatus()
     try:
         yield status
         code = lib.TF_GetCode(status)
         if code:
-            raise errors.from_code(code, lib.TF_Message(status).decode(errors="replace"))
+            text = lib.TF_Message(status).decode(errors="replace")
+            nodes = None
+            if of_run and code not in _ABOUT_NO_VALUES:
+                nodes = " ".join(["The run failed.", *dict.fromkeys(_NODE.findall(text))])
+            raise errors.from_code(code, text, nodes)
     finally:
         lib.TF_DeleteStatus(status)
 

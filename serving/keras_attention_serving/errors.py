@@ -55,16 +55,23 @@ __all__ = [
 class ServingError(Exception):
     """An answer other than OK.
 
+    Args:
+        message: the text of the status.
+        log_text: the same without the values of a request that it quotes; by default it quotes
+            none.
+
     Attributes:
         code: the number of the status, 1 to 16.
         message: the text of the status.
+        log_text: what may be written into a log.
     """
 
     code: ClassVar[int] = 2
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", log_text: str | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.log_text = message if log_text is None else log_text
 
 
 class Cancelled(ServingError):
@@ -138,9 +145,9 @@ class StartError(OSError):
 _BY_CODE = {error.code: error for error in ServingError.__subclasses__()}
 
 
-def from_code(code: int, message: str) -> ServingError:
+def from_code(code: int, message: str, log_text: str | None = None) -> ServingError:
     """The exception for a status; a number outside 1 to 16 gives `Unknown`."""
-    return _BY_CODE.get(code, Unknown)(message)
+    return _BY_CODE.get(code, Unknown)(message, log_text)
 
 
 def from_os_error(error: OSError, path: str) -> ServingError:

@@ -1,5 +1,7 @@
 """What the folders of the models hold, and which of it is wanted."""
 
+import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,6 +47,18 @@ def look(models: Sequence[ModelConfig]) -> tuple[dict[str, dict[int, Path]], set
             )
             return {}, complaints
     return wanted, complaints
+
+
+def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """Names, sizes and times of change of all files in a folder; empty if it cannot be read."""
+    found = set()
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            with contextlib.suppress(OSError):  # gone since
+                status = os.stat(path)
+                found.add((path, status.st_size, status.st_mtime_ns))
+    return frozenset(found)
 
 
 def _choose(model: ModelConfig, complaints: set[str]) -> dict[int, Path]:

@@ -1,7 +1,6 @@
 """RPC methods from bytes to bytes: the only place where an exception becomes a status."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
@@ -14,10 +13,9 @@ from keras_attention_serving import claims, errors
 from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.loop_tasks import Together, to_the_end
 from keras_attention_serving.metrics import Metrics
+from keras_attention_serving.request_log import RequestLog
 from keras_attention_serving.runs import Runs
 from keras_attention_serving.service import Call, Service
-
-logger = logging.getLogger(__name__)
 
 MAX_ERROR_CHARACTERS = 1024
 LARGE = 1 << 18  # bytes of a request that takes long to read
@@ -36,6 +34,7 @@ class InferenceMethod:
         together: where calls meet.
         runs: where runs that take a while are.
         metrics: is told of every answer.
+        log: the same.
     """
 
     def __init__(
@@ -46,6 +45,7 @@ class InferenceMethod:
         together: Together,
         runs: Runs,
         metrics: Metrics,
+        log: RequestLog,
     ) -> None:
         self._service = service
         self._api = api
@@ -53,22 +53,25 @@ class InferenceMethod:
         self._together = together
         self._runs = runs
         self._metrics = metrics
+        self._log = log
 
     async def answer(self, data: bytes, context: Any) -> bytes:
         start = time.monotonic()
         exchange = _Exchange(self._service, self._api, self._request_class, data, context)
-        code, text = errors.Cancelled.code, ""
+        failure: errors.ServingError | None = errors.Cancelled("The client has left.")
         try:
             answer = await self._answer(exchange)
-            code = 0
+            failure = None
             return answer
         except Exception as error:
-            code, text = _status(error)
+            failure = _failure(error)
         finally:
+            seconds = time.monotonic() - start
             if self._api in _COUNTED and exchange.request is not None:
-                name, seconds = _model_name(exchange.request), time.monotonic() - start
+                name, code = _model(exchange.request), failure.code if failure else 0
                 self._metrics.request(name, self._api, "GRPC", code, seconds)
-        await context.abort(_CODES[code], text)
+            self._log.finished("GRPC", self._api, _model(exchange.request), seconds, failure)
+        await context.abort(_CODES[failure.code], _text(failure))
         raise AssertionError("Expected abort to raise.")
 
     async def _answer(self, exchange: "_Exchange") -> bytes:
@@ -135,55 +138,83 @@ class _Exchange:
 
 
 def plain_method(
-    method: Callable[[Any, float | None], Any], request_class: Any, pool: Executor
+    method: Callable[[Any, float | None], Any],
+    request_class: Any,
+    name: str,
+    log: RequestLog,
+    pool: Executor,
 ) -> Callable[[bytes, Any], Awaitable[bytes]]:
     """A method that runs no model and waits for nothing, in threads of `pool`."""
-    return waiting_method(lambda request, timeout, _: method(request, timeout), request_class, pool)
+    return waiting_method(
+        lambda request, timeout, _: method(request, timeout), request_class, name, log, pool
+    )
 
 
 def waiting_method(
-    method: Callable[[Any, float | None, Cancellation], Any], request_class: Any, pool: Executor
+    method: Callable[[Any, float | None, Cancellation], Any],
+    request_class: Any,
+    name: str,
+    log: RequestLog,
+    pool: Executor,
 ) -> Callable[[bytes, Any], Awaitable[bytes]]:
     """A method that runs no model, in threads of `pool`; it may wait while its caller stays."""
 
     async def answer(data: bytes, context: Any) -> bytes:
         timeout, cancellation = _seconds_left(context), Cancellation()
 
+        request = None
+
         def work() -> bytes:
-            response = method(request_class.FromString(data), timeout, cancellation)
-            result: bytes = response.SerializeToString()
+            nonlocal request
+            request = request_class.FromString(data)
+            result: bytes = method(request, timeout, cancellation).SerializeToString()
             return result
 
+        start = time.monotonic()
+        failure: errors.ServingError | None = errors.Cancelled("The client has left.")
         try:
             future = asyncio.get_running_loop().run_in_executor(pool, work)
-            return await to_the_end(future, cancellation)
+            result = await to_the_end(future, cancellation)
+            failure = None
+            return result
         except Exception as error:
-            code, text = _status(error)
-        await context.abort(_CODES[code], text)
+            failure = _failure(error)
+        finally:
+            log.finished("GRPC", name, _model(request), time.monotonic() - start, failure)
+        await context.abort(_CODES[failure.code], _text(failure))
         raise AssertionError("Expected abort to raise.")
 
     return answer
 
 
-def _model_name(request: Any) -> str:
-    has_spec = "model_spec" in request.DESCRIPTOR.fields_by_name
-    name: str = request.model_spec.name if has_spec else request.model_name
-    return name
+def _model(request: Any) -> str:
+    """The name of the model that a request asks for, if it could be read and names one."""
+    fields = request.DESCRIPTOR.fields_by_name if request is not None else {}
+    if "tasks" in fields:
+        return str(request.tasks[0].model_spec.name) if request.tasks else ""
+    if "model_spec" in fields:
+        return str(request.model_spec.name)
+    name = next((name for name in ("model_name", "name") if name in fields), None)
+    return str(getattr(request, name)) if name else ""
 
 
-def _status(error: Exception) -> tuple[int, str]:
-    """Code and text for an exception; nothing of the inside is in it."""
+def _failure(error: Exception) -> errors.ServingError:
+    """The answer to an exception; nothing of the inside is in it, but its cause for the log."""
     if isinstance(error, errors.ServingError):
-        text = error.message
-        if len(text) > MAX_ERROR_CHARACTERS:
-            text = text[:MAX_ERROR_CHARACTERS] + "...TRUNCATED"
-        return error.code, text
+        return error
     if isinstance(error, MemoryError):
-        return errors.ResourceExhausted.code, "No memory for the request or its answer."
+        return errors.ResourceExhausted("No memory for the request or its answer.")
     if isinstance(error, DecodeError):
-        return errors.Internal.code, "The request cannot be parsed."
-    logger.error("A call failed in a way that should not be.", exc_info=error)
-    return errors.Internal.code, "Internal error; see the log of the server."
+        return errors.Internal("The request cannot be parsed.")
+    failure = errors.Internal("Internal error; see the log of the server.")
+    failure.__cause__ = error
+    return failure
+
+
+def _text(failure: errors.ServingError) -> str:
+    if len(failure.message) > MAX_ERROR_CHARACTERS:
+        return failure.message[:MAX_ERROR_CHARACTERS] + "...TRUNCATED"
+    return failure.message
 
 
 def _seconds_left(context: Any) -> float | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import threading
 from collections.abc import Coroutine, Sequence
@@ -11,14 +12,16 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 
-from keras_attention_serving import standard_services, wire
+from keras_attention_serving import errors, health, standard_services, wire
 from keras_attention_serving.bounds import BODY_SECONDS, Bounds, Method
 from keras_attention_serving.flags import processors
 from keras_attention_serving.grpc_methods import InferenceMethod, plain_method, waiting_method
+from keras_attention_serving.health import Health
 from keras_attention_serving.loop_tasks import Together
 from keras_attention_serving.metrics import NO_METRICS, Metrics
 from keras_attention_serving.open_inference import messages
 from keras_attention_serving.profiler import Profiler
+from keras_attention_serving.request_log import RequestLog
 from keras_attention_serving.runs import Runs
 from keras_attention_serving.service import Service
 
@@ -46,7 +49,9 @@ class GrpcServer:
             connection has its part of them alone, and more are refused at once.
         body_seconds: how long the request of a call may take to come.
         metrics: is told of every answer.
+        log: the same; by default, failures are logged.
         health: offer `grpc.health.v1`.
+        health_follows_models: offer it, and have it say how the models are.
         profiler: offer TensorFlow's profiler service.
         channel_arguments: options of the gRPC server, which replace ours.
     """
@@ -59,7 +64,9 @@ class GrpcServer:
         max_calls: int = MAX_CALLS,
         body_seconds: float = BODY_SECONDS,
         metrics: Metrics = NO_METRICS,
+        log: RequestLog | None = None,
         health: bool = False,
+        health_follows_models: bool = False,
         profiler: bool = False,
         channel_arguments: Sequence[tuple[str, int | str]] = (),
     ) -> None:
@@ -68,6 +75,7 @@ class GrpcServer:
         self._max_calls = max_calls
         self._body_seconds = body_seconds
         self._metrics = metrics
+        self._log = log or RequestLog()
         self._runs = Runs(threads, "grpc-runs")
         # Apart from the runs, so that the state of a model can be asked however many there are.
         self._others = ThreadPoolExecutor(8, "grpc")
@@ -88,7 +96,10 @@ class GrpcServer:
             "grpc.http.overload_protection": 0,  # which refuses calls at random, too
             **dict(channel_arguments),
         }
-        self._server = self._do(self._make(options, health, profiler))
+        self._health: Health | None = None
+        if health or health_follows_models:
+            self._health = self._make_health(health_follows_models)
+        self._server = self._do(self._make(options, profiler))
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Takes an address (`"host:port"`, `"unix:path"`); returns the port.
@@ -119,6 +130,8 @@ class GrpcServer:
         with self._stopping:
             if self._stopped.is_set():
                 return
+            if self._health is not None:
+                self._loop.call_soon_threadsafe(self._health.stop)
             self._do(self._server.stop(grace))
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -128,20 +141,33 @@ class GrpcServer:
                 pool.shutdown(wait=False, cancel_futures=True)
             self._stopped.set()
 
-    async def _make(self, options: dict[str, int | str], health: bool, profiler: bool) -> Any:
+    def _make_health(self, follows_models: bool) -> Health:
+        if not follows_models:
+            return Health()
+        following = Health(self._service.is_ready)
+
+        def changed() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(following.changed)
+
+        self._service.watch(changed)
+        return following
+
+    async def _make(self, options: dict[str, int | str], profiler: bool) -> Any:
         server = grpc.aio.server(self._others, options=list(options.items()))
-        bounds = Bounds(self._max_calls, self._body_seconds)
+        bounds = Bounds(self._max_calls, self._body_seconds, self._log)
         services = [wire.PREDICTION_SERVICE, wire.MODEL_SERVICE, messages.SERVICE]
         for path, method in self._methods().items():
             _, name, rpc = path.split("/")
-            handlers = {rpc: bounds.unary(method)}
+            handlers = {rpc: bounds.unary(method, rpc)}
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
-        if health:
-            await standard_services.add_health(server, bounds)
-            services.append(standard_services.HEALTH_SERVICE)
+        if self._health is not None:
+            self._health.add_to(server, bounds)
+            services.append(health.SERVICE)
         standard_services.add_reflection(server, services, bounds)
         if profiler:
             server.add_generic_rpc_handlers((Profiler(),))
+        server.add_generic_rpc_handlers((_Unknown(self._log),))  # asked last
         return server
 
     def _methods(self) -> dict[str, Method]:
@@ -155,16 +181,22 @@ class GrpcServer:
             (wire.MULTI_INFERENCE, "MultiInference", wire.MultiInferenceRequest),
             (messages.MODEL_INFER, "ModelInfer", messages.ModelInferRequest),
         ):
-            method = InferenceMethod(service, api, request, together, self._runs, self._metrics)
-            found[path] = method.answer
+            found[path] = InferenceMethod(
+                service, api, request, together, self._runs, self._metrics, self._log
+            ).answer
         for path, (plain, request_of_plain) in {
             wire.GET_MODEL_METADATA: (service.get_model_metadata, wire.GetModelMetadataRequest),
             wire.GET_MODEL_STATUS: (service.get_model_status, wire.GetModelStatusRequest),
             **service.models.methods(),
         }.items():
-            found[path] = plain_method(plain, request_of_plain, self._others)
+            name = path.split("/")[-1]
+            found[path] = plain_method(plain, request_of_plain, name, self._log, self._others)
         found[wire.HANDLE_RELOAD_CONFIG] = waiting_method(
-            service.handle_reload_config, wire.ReloadConfigRequest, self._reloads
+            service.handle_reload_config,
+            wire.ReloadConfigRequest,
+            "HandleReloadConfigRequest",
+            self._log,
+            self._reloads,
         )
         return found
 
@@ -172,3 +204,14 @@ class GrpcServer:
         """Has the loop do something and waits for it."""
         future: concurrent.futures.Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return future.result()
+
+
+class _Unknown(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Notes calls of methods that there are not; gRPC answers them."""
+
+    def __init__(self, log: RequestLog) -> None:
+        self._log = log
+
+    def service(self, details: grpc.HandlerCallDetails) -> None:
+        error = errors.Unimplemented("Method not found!")
+        self._log.finished("GRPC", details.method, "", 0.0, error)

@@ -178,14 +178,15 @@ def _one_by_one(
                 add(name, member)
             except (InvalidArgument, Unimplemented) as error:
                 key = f" key: {name}" if objects else ""
+                failed = f"Failed to process element: {i}{key} of 'instances' list. "
                 raise InvalidArgument(
-                    f"Failed to process element: {i}{key} of 'instances' list. "
-                    f"Error: {status_text(error)}"
+                    f"{failed}Error: {status_text(error)}", f"{failed}Error: {error.log_text}"
                 ) from None
         if objects and item.keys() != set(infos):
+            failed = f"Failed to process element: {i} of 'instances' list. "
+            wanted = f"keys must be equal to: {','.join(sorted(infos))}"
             raise InvalidArgument(
-                f"Failed to process element: {i} of 'instances' list. JSON object: {debug(item)} "
-                f"keys must be equal to: {','.join(sorted(infos))}"
+                f"{failed}JSON object: {debug(item)} {wanted}", f"{failed}JSON object: ... {wanted}"
             )
     return {
         name: ([len(instances), *shapes[name]], json_values.to_array(row, infos[name].dtype))

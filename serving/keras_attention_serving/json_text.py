@@ -42,7 +42,9 @@ def parse(data: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         value = _lenient(data)
     if type(value) is not dict:
-        raise InvalidArgument(f"JSON Value: {debug(value)} Is not object")
+        raise InvalidArgument(
+            f"JSON Value: {debug(value)} Is not object", "JSON Value: ... Is not object"
+        )
     return value
 
 
@@ -74,6 +76,12 @@ def debug(value: object) -> str:
         if len(text) > MAX_DEBUG_BYTES:
             break
     return text.encode("utf-8", "replace")[:MAX_DEBUG_BYTES].decode("utf-8", "ignore")
+
+
+def unexpected(expected: str, value: object, name: str = "") -> InvalidArgument:
+    """The error that says what was expected and, but for the log, what was received."""
+    text = f"{expected} Received: {name}"
+    return InvalidArgument(f"{text}{debug(value)}", f"{text}...")
 
 
 def _lenient(data: bytes) -> Any:

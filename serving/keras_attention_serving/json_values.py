@@ -141,7 +141,10 @@ def _leaf(value: Any, dtype: int) -> Any:
     if dtype == _BOOL and kind is bool:
         return value
     if kind is not dict and dtype not in (_STRING, _BOOL, *_DECIMAL, *_INTEGER):
-        raise Unimplemented(f"Conversion of JSON Value: {debug(value)} to type: {type_text(dtype)}")
+        to = f"to type: {type_text(dtype)}"
+        raise Unimplemented(
+            f"Conversion of JSON Value: {debug(value)} {to}", f"Conversion of JSON Value: ... {to}"
+        )
     raise malformed(value, f"Type: {type_name(value)} is not of expected type: {type_text(dtype)}")
 
 
@@ -154,7 +157,8 @@ def decimal(value: float, dtype: int) -> float:
         fits = not math.isfinite(value) or abs(value) <= largest
     if not fits:
         raise InvalidArgument(
-            f"Cannot convert JSON value: {debug(value)} to {name} without loss of precision."
+            f"Cannot convert JSON value: {debug(value)} to {name} without loss of precision.",
+            f"Cannot convert JSON value: ... to {name} without loss of precision.",
         )
     return float(value)
 
@@ -187,4 +191,4 @@ def decode_base64(value: dict[str, Any]) -> bytes:
 
 def malformed(value: object, what: str) -> InvalidArgument:
     """The error that shows a value and says what is wrong with it."""
-    return InvalidArgument(f"JSON Value: {debug(value)} {what}")
+    return InvalidArgument(f"JSON Value: {debug(value)} {what}", f"JSON Value: ... {what}")

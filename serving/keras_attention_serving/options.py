@@ -159,6 +159,17 @@ class Options:
     rest_api_ssl_config_file: str = _flag(
         "", "Not in TensorFlow Serving: text file of SSLConfig for the HTTP/REST API over TLS."
     )
+    health_follows_models: bool = _flag(
+        False,
+        "Not in TensorFlow Serving: offer the gRPC health service and GET /healthz, which say that "
+        "the server is not serving while a configured model has no available version, or while "
+        "the server stops.",
+    )
+    log_level: str = _flag(
+        "info", "Not in TensorFlow Serving: least that is logged: debug, info, warning or error."
+    )
+    log_format: str = _flag("text", "Not in TensorFlow Serving: lines of the log: text or json.")
+    access_log: bool = _flag(False, "Not in TensorFlow Serving: log a line for every request.")
     free_port: bool = _flag(
         False, "Not in TensorFlow Serving: instead of --port, listen on a port that is free."
     )

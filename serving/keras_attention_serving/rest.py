@@ -6,10 +6,10 @@
 
 The last one is KServe's; what is under /v2 is the Open Inference Protocol. Names and labels are
 URL-encoded. Anything else under /v1/ is a malformed request, a query behind the path included; what
-is under neither does not exist.
+is under neither does not exist, except for the page of the metrics and /healthz where they are
+wanted.
 """
 
-import logging
 import re
 import time
 import zlib
@@ -24,9 +24,8 @@ from keras_attention_serving import errors, json_decode, json_encode, json_text,
 from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.metrics import NO_METRICS, Metrics
 from keras_attention_serving.open_inference import http as open_inference
+from keras_attention_serving.request_log import RequestLog
 from keras_attention_serving.service import Service
-
-logger = logging.getLogger(__name__)
 
 MAX_UNZIPPED_BYTES = 100 << 20
 MAX_UNZIPPED_VALUES = 1 << 20
@@ -37,6 +36,7 @@ _PREDICTION = re.compile(
     rf"/v1/models{_MODEL}{_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE
 )
 _STATUS = re.compile(rf"/v1/models{_MODEL}?{_VERSION}(?:/(?P<part>metadata))?", re.IGNORECASE)
+HEALTH_PATH = "/healthz"
 _API = re.compile("/v1/.*", re.IGNORECASE | re.DOTALL)
 _OPEN_INFERENCE = re.compile("/v2(?:[/?].*)?", re.DOTALL)
 _ORIGIN = re.compile("https?://.+", re.IGNORECASE)
@@ -102,9 +102,11 @@ class RestApi:
         timeout_seconds: how long a prediction may take; None for no limit.
         cors: allow pages of other sites to ask, and answer their browsers' preflight requests.
         metrics: takes note of the requests.
+        log: the same; by default, failures are logged.
         metrics_path: where the page of the metrics is; None for nowhere.
         max_unzipped_values: how many values a compressed body may hold, if it does not have as many
             bytes.
+        health: answer at `/healthz` whether all models are available.
     """
 
     def __init__(
@@ -114,15 +116,19 @@ class RestApi:
         timeout_seconds: float | None = 30.0,
         cors: bool = False,
         metrics: Metrics = NO_METRICS,
+        log: RequestLog | None = None,
         metrics_path: str | None = None,
         max_unzipped_values: int = MAX_UNZIPPED_VALUES,
+        health: bool = False,
     ) -> None:
         self._service = service
         self._open_inference = open_inference.OpenInferenceApi(service, metrics)
+        self._health = health
         self._max_unzipped_values = max_unzipped_values
         self._timeout = timeout_seconds
         self._cors = cors
         self._metrics = metrics
+        self._log = log or RequestLog()
         self._metrics_path = metrics_path
 
     def answer(
@@ -146,28 +152,63 @@ class RestApi:
         """
         headers = headers or {}
         call = _Call(time.monotonic() if arrived is None else arrived, self._timeout, cancellation)
+        failure: errors.ServingError | None = None
+        try:
+            answer = self._answer(method, target, body, headers, call)
+        except errors.ServingError as error:
+            failure = error
+        except RecursionError:  # a tensor of a thousand axes
+            failure = errors.InvalidArgument(json_text.TOO_DEEP)
+        except MemoryError:
+            failure = errors.ResourceExhausted("No memory for the request or its answer.")
+        except Exception as error:
+            failure = errors.Internal("Internal error; see the log of the server.")
+            failure.__cause__ = error  # for the log
+        if failure is not None:
+            text = json_encode.error(failure.message)
+            answer = Answer(_HTTP_STATUS[failure.code], text)
+        elif answer.status >= 400:
+            failure = _failure_of(answer, target)
+        self.note(method, target, call.arrived, failure)
+        if self._cors and (_API.fullmatch(target) or _OPEN_INFERENCE.fullmatch(target)):
+            return replace(answer, headers={**answer.headers, **_CORS})
+        return answer
+
+    def note(
+        self, method: str, target: str, arrived: float, failure: errors.ServingError | None
+    ) -> None:
+        """Has the log know of an answer; `arrived` is on the monotonic clock."""
+        if failure is None and not self._log.access:
+            return
+        what, model = f"{method} {target}", ""
+        if match := _PREDICTION.fullmatch(target):
+            what, model = match["method"], _decoded(match["name"])
+        elif match := _STATUS.fullmatch(target):
+            what, model = match["part"] or "status", _decoded(match["name"] or "")
+        elif asked := open_inference.asked(target):
+            what, model = asked
+        self._log.finished("REST", what, model, time.monotonic() - arrived, failure)
+
+    def _answer(
+        self, method: str, target: str, body: bytes, headers: Mapping[str, str], call: "_Call"
+    ) -> Answer:
+        if self._health and target == HEALTH_PATH and method in ("GET", "HEAD"):
+            return self._healthz()
         at_page = target.partition("?")[0] == self._metrics_path
         if not (at_page or _API.fullmatch(target) or _OPEN_INFERENCE.fullmatch(target)):
             return Answer(404, _NOT_FOUND, "text/html", {"connection": "close"})
         if self._cors and method == "OPTIONS":
             return _preflight(headers.get("origin", ""))
-        try:
-            if at_page:
-                return self._page(target)
-            if _OPEN_INFERENCE.fullmatch(target):
-                answer = self._infer(method, target, body, headers, call)
-            else:
-                answer = Answer(200, self._api(method, target, body, headers, call))
-        except errors.ServingError as error:
-            answer = Answer(_HTTP_STATUS[error.code], json_encode.error(error.message))
-        except RecursionError:  # a tensor of a thousand axes
-            answer = Answer(400, json_encode.error(json_text.TOO_DEEP))
-        except MemoryError:
-            answer = Answer(429, json_encode.error("No memory for the request or its answer."))
-        except Exception:
-            logger.exception("A request failed in a way that should not be.")
-            answer = Answer(500, json_encode.error("Internal error; see the log of the server."))
-        return replace(answer, headers={**answer.headers, **_CORS}) if self._cors else answer
+        if at_page:
+            return self._page(target)
+        if _OPEN_INFERENCE.fullmatch(target):
+            return self._infer(method, target, body, headers, call)
+        return Answer(200, self._api(method, target, body, headers, call))
+
+    def _healthz(self) -> Answer:
+        if self._service.is_ready():
+            return Answer(200, b"ok\n", "text/plain")
+        return Answer(503, b"not serving\n", "text/plain")
 
     def _page(self, target: str) -> Answer:
         if target != self._metrics_path:
@@ -259,6 +300,14 @@ class RestApi:
         request = wire.GetModelStatusRequest()
         _fill_spec(request.model_spec, match)
         return (_printed(self._service.get_model_status(request)) + "\n").encode()
+
+
+def _failure_of(answer: Answer, target: str) -> errors.ServingError:
+    """What the log says of an answer that is no error of the API."""
+    if answer.status == 404:
+        return errors.NotFound()
+    not_ready = answer.status == 503 or _OPEN_INFERENCE.fullmatch(target)
+    return errors.Unavailable() if not_ready else errors.InvalidArgument()
 
 
 def _preflight(origin: str) -> Answer:

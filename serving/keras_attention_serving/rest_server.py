@@ -31,6 +31,7 @@ from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.flags import processors
 from keras_attention_serving.http_parser import HttpParser
 from keras_attention_serving.metrics import NO_METRICS, Metrics
+from keras_attention_serving.request_log import RequestLog
 from keras_attention_serving.rest import MAX_UNZIPPED_VALUES, Answer, RestApi
 from keras_attention_serving.service import Service
 
@@ -63,7 +64,9 @@ class RestServer:
         cors: allow pages of other sites to ask.
         metrics_path: where the page of the metrics is; None for nowhere.
         metrics: takes note of the requests, and makes that page.
+        log: takes note of them; by default, failures are logged.
         max_unzipped_values: see `RestApi`.
+        health: the same.
         tls: the server's key and certificate, for HTTPS; no encryption by default.
 
     Attributes:
@@ -85,16 +88,20 @@ class RestServer:
         cors: bool = False,
         metrics_path: str | None = None,
         metrics: Metrics = NO_METRICS,
+        log: RequestLog | None = None,
         tls: ssl.SSLContext | None = None,
         max_unzipped_values: int = MAX_UNZIPPED_VALUES,
+        health: bool = False,
     ) -> None:
         self._api = RestApi(
             service,
             timeout_seconds=timeout_seconds,
             cors=cors,
             metrics=metrics,
+            log=log,
             metrics_path=metrics_path,
             max_unzipped_values=max_unzipped_values,
+            health=health,
         )
         self._threads = num_threads or 4 * processors()
         self._socket = _listen(host, port)
@@ -152,23 +159,29 @@ class RestServer:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
+        target = scope["raw_path"].decode("latin-1")
+        if scope["query_string"]:
+            target += "?" + scope["query_string"].decode("latin-1")
+        method, arrived = scope["method"], time.monotonic()
+
+        async def refuse(status: int, error: errors.ServingError) -> None:
+            self._api.note(method, target, arrived, error)
+            body = json_encode.error(error.message)
+            await _reply(send, Answer(status, body, headers={"connection": "close"}))
+
         if int(headers.get("content-length", 0)) > MAX_BODY_BYTES:
-            await _reply(send, _too_large())
+            await refuse(413, _too_large())
             return
         try:
             body = await _body(receive)
         except TimeoutError:
-            await _reply(send, _silent())
+            await refuse(408, _silent())
             return
         if body is None:
             return
         if len(body) > MAX_BODY_BYTES:
-            await _reply(send, _too_large())
+            await refuse(413, _too_large())
             return
-        target = scope["raw_path"].decode("latin-1")
-        if scope["query_string"]:
-            target += "?" + scope["query_string"].decode("latin-1")
-        method = scope["method"]
         cancellation = Cancellation()
         connection = scope["state"]["connection"]
         connection.cancellation = cancellation
@@ -326,14 +339,12 @@ async def _body(receive: Receive) -> bytes | None:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _too_large() -> Answer:
-    message = f"The body of a request may have {MAX_BODY_BYTES} bytes."
-    return Answer(413, json_encode.error(message), headers={"connection": "close"})
+def _too_large() -> errors.ResourceExhausted:
+    return errors.ResourceExhausted(f"The body of a request may have {MAX_BODY_BYTES} bytes.")
 
 
-def _silent() -> Answer:
-    message = f"Waited {SILENCE_SECONDS:g} s for the body of the request."
-    return Answer(408, json_encode.error(message), headers={"connection": "close"})
+def _silent() -> errors.DeadlineExceeded:
+    return errors.DeadlineExceeded(f"Waited {SILENCE_SECONDS:g} s for the body of the request.")
 
 
 async def _reply(send: Send, answer: Answer) -> None:

@@ -148,7 +148,7 @@ class SavedModel:
             if run_options:
                 options = _buffer(lib, run_options)
             start = time.monotonic()
-            with c_api.checked(lib) as status:
+            with c_api.checked(lib, of_run=True) as status:
                 session_run(
                     self._session,
                     options,

@@ -46,12 +46,16 @@ class Version:
         folder: where it lies.
         state: where it stands.
         error: why it could not be loaded, from the first failure on.
+        tried: what its folder held when it was last tried to load.
+        seen: what its folder held when it was last looked at since.
     """
 
     number: int
     folder: Path = field(default_factory=Path)
     state: State = State.START
     error: errors.ServingError | None = None
+    tried: object = None
+    seen: object = None
     model: LoadedModel | None = None
     epoch: int = 0
     wanted: bool = True
@@ -178,6 +182,36 @@ class Servable:
                 if version.state is State.LOADING and not version.busy
             ]
         return min(times, default=None)
+
+    def failed(self) -> list[Version]:
+        """Versions that are wanted and could not be loaded, whether they are tried again or not."""
+        with self._lock:
+            return [
+                version
+                for version in self._versions.values()
+                if version.error is not None
+                and version.wanted
+                and not version.busy
+                and version.state in (State.LOADING, State.END)
+            ]
+
+    def look_again(self, version: Version, files: object) -> None:
+        """Has a version that `failed` has named be tried at once if its files have changed.
+
+        While they go on changing, it is waited until they are the same at two looks.
+
+        Args:
+            version: the version.
+            files: what its folder holds, comparable with `Version.tried`.
+        """
+        with self._lock:
+            settled, version.seen = files == version.seen, files
+            if not settled or files == version.tried or version.busy or not version.wanted:
+                return
+            version.failures, version.retry_at = 0, 0.0
+            if version.state is State.END:
+                self._enter(version, State.START)
+        self._on_change()
 
     def load(self, version: Version, loader: Loader, retries: Retries) -> None:
         """Loads a version that `next_load` has named."""

@@ -63,6 +63,8 @@ class Servables:
         self._models: Sequence[ModelConfig] = ()
         self._servables: dict[str, Servable] = {}
         self._complaints: set[str] = set()
+        self._draining = False
+        self._watchers: list[Callable[[], None]] = []
 
         self._reloading = threading.Lock()  # held while a configuration is put into effect
         self._reloads = 0
@@ -177,9 +179,14 @@ class Servables:
         return sorted(model.name for model in self._models)
 
     def is_ready(self) -> bool:
-        """Return True if every model of the configuration has a version that can be used."""
+        """Return True if every model of the configuration has a version that can be used.
+
+        No more once `drain` has been called: who asks is to send calls elsewhere.
+        """
         servables = [self._servables.get(name) for name in self.names()]
-        return all(servable is not None and servable.is_ready() for servable in servables)
+        return not self._draining and all(
+            servable is not None and servable.is_ready() for servable in servables
+        )
 
     def version_for_label(self, name: str, label: str) -> int:
         """The version that a label means; raises `errors.InvalidArgument` if there is none."""
@@ -193,6 +200,10 @@ class Servables:
         """Name and version of all that is in memory."""
         return self._in_states(State.AVAILABLE, State.UNLOADING)
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Has `changed` be called, in some thread, whenever `is_ready` may have changed."""
+        self._watchers.append(changed)
+
     def drain(self) -> None:
         """Sends calls away that come from now on, so that they are made elsewhere.
 
@@ -200,6 +211,8 @@ class Servables:
         So, if there are calls, those that may have come before this one are waited for; later ones
         are refused for a moment, in which their clients can learn of it.
         """
+        self._draining = True
+        self._notify()
         if not self._is_busy():
             return
         time.sleep(DRAIN_SECONDS)
@@ -320,7 +333,10 @@ class Servables:
                 logger.error("%s", complaint)
             self._complaints = complaints
             for name, chosen in wanted.items():
-                self._servables[name].want(chosen)
+                servable = self._servables[name]
+                servable.want(chosen)
+                for version in servable.failed():
+                    servable.look_again(version, folders.fingerprint(version.folder))
 
     # Loading and unloading.
 
@@ -333,6 +349,8 @@ class Servables:
                     self._act(servable)
                 except Exception:  # the thread must live on
                     logger.exception("%s cannot be kept up to date.", servable.name)
+            for changed in self._watchers:
+                changed()
             times = [at for servable in servables if (at := servable.retry_at()) is not None]
             with self._changed:
                 if self._changes == seen:
@@ -342,7 +360,11 @@ class Servables:
         while (version := servable.next_unload()) is not None:
             self._submit("unload", servable.free, version)
         while (version := servable.next_load()) is not None:
-            self._submit("load", servable.load, version, self._loader, self._retries)
+            self._submit("load", self._load, servable, version)
+
+    def _load(self, servable: Servable, version: Version) -> None:
+        version.tried, version.seen = folders.fingerprint(version.folder), None
+        servable.load(version, self._loader, self._retries)
 
     def _submit(self, kind: str, step: Callable[..., None], *args: Any) -> None:
         with self._pools_in_use:

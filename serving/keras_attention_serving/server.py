@@ -26,6 +26,7 @@ from keras_attention_serving.grpc_server import GrpcServer
 from keras_attention_serving.metrics import Metrics
 from keras_attention_serving.options import DEFAULTS, Options
 from keras_attention_serving.prometheus import PrometheusMetrics
+from keras_attention_serving.request_log import RequestLog
 from keras_attention_serving.rest_server import RestServer
 from keras_attention_serving.service import Service
 
@@ -162,6 +163,7 @@ class Server:
         metrics = PrometheusMetrics()
         metrics_path = assembly.metrics_path(settings)
         rest_tls = assembly.make_rest_tls(settings)
+        self._log = RequestLog(settings.access_log)
         self._grace = float(settings.stop_grace_seconds)
         self._config_file: ConfigFile | None = None
         transport: GrpcServer | None = None
@@ -170,6 +172,7 @@ class Server:
         self._servables = assembly.make_servables(settings, poll_wait_seconds, batching, metrics)
         try:
             arguments = assembly.channel_arguments(settings)
+            assembly.report_devices(settings)
             self._servables.start(config, patient)
             service = Service(
                 self._servables,
@@ -184,7 +187,9 @@ class Server:
                 settings.grpc_max_threads,
                 max_calls=settings.grpc_max_calls,
                 metrics=metrics,
+                log=self._log,
                 health=settings.enable_grpc_healthcheck_service,
+                health_follows_models=settings.health_follows_models,
                 profiler=settings.enable_profiler,
                 channel_arguments=arguments,
             )
@@ -233,6 +238,8 @@ class Server:
                 cors=settings.rest_api_enable_cors_support,
                 metrics_path=metrics_path,
                 metrics=metrics,
+                log=self._log,
+                health=settings.health_follows_models,
                 tls=tls,
             )
         except errors.StartError as error:
@@ -274,6 +281,7 @@ class Server:
             for transport in (self._grpc, self._rest):
                 if transport is not None:
                     pool.submit(transport.stop, grace)
+        self._log.close()
         self._servables.close()
 
     def __enter__(self) -> "Server":

@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Callable
 from typing import Any
 
 from keras_attention_serving import claims, errors, tensors, wire
@@ -137,6 +138,14 @@ class Service:
             lease.__exit__()
             raise
         return Call(self._metrics, self._batching, api, spec, lease, model, inference)
+
+    def is_ready(self) -> bool:
+        """Return True if each configured model has an available version, and the server goes on."""
+        return self._servables.is_ready()
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Has `changed` be called, in some thread, whenever `is_ready` may have changed."""
+        self._servables.watch(changed)
 
     def run_quick(self) -> None:
         """Runs what waits in queues, is due and takes next to no time."""

@@ -1,7 +1,7 @@
-"""gRPC's own services: health checks and reflection.
+"""gRPC's reflection service.
 
-Their packages register their messages in the process-wide pool, where nothing else has the same
-names. Reflection answers from the pool of the protocol.
+Its package registers its messages in the process-wide pool, where nothing else has the same names.
+Reflection answers from the pool of the protocol.
 """
 
 from collections.abc import Iterable
@@ -10,36 +10,13 @@ from typing import Any
 import grpc
 import grpc.aio
 from google.protobuf import descriptor_pb2, text_format
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from keras_attention_serving import wire
 from keras_attention_serving.bounds import Bounds
 
-# As in TensorFlow Serving: short names, and always the same answer.
-HEALTHY = ("", "ModelService", "PredictionService")
-HEALTH_SERVICE = health.SERVICE_NAME
 REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
-
-
-async def add_health(server: grpc.aio.Server, bounds: Bounds) -> None:
-    """Adds `grpc.health.v1.Health`: everything is well as long as the server answers."""
-    servicer = health.aio.HealthServicer()
-    for name in HEALTHY:
-        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    parsed = health_pb2.HealthCheckRequest.FromString
-
-    async def check(data: bytes, context: Any) -> bytes:
-        response = await servicer.Check(parsed(data), context)
-        result: bytes = response.SerializeToString()
-        return result
-
-    async def watch(data: bytes, context: Any) -> None:
-        await servicer.Watch(parsed(data), context)
-
-    written = health_pb2.HealthCheckResponse.SerializeToString
-    watching = bounds.watching(watch, response_serializer=written)
-    _add(server, HEALTH_SERVICE, {"Check": bounds.unary(check), "Watch": watching})
 
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str], bounds: Bounds) -> None:
@@ -54,6 +31,7 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str], bounds: Bou
     servicer = reflection.aio.ReflectionServicer(names, pool=wire.POOL)
     handler = bounds.stream(
         servicer.ServerReflectionInfo,
+        "ServerReflectionInfo",
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )

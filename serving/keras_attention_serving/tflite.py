@@ -142,7 +142,9 @@ def _run(
         interpreter.invoke()
         return [_as_array(interpreter.get_tensor(info["index"])) for info in outputs]
     except (RuntimeError, ValueError) as error:
-        raise errors.Internal(f"Failed to run interpreter: {error}") from None
+        raise errors.Internal(
+            f"Failed to run interpreter: {error}", "Failed to run interpreter."
+        ) from None
 
 
 def _as_array(value: Any) -> Array:

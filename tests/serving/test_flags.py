@@ -126,6 +126,10 @@ def test_defaults():
         "grpc_max_calls": 1024,
         "stop_grace_seconds": 30,
         "rest_api_ssl_config_file": "",
+        "health_follows_models": False,
+        "log_level": "info",
+        "log_format": "text",
+        "access_log": False,
     }
     assert {flag.name: flag.default for flag in FLAGS} == expected
 

@@ -1,6 +1,7 @@
 """Everything around Predict on the gRPC port: batching, health, reflection, profiler, reloads."""
 
 import contextlib
+import http.client
 import socket
 import struct
 import subprocess
@@ -295,6 +296,50 @@ def test_health(base_path):
         first = next(stub.Watch(health_pb2.HealthCheckRequest(), timeout=DEADLINE))
         assert first.status == health_pb2.HealthCheckResponse.SERVING
         assert "grpc.health.v1.Health" in services(channel)
+
+
+def test_health_that_follows_the_models(publish, tmp_path):
+    """Check, Watch and GET /healthz, while a model loses its only version and gets another."""
+    other, base_path = publish(tmp_path / "other", 3, 2), publish(tmp_path / "model", 3, 2)
+    status = health_pb2.HealthCheckResponse
+    names = ("", "ModelService", "PredictionService", "tensorflow.serving.PredictionService")
+    server = Server(
+        *({"model": base_path, "other": other},),
+        **{"port": 0, "rest_port": 0, "host": "127.0.0.1", "poll_wait_seconds": 0.05},
+        settings=Options(health_follows_models=True),
+    )
+
+    def healthz():
+        connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=DEADLINE)
+        with contextlib.closing(connection):
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status
+
+    with server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        watches = [stub.Watch(health_pb2.HealthCheckRequest(service=name)) for name in names]
+        unknown = stub.Watch(health_pb2.HealthCheckRequest(service="unknown"), timeout=DEADLINE)
+        assert next(unknown).status == status.SERVICE_UNKNOWN
+
+        def check(expected, http_status):
+            for name, watch in zip(names, watches, strict=True):
+                assert next(watch).status == expected
+                request = health_pb2.HealthCheckRequest(service=name)
+                assert stub.Check(request, timeout=DEADLINE).status == expected
+            assert healthz() == http_status
+
+        check(status.SERVING, 200)
+        (base_path / "3").rename(tmp_path / "aside")  # and no version is left
+        check(status.NOT_SERVING, 503)
+        (tmp_path / "aside").rename(base_path / "5")
+        check(status.SERVING, 200)
+        server.stop(DEADLINE)
+        for watch in watches:  # ended, not cancelled when the grace is over
+            assert next(watch).status == status.NOT_SERVING
+            with pytest.raises(grpc.RpcError) as caught:
+                next(watch)
+            assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+            assert caught.value.details() == "The server is stopping."
 
 
 def test_no_health_unless_asked_for(channel):

@@ -4,6 +4,7 @@ import logging
 import shutil
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from keras_attention_serving import Client, errors, text_proto, wire
 from keras_attention_serving.config_file import ConfigFile
 from keras_attention_serving.loading import SavedModelLoader
-from keras_attention_serving.servable import Retries
+from keras_attention_serving.servable import Retries, Servable
 from keras_attention_serving.servables import Servables
 from keras_attention_serving.server import Server
 
@@ -201,6 +202,52 @@ def test_a_failing_model_does_not_hold_up_the_others(make, folder, publish):
     until(lambda: states(servables) == [(5, "LOADING"), (3, "AVAILABLE")])
     publish(other, 7, 5)
     until(lambda: ("other", 7) in servables.available())
+
+
+@pytest.mark.parametrize("count", [5, 0], ids=["waiting", "given up"])
+def test_a_version_is_tried_again_when_its_files_have_changed(make, folder, exports, count):
+    """Not after the ten minutes between two attempts; and not while they do not change."""
+    attempts = []
+
+    def loader(path):
+        try:
+            return SavedModelLoader()(path)
+        finally:
+            attempts.append(path.name)
+
+    servables = make(loader, retries=Retries(count, 600))
+    servables.start(models(model=folder))
+    (folder.with_name("aside") / "variables").mkdir(parents=True)
+    shutil.copy(exports[5] / "saved_model.pb", folder.with_name("aside"))
+    folder.with_name("aside").rename(folder / "5")
+    until(lambda: attempts.count("5") == 1)
+    time.sleep(0.2)
+    for tried, name in enumerate(["index", "data-00000-of-00001"], 2):
+        shutil.copy(exports[5] / f"variables/variables.{name}", folder / "5" / "variables")
+        until(lambda tried=tried: attempts.count("5") == tried)
+        time.sleep(0.2)
+        assert attempts.count("5") == tried
+    until(lambda: states(servables) == [(5, "AVAILABLE"), (3, "END")])
+    assert scale(servables) == [5]
+
+
+def test_files_that_go_on_changing_are_waited_for():
+    servable = Servable("model")
+    servable.want({3: Path("3")})
+    version = servable.next_load()
+    version.tried = "a"
+
+    def fail(path):
+        raise errors.NotFound("not all there")
+
+    servable.load(version, fail, Retries(5, 600))
+    (failed,) = servable.failed()
+    for files in ("a", "a", "ab", "abc", "abcd"):
+        servable.look_again(failed, files)
+        assert servable.next_load() is None
+    servable.look_again(failed, "abcd")
+    assert servable.next_load() is failed
+    assert not servable.failed()  # it is under way
 
 
 def test_versions_that_load_side_by_side(make, folder, publish):

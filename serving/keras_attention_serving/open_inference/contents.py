@@ -106,10 +106,9 @@ def check_range(low: int, high: int, datatype: Datatype, tensor: str) -> None:
     limits = np.iinfo(datatype.numpy)
     for value in (low, high):
         if not limits.min <= value <= limits.max:
-            raise InvalidArgument(
-                f"Expected integers from {limits.min} to {limits.max} for {tensor}, "
-                f"{datatype.name}. Received: {value}"
-            )
+            expected = f"Expected integers from {limits.min} to {limits.max} for {tensor}, "
+            expected += f"{datatype.name}. Received: "
+            raise InvalidArgument(f"{expected}{value}", f"{expected}...")
 
 
 def _split(data: bytes, size: int, tensor: str) -> Array:

@@ -146,6 +146,16 @@ class OpenInferenceApi:
         return Reply(200, *json_response.inference(response, named, default))
 
 
+def asked(target: str) -> tuple[str, str] | None:
+    """What a path asks for, for the log, and the name of the model; None for other paths."""
+    match = _PATH.fullmatch(target.partition("?")[0])
+    if match is None:
+        return None
+    if match["name"]:
+        return match["part"] or "metadata", unquote(match["name"])
+    return match["health"] or "server metadata", ""
+
+
 def json_bytes(call: Call) -> int:
     """How much of a body is JSON; raises `errors.InvalidArgument`."""
     text = call.headers.get("inference-header-content-length")

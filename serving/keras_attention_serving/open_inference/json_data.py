@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_attention_serving.errors import InvalidArgument
-from keras_attention_serving.json_text import debug, encode
+from keras_attention_serving.json_text import encode, unexpected
 from keras_attention_serving.open_inference.contents import check_range, element_count
 from keras_attention_serving.open_inference.datatypes import Datatype
 from keras_attention_serving.tensors import Array
@@ -44,9 +44,8 @@ def read(data: Any, shape: list[int], datatype: Datatype, tensor: str) -> Array:
     allowed = _TYPES[dtype.kind]
     if not allowed.issuperset(map(type, values)):
         wrong = next(value for value in values if type(value) not in allowed)
-        raise InvalidArgument(
-            f"Expected {_WORDS.get(dtype.kind, 'numbers')} for {tensor}, {datatype.name}. "
-            f"Received: {debug(wrong)}"
+        raise unexpected(
+            f"Expected {_WORDS.get(dtype.kind, 'numbers')} for {tensor}, {datatype.name}.", wrong
         )
     if dtype.kind == "O":
         return np.fromiter(map(encode, values), object, size)
@@ -94,6 +93,4 @@ def _rounded(values: list[Any], datatype: Datatype, tensor: str) -> Array:
         if not beyond.any():
             return narrow
         largest = values[int(np.argmax(beyond))]
-    raise InvalidArgument(
-        f"Expected numbers that fit {datatype.name} for {tensor}. Received: {debug(largest)}"
-    )
+    raise unexpected(f"Expected numbers that fit {datatype.name} for {tensor}.", largest)

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_attention_serving import json_text
 from keras_attention_serving.errors import InvalidArgument
-from keras_attention_serving.json_text import debug
+from keras_attention_serving.json_text import unexpected
 from keras_attention_serving.open_inference import contents, datatypes, json_data
 
 
@@ -90,9 +90,7 @@ def _objects(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
     if entries is None and key == "outputs":
         return []
     if type(entries) is not list or not {dict}.issuperset(map(type, entries)):
-        raise InvalidArgument(
-            f"Expected {key!r} to be a list of objects. Received: {debug(entries)}"
-        )
+        raise unexpected(f"Expected {key!r} to be a list of objects.", entries)
     return entries
 
 
@@ -102,19 +100,15 @@ def _text(entry: dict[str, Any], key: str, owner: str, needed: bool = False) -> 
     if value is None and not needed:
         return ""
     if type(value) is not str:
-        raise InvalidArgument(
-            f"Expected {key!r} of {owner} to be a string. Received: {debug(value)}"
-        )
+        raise unexpected(f"Expected {key!r} of {owner} to be a string.", value)
     return json_text.encode(value).decode("utf-8", "replace")
 
 
 def _shape(entry: dict[str, Any], tensor: str) -> list[int]:
     shape = entry.get("shape")
     if type(shape) is not list or not all(type(n) is int and 0 <= n < 2**63 for n in shape):
-        raise InvalidArgument(
-            f"Expected the shape of {tensor} as a list of sizes from 0 to 2^63 - 1. "
-            f"Received: shape={debug(shape)}"
-        )
+        expected = f"Expected the shape of {tensor} as a list of sizes from 0 to 2^63 - 1."
+        raise unexpected(expected, shape, "shape=")
     return shape
 
 
@@ -122,10 +116,10 @@ def _binary_size(target: Any, entry: dict[str, Any], tensor: str, left: int) -> 
     parameter = target.parameters["binary_data_size"]
     size: int = parameter.int64_param
     if parameter.WhichOneof("parameter_choice") != "int64_param" or not 0 <= size <= left:
-        raise InvalidArgument(
+        raise unexpected(
             f"Expected the parameter binary_data_size of {tensor} to be an integer from 0 to "
-            f"{left}, the bytes that are left behind the JSON. "
-            f"Received: {debug(entry['parameters']['binary_data_size'])}"
+            f"{left}, the bytes that are left behind the JSON.",
+            entry["parameters"]["binary_data_size"],
         )
     if entry.get("data") is not None:
         raise InvalidArgument(f"Expected data or binary_data_size for {tensor}. Received: both")
@@ -137,9 +131,7 @@ def _fill_parameters(target: Any, entry: dict[str, Any], owner: str) -> None:
     if parameters is None:
         return
     if type(parameters) is not dict:
-        raise InvalidArgument(
-            f"Expected the parameters of {owner} to be an object. Received: {debug(parameters)}"
-        )
+        raise unexpected(f"Expected the parameters of {owner} to be an object.", parameters)
     for name, value in parameters.items():
         if value is None:
             continue
@@ -155,7 +147,8 @@ def _fill_parameters(target: Any, entry: dict[str, Any], owner: str) -> None:
         elif type(value) is float:
             parameter.double_param = value
         else:
-            raise InvalidArgument(
+            raise unexpected(
                 f"Expected the parameter {name:.80} of {owner} to be a string, a number of 64 "
-                f"bits, true or false. Received: {debug(value)}"
+                "bits, true or false.",
+                value,
             )
