@@ -6,6 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_attention
 from keras_attention import decoding, layers, models, ops, text
@@ -51,7 +52,16 @@ def test_examples_are_found():
     assert shown >= set(layers.__all__) - templates | {"AttentionCell", "AttentionDecoder"}
 
 
+@pytest.fixture
+def eager():
+    """Runs functions without graphs, which take longer to make than an example to run."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config:UserWarning")
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_example_runs(example, tmp_path, monkeypatch):
+def test_example_runs(example, tmp_path, monkeypatch, eager):
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "<example>", "exec"), dict(NAMES))
