@@ -34,6 +34,25 @@ def unroll(step, inputs, state):
         batch, _, features = ops.shape(inputs)
         output, _ = step(ops.zeros((batch, features), dtype=inputs.dtype), state)
         return output[:, None][:, :0], state
+    if inputs.shape[1] is None:
+        return _any_number_of_steps(step, inputs, state)
+    return _loop(step, inputs, state)
+
+
+def _any_number_of_steps(step, inputs, state):
+    """A loop over a number of steps that a graph does not know, and that may be 0.
+
+    Keras' RNN reads a first step before it counts them: without any, it gets one of zeros.
+    """
+    batch, steps, features = ops.shape(inputs)
+    nothing = steps == 0
+    added = ops.zeros((batch, ops.cast(nothing, "int32"), features), dtype=inputs.dtype)
+    outputs, last = _loop(step, ops.concatenate([inputs, added], axis=1), state)
+    last = [ops.where(nothing, *pair) for pair in zip(state, last, strict=True)]
+    return outputs[:, :steps], last
+
+
+def _loop(step, inputs, state):
     dtype = keras.backend.standardize_dtype(inputs.dtype)
     loop = keras.layers.RNN(
         _StepCell(step, len(state), dtype=dtype),

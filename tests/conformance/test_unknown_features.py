@@ -33,8 +33,6 @@ def test_a_graph_that_knows_no_size(row):
     specs = {name: tf.TensorSpec([None] * x.ndim, x.dtype) for name, x in inputs.items()}
     graph = tf.function(lambda **given: layer(**given, **call)).get_concrete_function(**specs)
     empty = SIZES if row in (*CASES, *SEQUENCES) else []
-    if getattr(row, "is_stateful", False):  # a graph's loop of Keras' RNN wants a step
-        empty = [sizes for sizes in empty if sizes[1]]
     for sizes in [(2, 3, 5), (3, 5, 7), *empty]:
         arrays = row.inputs(*sizes)
         found = graph(**{name: tf.constant(x) for name, x in arrays.items()})
