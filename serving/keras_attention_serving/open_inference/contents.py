@@ -3,7 +3,6 @@
 import math
 import struct
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from keras_attention_serving.tensors import Array
 
 _MAX_AXES = 64  # of NumPy's arrays
 _LENGTH = struct.Struct("<I")
-_CHUNK = 1 << 14  # values that are handled before another thread may have its turn
+_CHUNK = 1 << 14  # values that are written before another thread may have its turn
+_WIDE = {"int_contents": np.int32, "uint_contents": np.uint32}  # for several datatypes
 
 
 def from_raw(data: bytes, shape: Sequence[int], datatype: Datatype, tensor: str) -> Array:
@@ -47,8 +47,8 @@ def from_raw(data: bytes, shape: Sequence[int], datatype: Datatype, tensor: str)
 def to_raw(array: Array) -> bytes:
     """The values of an array as bytes."""
     if array.dtype.kind == "O":
-        strings = array.ravel().tolist()
-        return b"".join(chain.from_iterable((_LENGTH.pack(len(s)), s) for s in strings))
+        pack = _LENGTH.pack
+        return b"".join([pack(len(string)) + string for string in array.ravel().tolist()])
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
 
 
@@ -71,13 +71,12 @@ def from_fields(contents: Any, shape: Sequence[int], datatype: Datatype, tensor:
             f"Expected {size} values for {tensor}, {datatype.name}{list(shape)}. "
             f"Received: {len(values)}"
         )
-    flat = np.empty(size, datatype.numpy)
-    for start in range(0, size, _CHUNK):
-        chunk = values[start : start + _CHUNK]
-        if flat.dtype.kind in "iu":
-            check_range(min(chunk), max(chunk), datatype, tensor)
-        flat[start : start + _CHUNK] = chunk
-    return _shaped(flat, shape, tensor)
+    if datatype.name == "BYTES":
+        return _shaped(np.fromiter(values, object, size), shape, tensor)
+    flat = np.asarray(values, _WIDE.get(datatype.field, datatype.numpy))
+    if size and datatype.field in _WIDE:
+        check_range(int(flat.min()), int(flat.max()), datatype, tensor)
+    return _shaped(flat.astype(datatype.numpy, copy=False), shape, tensor)
 
 
 def fill_fields(contents: Any, array: Array, datatype: Datatype) -> None:
@@ -113,26 +112,21 @@ def check_range(low: int, high: int, datatype: Datatype, tensor: str) -> None:
 
 def _split(data: bytes, size: int, tensor: str) -> Array:
     """`size` strings with their lengths in front."""
-    if len(data) < _LENGTH.size * size:  # before so many are made room for
-        raise _cut_off(size, tensor, len(data))
-    strings = np.empty(size, object)
-    at = 0
-    for i in range(size):
-        start = at + _LENGTH.size
-        if start > len(data):
-            raise _cut_off(size, tensor, len(data))
-        at = start + _LENGTH.unpack_from(data, start - _LENGTH.size)[0]
-        strings[i] = data[start:at]
+    unpack, strings, at = _LENGTH.unpack_from, [], 0
+    try:
+        for _ in range(size):
+            (length,) = unpack(data, at)
+            start = at + 4
+            at = start + length
+            strings.append(data[start:at])
+    except struct.error:
+        at = -1  # they end before their number is reached
     if at != len(data):
-        raise _cut_off(size, tensor, len(data))
-    return strings
-
-
-def _cut_off(size: int, tensor: str, received: int) -> InvalidArgument:
-    return InvalidArgument(
-        f"Expected {size} strings for {tensor}, BYTES, each behind its length in four bytes. "
-        f"Received: {received} bytes, which are other than that"
-    )
+        raise InvalidArgument(
+            f"Expected {size} strings for {tensor}, BYTES, each behind its length in four bytes. "
+            f"Received: {len(data)} bytes, which are other than that"
+        )
+    return np.fromiter(strings, object, size)
 
 
 def _shaped(flat: Array, shape: Sequence[int], tensor: str) -> Array:
