@@ -1,4 +1,4 @@
-"""What does additive attention cost, and how does it grow with the length of the sequences?
+"""Cost of additive attention by the length of the sequences.
 
     python benchmarks/additive.py [--lengths 64,128,256] [--batch 8] [--units 256] [--seconds 6]
                                   [--keras-up-to 256] [--torch PYTHON] [--plot cost.png]
@@ -116,7 +116,7 @@ def layers(units):
 
 
 def callables(backend, mode, batch, length, units, with_keras):
-    """What to call, by name: it returns when all is computed."""
+    """Functions to measure, by name: each returns when all is computed."""
     generator = np.random.default_rng(1)
     arrays = [generator.standard_normal((batch, length, units), dtype="float32") for _ in range(2)]
     make = {"tensorflow": in_tensorflow, "jax": in_jax, "torch": in_torch}[backend]

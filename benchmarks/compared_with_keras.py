@@ -1,4 +1,4 @@
-"""Where do our layers differ from the attention layers of the installed Keras?
+"""Differences between our layers and the attention layers of the installed Keras.
 
     python benchmarks/compared_with_keras.py
     PYTHONPATH=.venv/nightly python benchmarks/compared_with_keras.py   # after `make test-nightly`
@@ -28,7 +28,7 @@ LAST_IS_PADDING = np.array([[True, True, False]] * 2)
 
 
 def attempt(function):
-    """What `function` says, or the kind of error that it ends with."""
+    """Result of `function`, or the kind of error that it ends with."""
     try:
         return str(function())
     except Exception as error:  # whatever it is, it is what the table shows

@@ -1,4 +1,4 @@
-"""What does a training step of a recurrent decoder with attention cost?
+"""Cost of a training step of a recurrent decoder with attention.
 
     python benchmarks/decoder.py [--seconds 20] [--sources 50] [--tfa-python PATH] [--plot cost.png]
 

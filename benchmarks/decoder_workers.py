@@ -1,4 +1,4 @@
-"""What `decoder.py` and `seq2seq.py` share: the sizes, the processes, and the proof of parity."""
+"""Parts that `decoder.py` and `seq2seq.py` share: sizes, processes, and the proof of parity."""
 
 import contextlib
 import json
@@ -59,7 +59,7 @@ def check_ids(contestants):
 
 
 def floor_ms(worker, multiply_adds, calls=30):
-    """How long these multiply-adds take at the best rate of one large product."""
+    """Time of these multiply-adds at the best rate of one large product."""
     count = float(worker.call("product", count=1)["multiply_adds"])
     rate = count / min(worker.seconds("product") for _ in range(calls))
     return 1000 * multiply_adds / rate

@@ -1,4 +1,4 @@
-"""How good are the defaults? Trains five small tasks with no option but the lines and the folder.
+"""Quality of the defaults: trains five small tasks with no option but the lines and the folder.
 
 python benchmarks/defaults.py [--folder runs/defaults] [digits reverse pig_latin numbers dates]
 

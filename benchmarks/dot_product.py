@@ -1,4 +1,4 @@
-"""What does dot-product attention cost, in time and memory, and how does it grow with the length?
+"""Cost of dot-product attention, in time and memory, by length.
 
     python benchmarks/dot_product.py [--lengths 1024,4096] [--torch-python PYTHON] [--plot FILE.png]
 
@@ -158,7 +158,7 @@ def runner(name: str, length: int, backward: bool, causal: bool, jit: bool):
 
 
 def peak_bytes(run, name: str) -> int:
-    """What one call needs beyond what is there before it."""
+    """Memory that one call needs beyond what was there before it."""
     run()
     if name != "torch" and os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
         import tensorflow as tf  # its allocator keeps what it once had: ask it

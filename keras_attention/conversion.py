@@ -1,4 +1,4 @@
-"""Whether a graph is traced for a converter: of what is fast, it may not know all operations."""
+"""Detection of converters, which do not know all operations of the fast forms."""
 
 import sys
 
@@ -12,7 +12,7 @@ CONVERTERS = {
 
 
 def traced_for_conversion(to=None):
-    """Whether a converter to another format asks for the graph that is traced now.
+    """True if a converter to another format asks for the graph that is being traced.
 
     Such a graph takes the plain formulas: their operations every converter and runtime knows.
 

@@ -1,4 +1,4 @@
-"""How often answers are right."""
+"""Exact match of a model's answers."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Which tensors have values while Python runs, so that what is wrong in them can be said there."""
+"""Detection of tensors whose values are known while Python runs, so that they can be checked."""
 
 import numbers
 

@@ -19,7 +19,7 @@ from keras_attention.token_ids import check_token_ids, spoil
 class _TokenLoss(keras.losses.Loss):
     """Losses of tokens, averaged over those that count; the base of those below.
 
-    A subclass answers `counts(y_true)`, boolean `(B, T)`, and `call(y_true, y_pred)`, the losses
+    A subclass implements `counts(y_true)`, boolean `(B, T)`, and `call(y_true, y_pred)`, the losses
     `(B, T)`. What is predicted where nothing counts may be anything, NaN included: it is replaced
     before anything is computed from it.
     """
@@ -52,7 +52,7 @@ class _TokenLoss(keras.losses.Loss):
 
 
 class _Reduction(keras.losses.Loss):
-    """What Keras makes of given losses and weights; it knows of replicas."""
+    """Loss of given losses and weights as Keras reduces it, which knows of replicas."""
 
     def call(self, y_true, y_pred):
         return y_pred
@@ -116,7 +116,7 @@ class SequenceCrossentropy(_TokenLoss):
 
 @keras.saving.register_keras_serializable(package="keras_attention")
 class CoverageLoss(_TokenLoss):
-    """What attention reads again: `sum_j min(a_tj, c_tj)`, c the sum of all weights before t.
+    """Coverage loss: `sum_j min(a_tj, c_tj)`, c the sum of all weights before t.
 
     Averaged over all tokens that are no padding. For an output of attention weights beside that
     of logits; the labels are the same. Over replicas: see `keras_attention.losses`.
@@ -194,6 +194,6 @@ class GuidedAlignmentLoss(_TokenLoss):
 
 
 def _is_token(labels, pad_id):
-    """Which labels count: those that are neither padding nor negative."""
+    """Mask of the labels that count: those that are neither padding nor negative."""
     labels = ops.cast(labels, "int32")
     return ops.logical_and(labels != pad_id, labels >= 0)

@@ -68,7 +68,7 @@ class SequenceAccuracy(keras.metrics.Mean):
 
 
 def _compare(y_true, y_pred, pad_id):
-    """Whether the likeliest prediction is the label, and whether the label counts."""
+    """Two masks: the likeliest prediction is the label, and the label counts."""
     labels = ops.cast(y_true, "int32")
     right = ops.equal(labels, ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
     # What is the highest among NaNs differs by backend; it is no prediction.

@@ -67,7 +67,7 @@ def _open(path):
 
 
 def _is_at(file, path):
-    """Whether the open file is still the one of that name."""
+    """True if the open file is still the one of that name."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

@@ -1,11 +1,11 @@
-"""What changes as training goes on: scheduled sampling, and a learning rate."""
+"""Schedules over the steps of training: scheduled sampling, and a learning rate."""
 
 import keras
 from keras import ops
 
 
 class SamplingSchedule:
-    """A probability by training step; a subclass answers `read_probability`.
+    """A probability by training step; a subclass implements `read_probability`.
 
     Args of a call:
         step: number of training steps so far, an integer or a scalar tensor.

@@ -26,12 +26,12 @@ class Setting(NamedTuple):
         return tf.int32 if isinstance(self.default, int) else tf.float32
 
     def holds(self, number):
-        """Whether it is such a number, in range."""
+        """True if it is such a number, in range."""
         kinds = (int,) if isinstance(self.default, int) else (int, float)
         return type(number) in kinds and self.low <= number <= self.high
 
     def in_range(self, values):
-        """Tensors in range, of tensors. A number stays one: what it turns off is left out."""
+        """Clip tensors to the range. Numbers pass unchanged, so settings that are off add no ops."""
         if isinstance(values, int | float):
             return values
         values = tf.cast(values, self.dtype())

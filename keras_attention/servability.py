@@ -1,4 +1,4 @@
-"""What a SavedModel cannot hold as Keras means it."""
+"""Checks for what a SavedModel cannot keep as Keras means it."""
 
 import functools
 
@@ -49,7 +49,7 @@ def _is_shape(shape):
 
 @functools.cache
 def _takes_batch_for_steps():
-    """Whether this version of Keras does, by an example."""
+    """True if this version of Keras takes the batch for steps, tried with an example."""
     layer = keras.layers.TimeDistributed(keras.layers.Rescaling(1.0))
     spec = tf.TensorSpec((None, None, 1), tf.float32)
     graph = tf.function(layer.call, input_signature=[spec])

@@ -11,7 +11,7 @@ from keras_attention.source_limit import cut
 
 
 class TextSignatures:
-    """What a text-to-text model answers: strings in, strings out, the search in the graph.
+    """Signatures of a text-to-text model: strings in, strings out, the search in the graph.
 
     Args:
         model: a `Seq2Seq`.

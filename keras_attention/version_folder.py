@@ -17,7 +17,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def versions(path):
-    """What is there, by its number: to TensorFlow Serving 007 is version 7, too."""
+    """Versions that are there, by number: to TensorFlow Serving 007 is version 7, too."""
     if not path.is_dir():
         return {}
     return {int(p.name): p for p in path.iterdir() if p.name.isdecimal()}

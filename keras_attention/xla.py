@@ -1,10 +1,10 @@
-"""Whether XLA compiles: what it fuses and what runs one operation after another differ in speed."""
+"""Detection of XLA: fused operations and single ones differ in speed."""
 
 import keras
 
 
 def compiled_by_xla():
-    """Whether what is traced now is compiled: on JAX, and in `tf.function(jit_compile=True)`."""
+    """True if XLA compiles what is being traced: on JAX, and in `tf.function(jit_compile=True)`."""
     if keras.backend.backend() != "tensorflow":
         return keras.backend.backend() == "jax"
     import tensorflow as tf

@@ -18,7 +18,7 @@ EXTRAS = {
 
 
 def reason(error):
-    """What to install, after an `ImportError`; None where nothing that we know of is missing."""
+    """Advice on what to install after an `ImportError`; None if nothing known is missing."""
     if error.name is None:  # one of ours, which says it
         return str(error)
     if not isinstance(error, ModuleNotFoundError):
@@ -34,7 +34,7 @@ def reason(error):
 
 
 def overwritten():
-    """What to do where another project's `keras_attention` lies over this one's; else None."""
+    """Advice where another project's `keras_attention` lies over this one's; else None."""
     spec = importlib.util.find_spec("keras_attention")
     if spec is None or spec.origin is None or "_version" in Path(spec.origin).read_text("utf-8"):
         return None

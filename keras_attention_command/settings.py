@@ -34,7 +34,7 @@ def _setting(default, help):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How a model is built and trained; each field is an option of `keras-attention train`.
+    """Settings of a model and its training; each field is an option of `keras-attention train`.
 
     Raises:
         ValueError: a value out of range.
@@ -76,7 +76,7 @@ class Settings:
     batch_size: int = _setting(0, "Pairs in a batch; 0 to choose from the lines.")
     epochs: int = _setting(0, "Passes over the training lines; 0 to choose from them.")
     looks: int = _setting(
-        1, "Looks at the development lines in each pass; the best model of all is kept."
+        1, "Validations on the development lines in each epoch; the best model is kept."
     )
     learning_rate: float = _setting(2e-3, "Adam's, at its highest.")
     schedule: str = _setting(

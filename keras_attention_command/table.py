@@ -25,7 +25,7 @@ def _shown(text):
 
 
 def _width(text):
-    """How many columns of a terminal a text takes."""
+    """Number of columns of a terminal that a text takes."""
     return sum(
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text

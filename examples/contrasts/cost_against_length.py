@@ -1,4 +1,4 @@
-"""What does one layer cost, in time and memory, as the sequence grows?
+"""Cost of one layer, in time and memory, as the sequence grows.
 
 PYTHONPATH=examples python -m contrasts.cost_against_length [--seed 1] [--steps 5]
     [--lengths 128,256,512,1024,2048] [--picture FILE]
@@ -164,7 +164,7 @@ def report(lengths, seconds, memory, picture):
 @click.option("--lengths", default=",".join(map(str, LENGTHS)), show_default=True)
 @options(steps=5, picture="cost_against_length.png")
 def main(lengths, seed, steps, picture):
-    """What does one layer cost, in time and memory, as the sequence grows?"""
+    """Cost of one layer, in time and memory, as the sequence grows."""
     lengths = [int(length) for length in lengths.split(",")]
     keras.utils.set_random_seed(seed)
     memory, seconds = peaks(lengths), times(lengths, steps)

@@ -1,4 +1,4 @@
-"""What the programs share: their options, batches of tokens, training, counting, tables."""
+"""Parts that the programs share: options, batches of tokens, training, counting, tables."""
 
 import dataclasses
 import time
@@ -140,7 +140,7 @@ class _Batches(keras.utils.PyDataset):
 
 @dataclasses.dataclass(frozen=True)
 class Right:
-    """What a model gets right, for each of several sequences.
+    """Right predictions of a model for each of several sequences.
 
     Args:
         tokens: bool `(B, T)`, tokens predicted right given the right ones before them.

@@ -1,4 +1,4 @@
-"""How well is a long sequence reversed, with attention and without?
+"""Reversal of long sequences, with attention and without.
 
 PYTHONPATH=examples python -m contrasts.long_sentences [--seed 1] [--steps 1500] [--picture FILE]
 
@@ -104,7 +104,7 @@ def report(results, picture, lengths=LENGTHS):
 @click.command()
 @options(steps=1500, picture="long_sentences.png")
 def main(seed, steps, picture):
-    """How well is a long sequence reversed, with attention and without?"""
+    """Reversal of long sequences, with attention and without."""
     results = measure(steps, seed)
     report(results, picture)
 

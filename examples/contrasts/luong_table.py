@@ -1,4 +1,4 @@
-"""Which score, global or local, with input feeding or without? Luong's table 4, on pronunciations.
+"""Luong's table 4, on pronunciations: scores, global and local, with input feeding and without.
 
 PYTHONPATH=examples python -m contrasts.luong_table --train FILE --test FILE
     [--seed 1] [--steps 1000] [--picture FILE]
@@ -63,7 +63,7 @@ ROWS = [
 
 
 def feedings(kind):
-    """Whether to feed: both ways, but local attention as in the paper's table."""
+    """Input feeding of a row: both ways, but local attention as in the paper's table."""
     return (False, True) if kind == "global" else (True,)
 
 
@@ -233,7 +233,7 @@ def report(results, picture, rows=ROWS):
 @click.option("--test", type=Path, required=True, help="the same, of other words")
 @options(steps=1000, picture="luong_table.png")
 def main(train, test, seed, steps, picture):
-    """Which score, global or local, with input feeding or without?"""
+    """Luong's table 4: scores, global and local, with input feeding and without."""
     train, test = read(train), read(test)
     click.echo(f"{len(train)} lines to train on, {len(test)} to test with")
     results = measure(train, test, steps, seed)

@@ -1,4 +1,4 @@
-"""How much of the error at the end of a sequence reaches an input d steps before it?
+"""Share of the error at the end of a sequence that reaches an input d steps before it.
 
 PYTHONPATH=examples python -m contrasts.vanishing_gradients [--seed 1] [--steps 600]
     [--picture FILE]
@@ -153,7 +153,7 @@ def report(results, picture, distances=DISTANCES):
 @click.command()
 @options(steps=600, picture="vanishing_gradients.png")
 def main(seed, steps, picture):
-    """How much of the error at the end of a sequence reaches an input d steps before it?"""
+    """Share of the error at the end of a sequence that reaches an input d steps before it."""
     results = measure(steps, seed)
     report(results, picture)
 

@@ -149,7 +149,7 @@ def fold(text: str) -> str:
 
 
 def canonical(text: str) -> str:
-    """What is left of a rendered date when case, accents, commas, and stops after words go.
+    """Rendered date without case, accents, commas, and stops after words.
 
     Two formats that agree in this on any date count as one format when some are held out.
     """
@@ -177,7 +177,7 @@ def families(locale: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _evidence(patterns: tuple[str, ...]) -> set[str]:
-    """What a reader can learn from these formats: every field, and every numeric order."""
+    """Fields and numeric orders that these formats show."""
     learnt = set()
     for pattern in patterns:
         names = [field for field, _ in fields(pattern) if field]

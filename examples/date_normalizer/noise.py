@@ -148,7 +148,7 @@ def _bare(name: str) -> str:
 
 
 def decidable(typed: str, meant: str, field: str, locale: str) -> bool:
-    """Whether a mistyped word can still be told: no other month is as near as the one meant.
+    """True if a mistyped word can still be told: no other month is as near as the one meant.
 
     ``Jn`` for June is not, since January's ``Jan`` is one letter away as well.
     """
@@ -161,7 +161,7 @@ def decidable(typed: str, meant: str, field: str, locale: str) -> bool:
 
 
 def one_edit_apart(first: str, second: str) -> bool:
-    """Whether at most one letter replaced, added, left out or swapped makes one the other."""
+    """True if at most one letter replaced, added, left out or swapped makes one the other."""
     if len(first) > len(second):
         first, second = second, first
     start = 0

@@ -1,4 +1,4 @@
-"""What the ``dateparser`` package makes of the same lines, at the settings that suit it best."""
+"""Answers of the ``dateparser`` package to the same lines, at the settings that suit it best."""
 
 import argparse
 import re

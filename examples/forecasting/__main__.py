@@ -43,7 +43,7 @@ def train(model, inputs, future, epochs, batch_size=128):
 
 
 def measure(seed, epochs, dealers=40, units=UNITS):
-    """What each way forecasts, its errors, and what the `Forecaster` attended to."""
+    """Forecasts of each method, their errors, and the weights of the `Forecaster`."""
     sales = generate(seed, dealers)
     known = sales[:, : -YEAR * HELD_BACK]
     past, future = windows(known, LENGTH, YEAR)

@@ -1,4 +1,4 @@
-"""What each hop of a memory network looked at in a story."""
+"""Picture of the weights of each hop of a memory network over a story."""
 
 from pathlib import Path
 

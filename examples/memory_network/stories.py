@@ -29,7 +29,7 @@ SENTENCE, MEMORY = 6, 50  # words of a sentence at most; sentences that are kept
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What was told so far, what is asked, and the one word that answers."""
+    """Story so far, question, and the one word that answers it."""
 
     story: tuple
     question: str

@@ -1,4 +1,4 @@
-"""What a Neural Turing Machine was to say, what it said, and where its heads stood."""
+"""Picture of a Neural Turing Machine: target, output, and the weights of its heads."""
 
 from pathlib import Path
 

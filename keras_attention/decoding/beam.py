@@ -84,7 +84,7 @@ def continuations(totals, allowed):
 
 
 def best_tokens(scores, count):
-    """What `ops.top_k` gives of `scores (B, W, V)`: values and int32 places `(B, W, count)`.
+    """`ops.top_k` of `scores (B, W, V)`: values and int32 indices `(B, W, count)`.
 
     `top_k` costs several times as much for an element as a maximum. The best `count` of many are in
     the `count` groups with the highest maxima.

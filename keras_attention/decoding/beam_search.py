@@ -224,7 +224,7 @@ class _BeamSearch:
         return (live, ended, done, state), live.token * self.width + slot, weights
 
     def ends(self, t, may_end, live, total, gain, slot):
-        """What ends now: of the 2 W continuations only the first W may."""
+        """Hypotheses that end now: of the 2 W continuations, only the first W may."""
         may_end, total, slot = (x[:, : self.width] for x in (may_end, total, slot))
         covered = take_rows(live.covered, slot) if self.beta is not None else ()
         log_probability = total

@@ -1,4 +1,4 @@
-"""What the answer of any search has to satisfy."""
+"""Constraints on the answers of every search."""
 
 import dataclasses
 from typing import Any
@@ -19,7 +19,7 @@ from keras_attention.token_ids import check_token_ids
 
 @dataclasses.dataclass(frozen=True)
 class Constraints:
-    """What the answer of any search has to satisfy.
+    """Constraints on the answers of every search.
 
     Each is a number for all examples, or a tensor `(B,)` with one for each. Where they leave
     nothing that may follow, the sequence ends; a forced prefix goes before everything else.
@@ -76,7 +76,7 @@ class Constraints:
             object.__setattr__(self, name, in_range(getattr(self, name), low, high, neutral))
 
     def is_empty(self):
-        """Whether everything is allowed."""
+        """True if everything is allowed."""
         return (
             self.prefix is None
             and is_off(self.min_length, 0)

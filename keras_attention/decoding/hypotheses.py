@@ -1,4 +1,4 @@
-"""What a search returns."""
+"""Results of a search."""
 
 from typing import Any, NamedTuple
 

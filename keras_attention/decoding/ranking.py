@@ -1,4 +1,4 @@
-"""How a beam search ranks hypotheses of different length."""
+"""Ranking of hypotheses of different length in a beam search."""
 
 from keras import ops
 

@@ -14,12 +14,12 @@ LARGEST = 3e38
 
 
 def is_number(setting):
-    """Whether it is known while the graph is built."""
+    """True if the setting is a Python number, known while the graph is built."""
     return isinstance(setting, numbers.Number)
 
 
 def is_off(setting, neutral):
-    """Whether the search can leave out what it asks for."""
+    """True if the setting is off, so that the graph can leave it out."""
     return setting is None or (is_number(setting) and setting == neutral)
 
 

@@ -1,4 +1,4 @@
-"""Which tokens may be sampled, and how likely: functions of log-probabilities `(B, V)`.
+"""Truncation of the distribution to sample from: functions of log-probabilities `(B, V)`.
 
 Settings are numbers or tensors `(B,)`. The results are not normalised.
 """

@@ -1,4 +1,4 @@
-"""What the constructors and calls of layers do with their arguments."""
+"""Checks of the arguments of constructors and calls."""
 
 import keras
 from keras import ops

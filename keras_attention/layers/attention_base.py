@@ -21,7 +21,7 @@ from keras_attention.ops import (
 class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
     """Attends from `query` to `value` by scores that a subclass defines.
 
-    A variant creates its weights in `build` and answers `project_query`, `project_key` and
+    A variant creates its weights in `build` and implements `project_query`, `project_key` and
     `score`; one with heads also `project_value` and `project_output`. Masks, softmax, dropout,
     shapes and configuration are here and nowhere else.
 
@@ -90,7 +90,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         return value
 
     def settle_key(self, key):
-        """A projected key for the steps of a search, with what is the same at all of them.
+        """Precompute what the score needs of a projected key, once for all steps of a search.
 
         `score` takes the result in place of the key, to the same effect, and so does `attend` with
         a mask that is the same for all queries. It is the key itself by default.
@@ -130,7 +130,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
             mask: boolean, broadcastable to the scores.
             dropout_mask: the result of `sample_dropout`, or None.
             noise: the result of `sample_noise`, or None.
-            training: whether to weigh as in training, for layers that weigh otherwise then.
+            training: training mode; some variants use soft weights in training, hard ones else.
             return_weights: whether the weights are needed. Without them a variant may have a way
                 that never makes them.
 
@@ -161,7 +161,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
 
         Args:
             query, key, value, mask, training, return_weights: see `attend`. The mask is complete.
-            use_causal_mask: as in the call; for who can skip what the mask hides.
+            use_causal_mask: already in `mask`; for kernels that skip blocks it masks wholly.
         """
         dropout_mask = noise = None
         if training:
@@ -174,7 +174,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         )
 
     def initial_state(self, key):
-        """What `step` changes, before the first query: a flat list of tensors, batch first.
+        """State before the first query, which `step` changes: a flat list of tensors, batch first.
 
         None at all here; see `StatefulAttention`. `key` is projected, `(B, ..., Tv, D)`.
         """
@@ -199,7 +199,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         return ops.squeeze(output, 1), state, ops.squeeze(weights, -2)
 
     def prepare(self, memory, memory_mask=None):
-        """What does not change while a decoder reads `memory (B, Tv, D)`, for `attend`.
+        """Tensors for `attend` that stay the same while a decoder reads `memory (B, Tv, D)`.
 
         Returns:
             The projected key, the projected value, and the boolean mask for the scores, which

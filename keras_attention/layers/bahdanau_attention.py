@@ -100,7 +100,7 @@ class BahdanauAttention(AttentionBase):
         return additive_scores(query, key, self.vector())
 
     def vector(self):
-        """What the hidden layer of the score is multiplied with: v, or `g v / |v|`."""
+        """Factor of the hidden layer of the score: v, or `g v / |v|`."""
         vector = self.attention_v
         if not self.normalize:
             return vector

@@ -1,4 +1,4 @@
-"""What a call must look like, said in one line before Keras or the layer stumbles over it."""
+"""Checks of a call's inputs, in one line, before Keras or the layer fails on them."""
 
 import functools
 import inspect
@@ -122,7 +122,7 @@ def _check_pairs(mask, given):
 
 
 def _fit(shape, wanted, may_be_one):
-    """Whether sizes that are known agree."""
+    """True if the sizes that are known agree."""
     return all(
         None in (size, want) or size == want or (one and size == 1)
         for size, want, one in zip(shape, wanted, may_be_one, strict=True)

@@ -1,4 +1,4 @@
-"""What blocks around a dilated convolution have in common."""
+"""Base class of the blocks around a dilated convolution."""
 
 import keras
 from keras import ops
@@ -15,9 +15,9 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
         h = before(x)
         y = after(x, h, convolution(h))
 
-    A block makes its layers in `build`, with `build_convolution` among them, and answers the two.
-    They take sequences `(B, T, D)` and steps `(B, D)` alike: the pass over a sequence and
-    `advance`, step by step, are one and the same formula.
+    A block makes its convolution with `make_convolution`, and implements `before` and `after`. Both
+    take sequences `(B, T, D)` and steps `(B, D)` alike, so that the pass over a sequence and
+    `advance`, step by step, compute the same formula.
     """
 
     def __init__(self, kernel_size, dilation_rate=1, causal=True, dropout=0.0, **kwargs):
@@ -35,7 +35,7 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} must define `make_convolution`.")
 
     def before(self, x):
-        """What the convolution reads, of each step alone."""
+        """Input of the convolution, computed from each step alone."""
         return x
 
     def after(self, x, inner, convolved, condition=None):
@@ -44,12 +44,12 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     @property
     def offsets(self):
-        """Which steps an output depends on, relative to its own: a tuple, ascending."""
+        """Offsets of the steps that an output depends on: a tuple, ascending, 0 for its own."""
         return tuple(sorted({0, *self.convolution.offsets}))
 
     @property
     def receptive_field(self):
-        """How many steps lie between the first and the last that an output depends on, both
+        """Number of steps between the first and the last that an output depends on, both
         counted: `1 + (kernel_size - 1) dilation_rate`."""
         return self.convolution.span + 1
 
@@ -72,7 +72,7 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
         return y, None if lengths is None else self.convolution.buffer_after(inner, lengths)
 
     def start_buffer(self, batch):
-        """What `advance` remembers before the first step, all 0: `(B, span, D)`."""
+        """State of `advance` before the first step, all 0: `(B, span, D)`."""
         return self.convolution.start_buffer(batch)
 
     def advance(self, x, buffer, condition=None):
@@ -99,7 +99,7 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
 
 
 def stacked_offsets(blocks):
-    """Which steps an output of the last of `blocks` depends on: sums of one offset of each."""
+    """Offsets of an output of the last of `blocks`: sums of one offset of each."""
     sums = {0}
     for block in blocks:
         sums = {a + b for a in sums for b in block.offsets}

@@ -86,12 +86,12 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
 
     @property
     def span(self):
-        """How many steps lie between the first and the last that an output sees."""
+        """Number of steps between the first and the last that an output sees."""
         return (self.kernel_size - 1) * self.dilation_rate
 
     @property
     def offsets(self):
-        """Which steps an output sees, relative to its own: a tuple of integers, ascending."""
+        """Offsets of the steps that an output sees: a tuple, ascending, 0 for its own."""
         first = -self._steps_before()
         return tuple(first + i * self.dilation_rate for i in range(self.kernel_size))
 
@@ -108,7 +108,7 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
         return y if mask is None else blank(y, mask)
 
     def start_buffer(self, batch):
-        """What `advance` remembers before the first step: `(B, span, D)`, all 0."""
+        """State of `advance` before the first step: `(B, span, D)`, all 0."""
         return ops.zeros((batch, self.span, self._input_dim), dtype=self.compute_dtype)
 
     def advance(self, x, buffer):
@@ -163,7 +163,7 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
         }
 
     def _steps_before(self):
-        """How far back an output sees. Of an even number of steps, one more comes after it."""
+        """Number of steps back that an output sees. Of an even number, one more comes after it."""
         return self.span if self.causal else (self.kernel_size - 1) // 2 * self.dilation_rate
 
 

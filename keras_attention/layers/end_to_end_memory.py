@@ -194,7 +194,7 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
         return sum_words(vectors, mask, self.position_encoding, vectors.shape[-1] // self.units)
 
     def _age(self, mask, training):
-        """How many places each sentence lies back: int `(B, S)`, 0 for the last."""
+        """Age of each sentence: int `(B, S)`, 0 for the last."""
         places = ops.cast(mask, "int32")
         after = ops.flip(ops.cumsum(ops.flip(places, axis=1), axis=1), axis=1) - places
         if training and self.time_jitter:

@@ -1,4 +1,4 @@
-"""What location-sensitive and coverage attention share: scores that see earlier weights."""
+"""Base class of location-sensitive and coverage attention: scores that see earlier weights."""
 
 import keras
 from keras import ops
@@ -14,7 +14,7 @@ class HistoryAttention(StatefulAttention):
     """Adds what it makes of earlier weights to the projected keys, before they are scored.
 
     For the additive score this is a term of its own inside the tanh:
-    `v . tanh(W q + U k_j + V f_j + b)`. A variant answers `features` and `remember`.
+    `v . tanh(W q + U k_j + V f_j + b)`. A variant implements `features` and `remember`.
     """
 
     def __init__(self, scorer, kernel_initializer="glorot_uniform", **kwargs):
@@ -37,7 +37,7 @@ class HistoryAttention(StatefulAttention):
         )
 
     def features(self, history):
-        """What is read of the state `(B, Tv)`: `(B, Tv, F)`, in the compute dtype."""
+        """Features of the state `(B, Tv)`: `(B, Tv, F)`, in the compute dtype."""
         raise NotImplementedError(f"{type(self).__name__} must define `features`.")
 
     def remember(self, history, weights):
@@ -50,7 +50,7 @@ class HistoryAttention(StatefulAttention):
 
     def weigh(self, query, key, mask, state, noise=None, training=None):
         query = self.project_query(query)
-        # Masks and noise of each query travel with it; a mask for all is read from around.
+        # Masks and noise of each query are packed with it; a mask of all is captured by closure.
         by_query = [query]
         differs_by_query = mask is not None and mask.shape[-2] != 1
         batch, query_length = ops.shape(query)[:2]

@@ -86,7 +86,7 @@ class KeepMask(keras.layers.Wrapper):
         return [_merge(previous_mask, axes) for axes in kept]
 
     def _kept_axes(self, inputs, count):
-        """How many of the `count` axes of steps each output has as the input has them."""
+        """Number of the `count` axes of steps that each output has in common with the input."""
         try:
             first, second = (self._outputs(inputs, sizes[:count]) for sizes in SIZES)
         except (TypeError, ValueError):  # of a layer made for one number of steps

@@ -56,7 +56,7 @@ class MonotonicAttention(StatefulAttention):
             raise ValueError(f"Expected noise >= 0. Received: noise={noise}")
         if self.probability != "softmax":
             raise ValueError(
-                "Expected no probability: a reader who stops has his own. "
+                "Expected the default probability: monotonic attention computes its own. "
                 f"Received: probability={self.probability!r}"
             )
         self.noise = noise

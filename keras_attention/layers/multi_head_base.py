@@ -245,7 +245,7 @@ class MultiHeadBase(AttentionBase):
         return combine_masks(value_mask)
 
     def _in_any_window(self, query_length, value_length):
-        """Which values the first query, or one after it, reaches: `(1, Tv)`."""
+        """Mask of the values that the first query, or one after it, reaches: `(1, Tv)`."""
         first = value_length - query_length - (self.window - 1)
         return ops.expand_dims(ops.arange(value_length) >= first, 0)
 

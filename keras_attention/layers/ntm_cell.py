@@ -187,7 +187,7 @@ class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
         return output, [output, *controller_states, memory, weights]
 
     def split(self, outputs):
-        """What the outputs `(..., output_size)` of a cell with `return_weights` consist of.
+        """Split the outputs `(..., output_size)` of a cell with `return_weights` into their parts.
 
         Returns:
             Features `(..., F)`, read weights `(..., read_heads, N)` and write weights
@@ -233,7 +233,7 @@ class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
         return features, keras.tree.flatten(states)
 
     def _address(self, orders, memory, previous):
-        """Where some heads stand: orders `(B, H, n)`, weights `(B, H, N)`."""
+        """New weights `(B, H, N)` of heads that were given orders `(B, H, n)`."""
         key, rest = orders[..., : self.width], orders[..., self.width :]
         strength, gate, power, kernel = rest[..., 0], rest[..., 1], rest[..., 2], rest[..., 3:]
         weights = addressing.content_weights(key, ops.softplus(strength), memory)

@@ -1,4 +1,4 @@
-"""What a file must tell of a layer whose parts are quantized."""
+"""Configuration of a layer whose parts are quantized."""
 
 import keras
 

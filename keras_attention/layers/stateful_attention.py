@@ -11,7 +11,7 @@ from keras_attention.ops import mix, split_nonfinite
 class StatefulAttention(AttentionBase):
     """Attention whose weights depend on the queries before; its scores are those of another layer.
 
-    A variant answers `initial_state` and `weigh`. `call` and `attend` take the queries of a
+    A variant implements `initial_state` and `weigh`. `call` and `attend` take the queries of a
     sequence in order, from the initial state; a decoder calls `step` and carries the state along.
 
     Masking: see `AttentionBase`. A query with nothing to attend to leaves the state as it was, and
@@ -180,5 +180,5 @@ def build_scorer(scorer, query_shape, value_shape, key_shape):
 
 
 def _sees(mask, bad):
-    """Which queries `(B, Tq, 1)` may see a step that is `bad (B, Tv)`."""
+    """Mask of the queries `(B, Tq, 1)` that may see a step that is `bad (B, Tv)`."""
     return ops.any(ops.logical_and(mask, ops.expand_dims(bad, -2)), axis=-1, keepdims=True)

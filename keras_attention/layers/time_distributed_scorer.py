@@ -124,7 +124,7 @@ class TimeDistributedScorer(AttentionBase):
         return ops.reshape(rows, (batch, query_length, value_length))
 
     def _score_rows(self, rows):
-        """What the scorer gives of rows `(N, D)`."""
+        """Scores of rows `(N, D)`."""
         plain = type(self.scorer) is keras.Sequential
         return _scored(self.scorer.layers if plain else [self.scorer], rows)
 
@@ -236,7 +236,7 @@ class TimeDistributedScorer(AttentionBase):
 
 
 def _is_plain_dense(layer):
-    """Whether a layer is `activation(kernel x + bias)` and nothing else."""
+    """True if a layer computes `activation(kernel x + bias)` and nothing else."""
     return (
         type(layer) is keras.layers.Dense
         and layer.activity_regularizer is None
@@ -261,7 +261,7 @@ def _scored(layers, rows):
 
 
 def _is_linear(layers):
-    """Whether the layers are one Dense without activation."""
+    """True if the layers are one Dense without activation."""
     if len(layers) != 1 or not _is_plain_dense(layers[0]):
         return False
     return layers[0].activation is keras.activations.linear

@@ -1,4 +1,4 @@
-"""What the blocks of a Transformer have in common: residuals, norms, feed-forward."""
+"""Base class of the blocks of a Transformer: residuals, norms, feed-forward."""
 
 import keras
 from keras import ops

@@ -158,7 +158,7 @@ class TransformerDecoderBlock(TransformerBlockBase):
         return (x, *weights) if return_attention_scores else x
 
     def prepare(self, memory, memory_mask=None):
-        """What `advance` reads of `memory (B, Ts, D')`: key, value and mask, batch first.
+        """Tensors of `memory (B, Ts, D')` for `advance`: key, value and mask, batch first.
 
         Without `memory_mask` it is the mask that Keras attached to the memory.
         """

@@ -74,9 +74,9 @@ def _step_by_step(step, inputs, state):
 
 
 def pack(tensors, like):
-    """Several `(B, T, n)` as one, float32 at least, and a function that takes a step apart.
+    """Concatenate tensors `(B, T, n)`, and return the function that splits one step of them.
 
-    What a step reads must be one tensor for the loop. Booleans come back as booleans.
+    The loop takes one tensor, float32 at least. Splitting restores dtypes, booleans included.
     """
     dtype = wide_dtype(like.dtype)
     kinds = [keras.backend.standardize_dtype(x.dtype) for x in tensors]
@@ -95,7 +95,7 @@ def pack(tensors, like):
 
 
 class _StepCell(keras.layers.Layer):
-    """What `keras.layers.RNN` needs to run a function; owns no weights."""
+    """Cell of `keras.layers.RNN` that runs a function; owns no weights."""
 
     def __init__(self, step, num_states, **kwargs):
         super().__init__(**kwargs)

@@ -1,4 +1,4 @@
-"""Which array belongs to which weight, and the loading: of everything or of nothing."""
+"""Assignment of arrays to weights, and their loading: of everything or of nothing."""
 
 import re
 from collections.abc import Callable
@@ -12,14 +12,14 @@ ENDINGS = ("/.ATTRIBUTES/VARIABLE_VALUE", ":0")
 
 
 class Fill(NamedTuple):
-    """A weight of ours, and what it is made of an array of theirs."""
+    """A target weight, and the function that converts the source array to it."""
 
     weight: Any
     convert: Callable = np.asarray
 
 
 class Variable(NamedTuple):
-    """A variable of theirs.
+    """A variable of the source.
 
     Attributes:
         names: what its name ends with, whole parts between slashes, `*` for any letters in a part;

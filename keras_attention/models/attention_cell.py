@@ -148,7 +148,7 @@ class AttentionCell(CheckedCall, QuantizedParts, keras.layers.Layer):
             self.cell.built = True
 
     def prepare(self, memory, memory_mask=None):
-        """What all steps read: a list with (key, value, mask) of each attention.
+        """Tensors that all steps read: a list with (key, value, mask) of each attention.
 
         Without `memory_mask` it is the mask that Keras attached to the memory.
         """

@@ -98,7 +98,7 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     @property
     def samples(self):
-        """Whether training ever reads anything but the target."""
+        """True if training ever reads anything but the target."""
         constant = isinstance(self.sampling, ConstantSampling)
         return not (constant and self.sampling.probability == 0)
 

@@ -162,7 +162,7 @@ class ByteNetSeq2Seq(Seq2Seq):
 
     @property
     def receptive_field(self):
-        """How many tokens of the target, the last one counted, the logits of the next depend on:
+        """Number of the latest tokens of the target that the logits of the next depend on:
         `1 + (kernel_size - 1) num_stacks sum(dilations)`."""
         return 1 - stacked_offsets(self.decoder_blocks)[0]
 
@@ -215,7 +215,7 @@ class ByteNetSeq2Seq(Seq2Seq):
         return {**super().get_config(), **self._config}
 
     def _encode(self, source, mask, training=None):
-        """What the decoder reads at each step, `(B, N, units)`: 0 after |t'|."""
+        """Input of the decoder at each step, `(B, N, units)`: 0 after |t'|."""
         mask = ops.cast(mask, "bool")
         steps = ops.shape(source)[1]
         longer = self.unfolded_length(steps) - steps

@@ -122,7 +122,7 @@ class ConvDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         return {"position": ops.zeros((batch,), dtype="int32"), "buffers": buffers}
 
     def prepare(self, keys, values, memory_mask=None):
-        """What all steps read: keys, values and mask `(B, 1, Ts)`.
+        """Tensors that all steps read: keys, values and mask `(B, 1, Ts)`.
 
         Without `memory_mask` it is what Keras attached to the keys and the values.
         """

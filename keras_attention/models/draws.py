@@ -1,4 +1,4 @@
-"""What attention draws in training, step by step: dropout masks and noise."""
+"""Random numbers of attention in training, step by step: dropout masks and noise."""
 
 from keras import ops
 

@@ -1,4 +1,4 @@
-"""What all models of one sequence of tokens have in common."""
+"""Base class of all models of one sequence of tokens."""
 
 from keras import ops
 
@@ -11,7 +11,7 @@ class LanguageModel(Seq2Seq):
 
     To whoever asks, it is a `Seq2Seq` whose source is a prompt and whose answer goes on with it:
     the same vocabulary, and one sequence `start_id, prompt, answer, end_id`. So searches, scores,
-    export and signatures are those of `Seq2Seq`. A subclass answers `predict_next`, `read` and
+    export and signatures are those of `Seq2Seq`. A subclass implements `predict_next`, `read` and
     `advance`, or `call`, `encode` and `step` itself.
 
     Masking: token 0 is padding, which stands on the right.

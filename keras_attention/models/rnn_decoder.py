@@ -161,7 +161,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         return [*self._start_cells(state), *self._start_attention(memory)]
 
     def prepare(self, memory, memory_mask=None):
-        """What all steps of a search read: settled key, value, and the mask `(B, ..., Tv)`.
+        """Tensors that all steps of a search read: settled key, value, and the mask `(B, ..., Tv)`.
 
         Without `memory_mask` it is the mask that Keras attached to the memory.
         """
@@ -256,7 +256,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         return [] if self.attention is None else self.attention.initial_state(memory[0])
 
     def _parts(self, state):
-        """What of a state belongs to the cells, and what to the attention."""
+        """Split a state into that of the cells and that of the attention."""
         return state[: self._num_states()], state[self._num_states() :]
 
     def _top(self, cells):
@@ -327,13 +327,13 @@ def _mean_over_heads(weights, rank):
 
 
 def _reads_a_memory(attention):
-    """Whether it is an attention layer whose call takes a value apart from the query."""
+    """True if it is an attention layer whose call takes a value apart from the query."""
     takes = inspect.signature(attention.call).parameters if hasattr(attention, "attend") else ()
     return "value" in takes
 
 
 def _ratio(rows, memory):
-    """How many rows there are for each memory; -1, which `reshape` works out, where unknown."""
+    """Number of rows for each memory; -1, which `reshape` works out, where unknown."""
     if None in (rows.shape[0], memory.shape[0]):
         return -1
     return rows.shape[0] // memory.shape[0]

@@ -1,4 +1,4 @@
-"""What all sequence-to-sequence models have in common."""
+"""Base class of all sequence-to-sequence models."""
 
 import functools
 
@@ -12,8 +12,8 @@ from keras_attention.layers.quantized_parts import QuantizedParts
 class Seq2Seq(QuantizedParts, keras.Model):
     """A model from a sequence of tokens to another; the base class.
 
-    Token 0 is padding, in sources and targets. A subclass answers `encode`, `step` and `call`; it
-    gets decoding and the scoring of given pairs.
+    Token 0 is padding, in sources and targets. A subclass implements `encode`, `step` and
+    `call`; it gets decoding and the scoring of given pairs.
 
     Call arguments:
         inputs: `{"source": int (B, Ts), "target": int (B, Tt)}`; the target starts with `start_id`
@@ -48,7 +48,7 @@ class Seq2Seq(QuantizedParts, keras.Model):
             )
 
     def encode(self, source, source_mask=None, training=None, max_length=100):
-        """What `step` needs of the source: `(memory, state)`, structures of tensors.
+        """Encode the source for `step`: `(memory, state)`, structures of tensors.
 
         Args:
             source: int `(B, Ts)`.

@@ -7,7 +7,7 @@ from keras_attention.ops import has_recurrent_attention, recurrent_attention
 
 
 def can_run_whole(decoder):
-    """Whether `run_whole` has what this decoder needs. The one place that decides.
+    """True if `run_whole` has what this decoder needs. The one place that decides.
 
     A subclass may score in a way of its own, so it does not count as its parent.
     """

@@ -4,7 +4,7 @@ from keras_attention.token_ids import check_token_ids, spoil
 
 
 def embed_tokens(embedding, tokens, mask=None):
-    """What `embedding`, a `keras.layers.Embedding`, makes of `tokens` int `(B, T)`.
+    """Embed `tokens`, int `(B, T)`, with `embedding`, a `keras.layers.Embedding`.
 
     Of ids that are no tokens nothing is made: see `check_token_ids`. Where `mask (B, T)` is False
     they may be anything. The tokens that a search chooses need no such check.

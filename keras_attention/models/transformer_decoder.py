@@ -78,7 +78,7 @@ class TransformerDecoder(TransformerStack):
         return self._logits(self.finish(x))
 
     def prepare(self, memory, memory_mask=None):
-        """What all steps read of a memory: for each block its keys, values and mask.
+        """Tensors of a memory that all steps read: for each block its keys, values and mask.
 
         Without `memory_mask` it is the mask that Keras attached to the memory.
         """

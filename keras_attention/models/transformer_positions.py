@@ -1,4 +1,4 @@
-"""Where a Transformer gets its positions from: one name for what differs in two places."""
+"""Positions of a Transformer by name, whether they belong to the embedding or to the attention."""
 
 from keras_attention.layers import (
     AlibiBias,

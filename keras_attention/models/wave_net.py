@@ -110,7 +110,7 @@ class WaveNet(LanguageModel):
 
     @property
     def receptive_field(self):
-        """How many tokens, the last one counted, the logits of the next depend on:
+        """Number of the latest tokens that the logits of the next depend on:
         `1 + (kernel_size - 1) (1 + num_stacks * sum(dilations))`."""
         return 1 - stacked_offsets([self.convolution, *self.blocks])[0]
 

@@ -49,7 +49,7 @@ def additive_scores(query, key, vector):
 
 
 def _is_little(query_shape, key_shape):
-    """Whether the plain formula is the best there is. Sizes not known yet are large."""
+    """True if the plain formula is the fastest. Unknown sizes count as large."""
     if query_shape[1] == 1 or query_shape[2] < FEW_UNITS:
         return True
     sizes = (*query_shape, key_shape[1])

@@ -59,7 +59,7 @@ def gradients(query, key, vector, upstream):
 
 
 def _is_moderate(query, key, weight):
-    """Whether the fast terms are exact."""
+    """True if the fast terms are exact."""
     return ops.logical_and(within(LIMIT, query, key), within(WEIGHT_LIMIT, weight))
 
 
@@ -128,7 +128,7 @@ def _sum_over_steps(term, resident, moving, weights):
 
 
 def _blocks(size, longest):
-    """How many blocks of which even width, `longest` at most, hold `size` terms.
+    """Number of blocks of equal width, `longest` at most, that hold `size` terms.
 
     Blocks of even lengths waste little on padding. A size that is not known yet is a tensor.
     """

@@ -43,12 +43,12 @@ _READ = np.concatenate([4 * _OTHER * (_POWERS == 0), _OTHER * _POWERS / 2], axis
 
 
 def scores_are_exact(query, key):
-    """Whether `scores` may be taken."""
+    """True if `scores` may be used."""
     return within(LIMIT, query, key)
 
 
 def gradients_are_exact(query, key):
-    """Whether `gradients` may be taken."""
+    """True if `gradients` may be used."""
     return ops.logical_and(within(LIMIT, query, key), has_large_tangents(query, key))
 
 

@@ -1,4 +1,4 @@
-"""Where the fast forms of the additive score are exact."""
+"""Range of inputs in which the fast forms of the additive score are exact."""
 
 from keras import ops
 
@@ -8,7 +8,7 @@ TANGENT = 2.0
 
 
 def within(limit, *arrays):
-    """Whether nothing is larger than `limit`. NaN is."""
+    """True if no element is larger than `limit`; a NaN counts as larger."""
     inside = [ops.all(ops.abs(x) <= limit) for x in arrays]
     result, *rest = inside
     for other in rest:
@@ -17,7 +17,7 @@ def within(limit, *arrays):
 
 
 def has_large_tangents(query, key):
-    """Whether `|q + k|` gets as far as `TANGENT`, for some unit."""
+    """True if `|q + k|` reaches `TANGENT` in some unit."""
     highest = ops.max(query, axis=1) + ops.max(key, axis=1)
     lowest = ops.min(query, axis=1) + ops.min(key, axis=1)
     return ops.any(ops.maximum(highest, -lowest) >= TANGENT)

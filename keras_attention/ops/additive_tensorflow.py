@@ -109,5 +109,5 @@ def _join_gradients(of_slab, size, query, key, upstream):
 
 
 def _width(shape, slab):
-    """How many groups make a slab."""
+    """Number of groups in a slab."""
     return tf.maximum(1, slab // tf.maximum(1, tf.reduce_prod(shape)))

@@ -1,4 +1,4 @@
-"""Where the heads of a Neural Turing Machine stand, and what they read and write.
+"""Addressing, reading and writing of the memory of a Neural Turing Machine.
 
 Shapes: B batch, H heads, N locations of the memory, M numbers in each, S steps of a shift each way.
 
@@ -62,7 +62,7 @@ def sharpen(weights, power):
 
 
 def read(memory, weights):
-    """What each head reads, `sum_i weights_i memory_i`: `(B, H, M)`; equation 2."""
+    """Reading vector of each head, `sum_i weights_i memory_i`: `(B, H, M)`; equation 2."""
     return ops.matmul(weights, memory)
 
 

@@ -28,7 +28,7 @@ class BiasGradient:
         return zeros([counts["b"] * counts["q"] * counts["k"], *self.block], self.dtype)
 
     def add(self, d_biases, d_scores, at):
-        """That array with the gradient of one block of scores added."""
+        """Add the gradient of one block of scores to that array."""
         # A count that the graph does not know is a tensor: no part of an `if`.
         one = {axis for axis, n in self.counts.items() if isinstance(n, int) and n == 1}
         b, q, k = (0 if axis in one else at[axis] for axis in "bqk")

@@ -1,4 +1,4 @@
-"""What dot-product attention computes of one block: scores, their softmax, dropout.
+"""Dot-product attention within one block: scores, their softmax, dropout.
 
 For shapes see `dot_product_grid_tensorflow.py`.
 """
@@ -10,9 +10,9 @@ from keras_attention.ops.dot_product_grid_tensorflow import Grid
 from keras_attention.ops.dot_product_reach_tensorflow import Reach
 from keras_attention.xla import compiled_by_xla
 
-# Masked scores, and the log of a sum that has no term yet: below every score that counts, and the
-# one so far below the other that masked scores come out of the exponential as 0. Both are finite,
-# since the difference of two infinities is NaN.
+# MASKED is a masked score, NOTHING the log of a sum without terms. MASKED is so far below NOTHING,
+# and NOTHING below every score, that exp(MASKED - NOTHING) is 0. Both are finite, since
+# inf - inf is NaN.
 MASKED = float(np.finfo("float32").min) / 2
 NOTHING = float(np.finfo("float32").min) / 4
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 class Grid:
-    """How many blocks there are along batch, queries and keys, and how large they are.
+    """Number and size of the blocks along batch, queries and keys.
 
     Args:
         query: `(B, H, Tq, D)`.
@@ -40,7 +40,7 @@ class Grid:
         return tf.reshape(x, [batch, self.kv_heads, self.shared, steps, features])
 
     def by_pair(self, x):
-        """`(B, H, Tq, Tv)`, each size perhaps 1, to rank 5; one not known now is the full one."""
+        """Reshape `(B|1, H|1, Tq|1, Tv|1)` to rank 5; unknown sizes are broadcast."""
         full = [self.batch, self.kv_heads * self.shared, self.query_length, self.value_length]
         sizes = [one if one == 1 else all_ for one, all_ in zip(x.shape, full, strict=True)]
         if None in tuple(x.shape):
@@ -123,7 +123,7 @@ def add(array, index, x):
 
 
 def _cut(length, size):
-    """How many blocks of at most `size`, and their equal length: little is left to pad."""
+    """Number of blocks of at most `size`, and their equal length, which leaves little to pad."""
     count = _largest(1, -(-length // size))
     return count, _largest(1, -(-length // count))
 

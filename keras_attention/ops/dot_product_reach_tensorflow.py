@@ -1,4 +1,4 @@
-"""Which blocks of keys a block of queries sees: those out of its reach cost nothing.
+"""Range of keys that a block of queries sees: blocks outside of it are skipped.
 
 Only blocks at the edge of what is seen need a mask by position.
 """
@@ -51,7 +51,7 @@ class Reach:
         return carry
 
     def mask(self, at):
-        """Which columns of a block exist and are within causal reach and window."""
+        """Mask of the columns of a block that exist and are within causal reach and window."""
         grid = self.grid
         row = at["q"] * grid.rows + tf.range(grid.rows)[:, None] + self.offset
         column = at["k"] * grid.columns + tf.range(grid.columns)[None, :]

@@ -56,7 +56,7 @@ def combine_masks(value_mask=None, attention_mask=None, causal=None):
 
 
 def visible(mask):
-    """Which values any query, in any head, may see: `(B, [H,] Tq, Tv)` to `(B, Tv)`."""
+    """Values that any query of any head may see: `(B, [H,] Tq, Tv)` to `(B, Tv)`."""
     return ops.any(mask, axis=tuple(range(1, len(mask.shape) - 1)))
 
 

@@ -12,7 +12,7 @@ NEVER = -1e4
 
 
 def expected_alignment(scores, previous):
-    """Where the reader stops, in expectation: `(B, Tv)` for one query.
+    """Expected alignment of monotonic attention: `(B, Tv)` for one query.
 
     `alpha_j = p_j q_j` with `q_j = (1 - p_{j-1}) q_{j-1} + previous_j` and `p = sigmoid(scores)`.
     The mass of a row is at most that of the row before; what is lost has run past the end.

@@ -1,4 +1,4 @@
-"""What positions are to a model: waves, rotations, slopes and buckets."""
+"""Encodings of positions: sinusoids, rotations, slopes and buckets."""
 
 import math
 

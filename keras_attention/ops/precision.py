@@ -1,4 +1,4 @@
-"""Which dtype a sum is taken in."""
+"""Dtypes of sums."""
 
 import keras
 from keras import ops

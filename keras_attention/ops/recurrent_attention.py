@@ -6,7 +6,7 @@ from keras_attention.conversion import traced_for_conversion
 
 
 def has_recurrent_attention(dtype):
-    """Whether `recurrent_attention` runs on this backend with tensors of this dtype.
+    """True if `recurrent_attention` runs on this backend with tensors of this dtype.
 
     The loops of JAX and PyTorch have good gradients by themselves. In half precision each layer
     has its own rules of what to widen.

@@ -1,4 +1,4 @@
-"""How well each query matches each key. All return `(..., Tq, Tv)`, float32 at least."""
+"""Scores of each query and key. All functions return `(..., Tq, Tv)`, float32 at least."""
 
 from keras import ops
 
