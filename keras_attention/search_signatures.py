@@ -31,7 +31,7 @@ class Setting(NamedTuple):
         return type(number) in kinds and self.low <= number <= self.high
 
     def in_range(self, values):
-        """Clip tensors to the range. Numbers pass unchanged, so a setting that is off adds no op."""
+        """Clip tensors to the range. Numbers stay numbers: a setting that is off adds no op."""
         if isinstance(values, int | float):
             return values
         values = tf.cast(values, self.dtype())
