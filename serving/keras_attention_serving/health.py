@@ -9,11 +9,12 @@ from grpc_health.v1 import health, health_pb2
 
 from keras_attention_serving import wire
 from keras_attention_serving.bounds import Bounds
+from keras_attention_serving.open_inference import messages
 
 SERVICE = health.SERVICE_NAME
 # As in TensorFlow Serving: short names, and always the same answer.
 SERVICES = ("", "ModelService", "PredictionService")
-FULL_SERVICES = (wire.MODEL_SERVICE, wire.PREDICTION_SERVICE)
+FULL_SERVICES = (wire.MODEL_SERVICE, wire.PREDICTION_SERVICE, messages.SERVICE)
 
 _Request = health_pb2.HealthCheckRequest
 _Status = health_pb2.HealthCheckResponse

@@ -303,6 +303,7 @@ def test_health_that_follows_the_models(publish, tmp_path):
     other, base_path = publish(tmp_path / "other", 3, 2), publish(tmp_path / "model", 3, 2)
     status = health_pb2.HealthCheckResponse
     names = ("", "ModelService", "PredictionService", "tensorflow.serving.PredictionService")
+    names += ("inference.GRPCInferenceService",)
     server = Server(
         *({"model": base_path, "other": other},),
         **{"port": 0, "rest_port": 0, "host": "127.0.0.1", "poll_wait_seconds": 0.05},

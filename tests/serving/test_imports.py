@@ -132,7 +132,7 @@ ARROWS = {
     },
     "bounds": {"errors", "request_log"},
     "standard_services": {"bounds", "wire"},
-    "health": {"bounds", "wire"},
+    "health": {"bounds", "open_inference.messages", "wire"},
     "profiler": {"c_api", "errors"},
     "grpc_methods": {
         *("cancellation", "claims", "errors", "loop_tasks", "metrics", "request_log", "runs"),

@@ -3,6 +3,7 @@
 import shutil
 import threading
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +13,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from keras_attention_serving import Client, errors
 from keras_attention_serving.loading import SavedModelLoader
+from keras_attention_serving.open_inference import messages
 from keras_attention_serving.options import Options
 from keras_attention_serving.runtime import SavedModel
 from keras_attention_serving.server import Server
@@ -242,6 +244,23 @@ def test_which_file_is_loaded(exports, path, tmp_path):
     assert isinstance(prefer(folder), TfLiteModel)
 
 
+def open_inference(channel):
+    """The platform, and a raw answer of the signature `nämlich`, by the Open Inference Protocol."""
+
+    def call(method, request, response_class):
+        rpc = channel.unary_unary(f"/{messages.SERVICE}/{method}")
+        return response_class.FromString(rpc(request.SerializeToString(), timeout=30))
+
+    metadata = call(
+        "ModelMetadata", messages.ModelMetadataRequest(name="m"), messages.ModelMetadataResponse
+    )
+    request = messages.ModelInferRequest(model_name="m", raw_input_contents=[N.tobytes()])
+    request.inputs.add(name="n", datatype="INT32", shape=N.shape)
+    request.parameters["signature_name"].string_param = "nämlich"
+    answer = call("ModelInfer", request, messages.ModelInferResponse)
+    return metadata.platform, np.frombuffer(answer.raw_output_contents[0], np.int32).tolist()
+
+
 def test_a_server(signed, tmp_path):
     (tmp_path / "lite" / "3").mkdir(parents=True)
     shutil.copy(signed, tmp_path / "lite" / "3")
@@ -255,3 +274,5 @@ def test_a_server(signed, tmp_path):
             assert outputs["y"].tolist() == [[3, 6], [9, 15], [21, 33]]
             assert outputs["m"].tolist() == [4, 6]
         assert client.predict("m", {"n": N}, signature="nämlich")["m"].tolist() == [4, 6]
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            assert open_inference(channel) == ("tensorflow_lite", [4, 6])

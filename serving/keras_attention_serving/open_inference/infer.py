@@ -84,15 +84,19 @@ def infer(model: Model, version: int, request: Any, check_method_name: bool = Fa
     feeds = _feeds(signature, _arrays(request))
     outputs = _outputs(signature, request.outputs)
     typed = any(tensor.HasField("contents") for tensor in request.inputs)
-    typed = typed and all(datatype.field for datatype in outputs.values())
 
     def respond(arrays: list[Array]) -> Any:
         response = messages.ModelInferResponse(
             model_name=request.model_name, model_version=str(version), id=request.id
         )
-        for (alias, datatype), array in zip(outputs.items(), arrays, strict=True):
+        kinds = [
+            datatypes.by_number(tensors.data_type(array.dtype), f"output {alias!r}")
+            for alias, array in zip(outputs, arrays, strict=True)
+        ]
+        in_fields = typed and all(datatype.field for datatype in kinds)
+        for alias, datatype, array in zip(outputs, kinds, arrays, strict=True):
             output = response.outputs.add(name=alias, datatype=datatype.name, shape=array.shape)
-            if typed:
+            if in_fields:
                 contents.fill_fields(output.contents, array, datatype)
             else:
                 response.raw_output_contents.append(contents.to_raw(array))
@@ -149,7 +153,7 @@ def _feeds(signature: Any, arrays: dict[str, tuple[Array, datatypes.Datatype]]) 
             feeds[info.name] = tensors.to_array(signature.defaults[alias])
             continue
         feeds[info.name], datatype = arrays[alias]
-        if datatype.number != info.dtype:
+        if info.dtype and datatype.number != info.dtype:  # some TensorFlow Lite models say nothing
             raise InvalidArgument(
                 f"Expected input {alias!r} of datatype {datatypes.shown(info.dtype)}. "
                 f"Received: datatype={datatype.name}"
@@ -157,9 +161,9 @@ def _feeds(signature: Any, arrays: dict[str, tuple[Array, datatypes.Datatype]]) 
     return feeds
 
 
-def _outputs(signature: Any, requested: Iterable[Any]) -> dict[str, datatypes.Datatype]:
-    """Datatypes by the names of the outputs that are asked for."""
-    chosen: dict[str, datatypes.Datatype] = {}
+def _outputs(signature: Any, requested: Iterable[Any]) -> list[str]:
+    """The outputs that are asked for, by default all."""
+    chosen: list[str] = []
     for output in requested:
         name = f"output {output.name!r:.80}"
         _refuse(output.parameters, _UNKNOWN_RESULTS, name)
@@ -169,11 +173,12 @@ def _outputs(signature: Any, requested: Iterable[Any]) -> dict[str, datatypes.Da
             )
         if output.name in chosen:
             raise InvalidArgument(f"Expected {name} once. Received: it twice")
-        chosen[output.name] = datatypes.by_number(signature.outputs[output.name].dtype, name)
-    return chosen or {
-        alias: datatypes.by_number(info.dtype, f"output {alias!r}")
-        for alias, info in sorted(signature.outputs.items())
-    }
+        chosen.append(output.name)
+    chosen = chosen or sorted(signature.outputs)
+    for alias in chosen:  # before anything is run for them
+        if number := signature.outputs[alias].dtype:
+            datatypes.by_number(number, f"output {alias!r}")
+    return chosen
 
 
 def _refuse(parameters: Any, unknown: set[str], tensor: str) -> None:
