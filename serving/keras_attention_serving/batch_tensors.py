@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_attention_serving import errors
+from keras_attention_serving import errors, tensors
 from keras_attention_serving.tensors import Array
 
 MAX_PADDED_RANK = 6
+_ANY = 0  # DT_INVALID: not stated
 
 
 def rows(feeds: Mapping[str, Array]) -> int:
@@ -46,16 +47,29 @@ def check_shapes(feeds: Mapping[str, Array], infos: Mapping[str, Any]) -> None:
         infos: `TensorInfo`s by the same name.
     """
     for name, array in feeds.items():
-        shape = infos[name].tensor_shape
-        sizes = [dim.size for dim in shape.dim]
-        if shape.unknown_rank or not sizes:
-            continue
-        pairs = zip(sizes[1:], array.shape[1:], strict=False)
-        if len(sizes) != array.ndim or any(-1 < size != given for size, given in pairs):
+        if not _has_shape(array, infos[name]):
+            sizes = [dim.size for dim in infos[name].tensor_shape.dim]
             raise errors.InvalidArgument(
                 f"Tensor with name '{name}' has the shape {list(array.shape)}, which does not fit "
                 f"that of the signature, {sizes}, where -1 is any size."
             )
+
+
+def fits(feeds: Mapping[str, Array], infos: Mapping[str, Any]) -> bool:
+    """Return True if tensors have the dtypes and sizes that a signature states."""
+    return all(
+        infos[name].dtype in (_ANY, tensors.data_type(array.dtype))
+        and _has_shape(array, infos[name])
+        for name, array in feeds.items()
+    )
+
+
+def _has_shape(array: Array, info: Any) -> bool:
+    sizes = [dim.size for dim in info.tensor_shape.dim]
+    if info.tensor_shape.unknown_rank or not sizes:
+        return True
+    pairs = zip(sizes[1:], array.shape[1:], strict=False)
+    return len(sizes) == array.ndim and not any(-1 < size != given for size, given in pairs)
 
 
 def merge(requests: Sequence[Mapping[str, Array]], padding: int, pad: bool) -> dict[str, Array]:

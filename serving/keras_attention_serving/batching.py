@@ -104,6 +104,8 @@ class Batcher:
         size = batch_tensors.rows(feeds)
         if self.parameters.pad_variable_length_inputs:
             batch_tensors.check_shapes(feeds, self._infos[key])
+        if not batch_tensors.fits(feeds, self._infos[key]):
+            return None  # what is wrong with it would be the fault of the whole batch
         if size > self.parameters.max_batch_size:
             raise errors.InvalidArgument(
                 f"Task size {size} is larger than maximum input batch size "

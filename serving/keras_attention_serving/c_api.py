@@ -48,6 +48,7 @@ _QUICK: dict[str, tuple[Any, list[Any]]] = {
     "TF_DeleteStatus": (None, [_STATUS]),
     "TF_GetCode": (c_int, [_STATUS]),
     "TF_Message": (c_char_p, [_STATUS]),
+    "TF_GetAllOpList": (POINTER(Buffer), []),
     "TF_NewBuffer": (POINTER(Buffer), []),
     "TF_NewBufferFromString": (POINTER(Buffer), [c_char_p, c_size_t]),
     "TF_DeleteBuffer": (None, [POINTER(Buffer)]),
@@ -158,6 +159,8 @@ def operation_libraries(folder: Path) -> list[Path]:
 @functools.cache
 def _load() -> Any:
     path = _path()
+    # Each session has the threads that it asks for; else all have those of the first one.
+    os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
     # Not RTLD_GLOBAL: the library carries a TLS implementation of its own, and Python's `hashlib`
     # and `ssl` would bind to it and crash.
     with _quiet():

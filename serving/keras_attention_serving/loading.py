@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from keras_attention_serving import tflite, warmup
+from keras_attention_serving import parallelism, tflite, warmup
 from keras_attention_serving.metrics import NO_METRICS, Metrics
 from keras_attention_serving.model import LoadedModel
 from keras_attention_serving.runtime import SavedModel
@@ -77,11 +77,15 @@ class SavedModelLoader:
             if self._prefer_tflite and lite.exists():
                 model = tflite.TfLiteModel(lite, self._tflite_interpreters)
             else:
-                model = SavedModel(
+                model = parallelism.load(
                     folder,
-                    tags=self._tags,
-                    config=self._config,
-                    max_seconds=self._max_run_seconds,
+                    self._config,
+                    lambda config: SavedModel(
+                        folder,
+                        tags=self._tags,
+                        config=config,
+                        max_seconds=self._max_run_seconds,
+                    ),
                 )
             loaded = True
         finally:

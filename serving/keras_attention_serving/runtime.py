@@ -1,6 +1,7 @@
 """A SavedModel on TensorFlow's C runtime, with the loader and session of TensorFlow Serving."""
 
 import ctypes
+import functools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from ctypes import c_char_p, c_int64, c_void_p
@@ -13,6 +14,7 @@ import numpy as np
 from keras_attention_serving import c_api, errors, tensors, wire
 from keras_attention_serving.quick_runs import QuickRuns
 from keras_attention_serving.tensors import Array
+from keras_attention_serving.trial_runs import trial
 
 _VARIABLES = {"VarHandleOp", "VariableV2", "Variable"}
 _HERE: bytes = wire.RunOptions(inter_op_thread_pool=-1).SerializeToString()
@@ -41,6 +43,7 @@ class SavedModel:
 
     Attributes:
         signatures: `SignatureDef` messages by name.
+        trial: a run that changes nothing, to measure it by; None if there is none.
 
     Raises:
         ImportError: TensorFlow's wheel is not installed.
@@ -92,6 +95,7 @@ class SavedModel:
                 raise errors.NotFound(f"{index}; No such file, and the graph has variables")
             self.signatures = _signatures(parsed)
             self._quick = QuickRuns(parsed)
+            self.trial = trial(parsed, _stateful_operations)
             if any(">" in op for op in _operations(parsed.graph_def)):
                 self._ranks = _ranks(self.signatures.values())
         except BaseException:
@@ -203,6 +207,18 @@ class SavedModel:
                 raise errors.NotFound(f"Tensor {name} was not found in the graph.")
             self._outputs[name] = c_api.Output(found, int(index or 0))
         return self._outputs[name]
+
+
+@functools.cache
+def _stateful_operations() -> frozenset[str]:
+    lib = c_api.library()
+    buffer = lib.TF_GetAllOpList()
+    try:
+        data = (ctypes.c_char * buffer.contents.length).from_address(buffer.contents.data)
+        operations = wire.OpList.FromString(bytes(data)).op
+    finally:
+        lib.TF_DeleteBuffer(buffer)
+    return frozenset(operation.name for operation in operations if operation.is_stateful)
 
 
 def _signatures(parsed: Any) -> dict[str, Any]:

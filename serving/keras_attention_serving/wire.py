@@ -35,6 +35,7 @@ def message(name: str) -> Any:
 DataType = POOL.FindEnumTypeByName("tensorflow.DataType")
 ConfigProto = message("tensorflow.ConfigProto")
 MetaGraphDef = message("tensorflow.MetaGraphDef")
+OpList = message("tensorflow.OpList")
 RunOptions = message("tensorflow.RunOptions")
 SignatureDef = message("tensorflow.SignatureDef")
 TensorProto = message("tensorflow.TensorProto")

@@ -202,6 +202,32 @@ def test_only_open_axes_are_filled_up(sizes, x, fits):
         assert not model.calls
 
 
+@pytest.mark.parametrize("stranger", [np.float64([2]), np.float32([[2, 3]]), np.array([b"2"], "O")])
+def test_a_request_that_does_not_fit_the_signature_runs_alone(stranger):
+    model = Doubler()
+    info = model.signatures["serving_default"].inputs["x"]
+    info.dtype = 1  # DT_FLOAT
+    info.tensor_shape.dim.add(size=-1)
+    batcher = Batcher(model.signatures, Parameters(batch_timeout_micros=LONG), Scheduler(1))
+    with ThreadPoolExecutor(4) as pool:
+
+        def begin(x):
+            before = len(model.calls), waiting()
+            future = pool.submit(batcher.run, model, {"x:0": x}, ["a:0"])
+            until(lambda: (len(model.calls), waiting()) != before)
+            return future
+
+        def waiting():
+            return sum(queue.waiting() for queue in batcher.queues.values())
+
+        model.gate.clear()
+        futures = [begin(x) for x in (np.float32([1]), np.float32([5]), stranger, np.float32([7]))]
+        model.gate.set()
+        assert [future.result(30)[0].tolist() for future in futures[:2]] == [[1], [5]]
+        assert futures[3].result(30)[0].tolist() == [7]
+    assert any(call.x is stranger for call in model.calls)
+
+
 def test_a_bug_leaves_nobody_waiting():
     setting = Setting(batch_timeout_micros=LONG)
     futures = setting.begin_behind_closed_gate((2,), (17,))
