@@ -5,11 +5,12 @@ BIN = $(VENV)/bin
 # As many processes as processors; the same generated examples in every run.
 PYTEST = TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -q -n auto --dist worksteal --hypothesis-profile=ci
 
-.PHONY: help demo test check test-jax test-backends test-torch test-nightly test-nightly-masks test-oldest clean
+.PHONY: help demo test check test-jax test-clients test-backends test-torch test-nightly test-nightly-masks test-oldest clean
 
 help:
 	@echo "make demo           train, export, serve and ask the date normaliser"
 	@echo "make test           style, types and all tests, on JAX those of a row for each layer"
+	@echo "make test-clients   clients in JavaScript, Java and shell against the server (needs npm, java and curl)"
 	@echo "make test-backends  all tests of ops, layers, decoding and models on JAX"
 	@echo "make test-torch     the same on PyTorch (installs torch: several GB where only CUDA builds are to be had)"
 	@echo "make test-nightly   the same with the nightly build of Keras"
@@ -67,6 +68,14 @@ test-nightly-masks: $(VENV)/nightly/keras
 $(VENV)/nightly/keras: $(VENV)/dev
 	rm -rf $(VENV)/nightly
 	$(BIN)/pip install -q --no-deps --target $(VENV)/nightly keras-nightly
+	@touch $@
+
+# With what no Python brings along: not in CI.
+test-clients: $(VENV)/clients/node_modules
+	PYTHONPATH=.:$(PYTHONPATH) TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m tests.clients $<
+
+$(VENV)/clients/node_modules: $(VENV)/dev
+	npm install --silent --no-audit --no-fund --prefix $(@D) "@grpc/grpc-js@^1.9" "@grpc/proto-loader@^0.7 || ^0.8"
 	@touch $@
 
 # In an environment of its own. All that setup.cfg names is as old as it may be. TensorFlow 2.18 cannot

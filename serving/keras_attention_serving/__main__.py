@@ -8,8 +8,9 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 
-from keras_attention_serving import c_api, errors, log_format
+from keras_attention_serving import c_api, errors, log_format, proto_files
 from keras_attention_serving.flags import parse, usage
 from keras_attention_serving.options import FLAGS, Options
 
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = Options(**parsed.values)
     if options.version:
         return _print_versions()
+    if options.write_protos:
+        return _write_protos(options.write_protos)
     try:
         log_format.configure(options.log_level, options.log_format)
         if parsed.unknown and options.log_format == "json":
@@ -103,6 +106,14 @@ def _print_versions() -> int:
         return _refuse(f"FAILED_PRECONDITION: {error}")
     print(f"TensorFlow ModelServer: {metadata.version('keras-attention-serving')}+keras_attention")
     print(f"TensorFlow Library: {library}")
+    return 0
+
+
+def _write_protos(folder: str) -> int:
+    try:
+        proto_files.write(Path(folder))
+    except OSError as error:
+        return _refuse(errors.status_text(errors.from_os_error(error, folder)))
     return 0
 
 

@@ -170,6 +170,11 @@ class Options:
     )
     log_format: str = _flag("text", "Not in TensorFlow Serving: lines of the log: text or json.")
     access_log: bool = _flag(False, "Not in TensorFlow Serving: log a line for every request.")
+    write_protos: str = _flag(
+        "",
+        "Not in TensorFlow Serving: write the .proto files of all APIs into this folder, "
+        "for clients in other languages, and exit.",
+    )
     free_port: bool = _flag(
         False, "Not in TensorFlow Serving: instead of --port, listen on a port that is free."
     )

@@ -11,6 +11,10 @@ from keras_attention_serving import errors
 logger = logging.getLogger("keras_attention_serving.requests")
 access_logger = logging.getLogger("keras_attention_serving.access")
 
+# What tells of trouble of the server's; the other statuses say that a client has asked in vain.
+_TROUBLE = {"UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+_TROUBLE |= {"INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+
 # Of each status, so many failures are written in so many seconds; the others are counted.
 LINES = 10
 SECONDS = 10.0
@@ -21,9 +25,10 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 class RequestLog:
     """Writes a line for each request that failed, as far as they do not come in floods.
 
-    Of the values that a request holds, nothing is written. Each record has the attributes
-    `transport`, `method`, `model`, `code` and `seconds`, for formats with fields. May be used from
-    any thread.
+    A fault of the server is an error, what tells of its trouble is a warning, and what a client has
+    got wrong is information. Of the values that a request holds, nothing is written. Each record
+    has the attributes `transport`, `method`, `model`, `code` and `seconds`, for formats with
+    fields. May be used from any thread.
 
     Args:
         access: write a line for every request, too, to a logger of its own.
@@ -71,8 +76,11 @@ class RequestLog:
             access_logger.info("%s in %s", line, duration, extra=fields)
         if error is not None and self._may_be_written(code):
             text = f": {_printable(error.log_text)}" if error.log_text else ""
-            logger.warning(
-                *("%s after %s%s", line, duration, text), extra=fields, exc_info=error.__cause__
+            level = logging.ERROR if error.__cause__ else _level(code)
+            logger.log(
+                *(level, "%s after %s%s", line, duration, text),
+                extra=fields,
+                exc_info=error.__cause__,
             )
 
     def close(self) -> None:
@@ -104,9 +112,17 @@ class RequestLog:
             self._seen.clear()
         if more:
             counts = ", ".join(f"{code} {n}" for code, n in sorted(more.items()))
-            logger.warning(
-                "%d further failed requests within %g s: %s", sum(more.values()), SECONDS, counts
+            logger.log(
+                max(map(_level, more)),
+                "%d further failed requests within %g s: %s",
+                sum(more.values()),
+                SECONDS,
+                counts,
             )
+
+
+def _level(code: str) -> int:
+    return logging.WARNING if code in _TROUBLE else logging.INFO
 
 
 def _printable(text: str) -> str:

@@ -130,6 +130,7 @@ def test_defaults():
         "log_level": "info",
         "log_format": "text",
         "access_log": False,
+        "write_protos": "",
     }
     assert {flag.name: flag.default for flag in FLAGS} == expected
 

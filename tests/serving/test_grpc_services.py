@@ -15,9 +15,12 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 from tensorflow_serving.apis import (
     get_model_status_pb2,
     model_management_pb2,
@@ -379,6 +382,21 @@ def test_reflection(channel):
     assert methods == ["Classify", "Regress", "Predict", "MultiInference", "GetModelMetadata"]
     unknown = reflect(channel, file_containing_symbol="tensorflow.serving.Nothing")
     assert unknown.error_response.error_code == 5
+
+
+def test_a_client_that_knows_nothing_but_reflection(channel):
+    """With grpcio-reflection's own: methods and messages out of the server."""
+    pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+    service = pool.FindServiceByName("tensorflow.serving.PredictionService")
+    method = service.methods_by_name["Predict"]
+    asked = message_factory.GetMessageClass(method.input_type)
+    answered = message_factory.GetMessageClass(method.output_type)
+    message = asked(model_spec={"name": "model"})
+    message.inputs["x"].ParseFromString(tf.make_tensor_proto([[1.0, 2.0, 3.0]]).SerializeToString())
+    predict = channel.unary_unary(
+        f"/{service.full_name}/Predict", asked.SerializeToString, answered.FromString
+    )
+    assert list(predict(message, timeout=DEADLINE).outputs["y"].float_val) == [2, 4, 6]
 
 
 def test_the_stable_reflection(channel):

@@ -20,6 +20,7 @@ ARROWS = {
     "prometheus": {"metrics", "wire"},
     "request_log": {"errors"},
     "log_format": {"errors"},
+    "proto_files": set(),
     "monitoring_config": {"text_proto", "wire"},
     "python_values": set(),
     "tensors": {"python_values", "wire"},
@@ -162,7 +163,7 @@ ARROWS = {
         *("options", "profiler", "prometheus", "request_log", "rest_server", "service"),
         *("text_proto", "wire"),
     },
-    "__main__": {"c_api", "errors", "flags", "log_format", "options", "server"},
+    "__main__": {"c_api", "errors", "flags", "log_format", "options", "proto_files", "server"},
     "__init__": {"async_client", "calls", "channel", "client", "errors"},
 }
 TRANSPORT = {

@@ -146,6 +146,7 @@ def test_good_requests_are_written_if_asked(picky, caplog):
 
 
 def test_a_flood_is_a_few_lines_and_a_sum(caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(request_log, "SECONDS", 1e6)
     log = RequestLog()
     for i in range(2003):
@@ -162,6 +163,7 @@ def test_a_flood_is_a_few_lines_and_a_sum(caplog, monkeypatch):
 
 
 def test_the_sum_comes_by_itself(caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(request_log, "SECONDS", 0.5)
     log = RequestLog()
     for _ in range(11):
@@ -173,6 +175,7 @@ def test_the_sum_comes_by_itself(caplog, monkeypatch):
 
 
 def test_what_a_client_chose_is_one_line_of_a_limited_length(caplog):
+    caplog.set_level(logging.INFO)
     error = errors.NotFound("a\x1b[31m\n\tb" + 1000 * "c")
     RequestLog().finished("REST", "GET /" + 5000 * "x", "", 0.0, error)
     (line,) = caplog.messages
@@ -181,11 +184,15 @@ def test_what_a_client_chose_is_one_line_of_a_limited_length(caplog):
     assert len(line) < 700
 
 
-def test_a_fault_of_the_server_is_written_with_its_traceback(caplog):
-    error = errors.Internal("Internal error")
-    error.__cause__ = ZeroDivisionError("why")
-    RequestLog().finished("GRPC", "Predict", "model", 0.0, error)
-    assert caplog.records[0].exc_info[1] is error.__cause__
+def test_levels_and_the_traceback_of_a_fault(caplog):
+    caplog.set_level(logging.INFO)
+    fault = errors.Internal("Internal error")
+    fault.__cause__ = ZeroDivisionError("why")
+    for error in (fault, errors.Internal("of TensorFlow"), errors.Unavailable(), errors.Aborted()):
+        RequestLog().finished("GRPC", "Predict", "model", 0.0, error)
+    assert caplog.records[0].exc_info[1] is fault.__cause__
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["ERROR", "WARNING", "WARNING", "INFO"]
 
 
 def make_record(level=logging.WARNING, line=7, created=1e9, **fields):
