@@ -52,7 +52,12 @@ class Echo(tf.Module):
         ]
     )
     def combine(self, left, right):
-        return {"sum": left + right, "ratio": left / right, "text": tf.strings.as_string(left)}
+        return {
+            "sum": left + right,
+            "ratio": left / right,
+            "half": tf.cast(left / 2, tf.float16),
+            "text": tf.strings.as_string(left),
+        }
 
     @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="parts")])
     def complex(self, parts):

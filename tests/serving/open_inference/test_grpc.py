@@ -73,6 +73,22 @@ def test_raw_answers_to_raw_requests(stub):
     assert not response.outputs[0].HasField("contents")
 
 
+def test_a_typed_request_for_an_output_without_a_field(stub):
+    """Raw, and so is all of the answer then."""
+    message = service_pb2.ModelInferRequest(model_name="echo")
+    message.parameters["signature_name"].string_param = "combine"
+    for name in ("left", "right"):
+        message.inputs.add(name=name, datatype="FP32", shape=[1]).contents.fp32_contents.append(7)
+    message.outputs.add(name="sum")
+    (output,) = stub.ModelInfer(message, timeout=DEADLINE).outputs
+    assert list(output.contents.fp32_contents) == [14]
+    message.outputs.add(name="half")
+    response = stub.ModelInfer(message, timeout=DEADLINE)
+    assert not any(output.HasField("contents") for output in response.outputs)
+    total, half = response.raw_output_contents
+    assert (np.frombuffer(total, "f"), np.frombuffer(half, np.float16)) == ([14], [3.5])
+
+
 def test_reflection(channel):
     """A client that knows nothing but the address asks for the service and calls it."""
     pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))

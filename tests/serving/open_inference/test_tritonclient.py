@@ -96,7 +96,7 @@ def test_several_inputs_and_outputs_as_predict(echo_server, client, transport):
     with Client(f"127.0.0.1:{echo_server.port}") as ours:
         expected = ours.predict("echo", SUM, signature="combine")
     answer = client.infer("echo", tensors(transport, SUM), parameters={"signature_name": "combine"})
-    for name in ("ratio", "sum", "text"):
+    for name in ("half", "ratio", "sum", "text"):
         same(answer.as_numpy(name), expected[name])
 
 
@@ -175,7 +175,7 @@ def test_metadata_of_another_signature(echo_server):
     with tritonclient.http.InferenceServerClient(address(echo_server, "http")) as client:
         found = client.get_model_metadata("echo", query_params={"signature_name": "combine"})
     assert [(t["name"], t["datatype"]) for t in found["outputs"]] == [
-        *(("ratio", "FP32"), ("sum", "FP32"), ("text", "BYTES"))
+        *(("half", "FP16"), ("ratio", "FP32"), ("sum", "FP32"), ("text", "BYTES"))
     ]
 
 
