@@ -88,10 +88,10 @@ class OpenInferenceApi:
                 "/v2/health/ready or /v2/models/NAME[/versions/N][/ready|/infer]. "
                 f"Received: {path:.200}"
             )
-        expected = "POST" if match["part"] == "infer" else "GET"
-        if call.method != expected:
+        expected = ("POST",) if match["part"] == "infer" else ("GET", "HEAD")
+        if call.method not in expected:
             raise errors.InvalidArgument(
-                f"Expected the method {expected} for {path:.200}. Received: {call.method}"
+                f"Expected the method {expected[0]} for {path:.200}. Received: {call.method}"
             )
         if match["part"] == "infer":
             return self._counted(match, call)
@@ -113,8 +113,8 @@ class OpenInferenceApi:
     def _model(self, match: re.Match[str], query: str) -> Reply:
         name, version = unquote(match["name"]), match["version"] or ""
         if match["part"] == "ready":
+            self._models.check_known(name, version)
             request = messages.ModelReadyRequest(name=name, version=version)
-            self._models.check_known(request)
             ready = self._models.model_ready(request).ready
             body = encode(f'{{"name":{quote(name)},"ready":{_boolean(ready)}}}')
             return Reply(200 if ready else _NOT_READY, body)
@@ -138,7 +138,8 @@ class OpenInferenceApi:
 
     def _infer(self, name: str, version: str, call: Call) -> Reply:
         request = messages.ModelInferRequest(model_name=name, model_version=version)
-        call.left()  # what nobody waits for any more is not read
+        self._models.check_known(name, version)  # before its body is read
+        call.left()
         json_request.read(call.body, json_bytes(call), request, call.left)
         named, default = json_request.binary_outputs(request)
         response = self._service.model_infer(request, call.left(), call.cancellation)

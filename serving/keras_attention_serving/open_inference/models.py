@@ -46,11 +46,11 @@ class Models:
         """Names of the models of the configuration."""
         return self._servables.names()
 
-    def check_known(self, request: Any) -> None:
+    def check_known(self, name: str, version: str) -> None:
         """Raises `errors.NotFound` if there has never been a model of that name."""
-        spec = model_spec(request.name, request.version)
-        if self._servables.get(request.name) is None:
-            raise not_found(request.name, spec.version.value if request.version else None)
+        spec = model_spec(name, version)
+        if self._servables.get(name) is None:
+            raise not_found(name, spec.version.value if version else None)
 
     def server_live(self, request: Any, timeout: float | None = None) -> Any:
         return messages.ServerLiveResponse(live=True)

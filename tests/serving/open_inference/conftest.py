@@ -94,7 +94,7 @@ def echo_path(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def echo_server(echo_path):
     with Server({"echo": echo_path}, port=0, rest_port=0, host="127.0.0.1") as server:
         yield server

@@ -279,6 +279,8 @@ def test_wrong_compression(echo_server, encoding, body, status, text):
         ("GET", "/v2/models/echo/config", 404, "Received: /v2/models/echo/config"),
         ("POST", "/v2/repository/index", 404, "Received: /v2/repository/index"),
         ("GET", INFER, 400, f"Expected the method POST for {INFER}. Received: GET"),
+        ("POST", "/v2/models/nothing/infer", 404, "Latest(nothing)"),
+        ("POST", "/v2/models/nothing/versions/x/infer", 400, "Received: version=x"),
         ("POST", "/v2/health/live", 400, "Expected the method GET"),
         ("GET", "/v2/models/nothing", 404, "Latest(nothing)"),
         ("GET", "/v2/models/echo/versions/7", 404, "Specific(echo, 7)"),
@@ -308,6 +310,10 @@ def test_wrong_paths(echo_server, method, path, status, text):
 def test_health(echo_server, path, status, expected):
     received, body, _ = ask(echo_server, "GET", path)
     assert (received, json.loads(body)) == (status, expected)
+
+
+def test_head(echo_server):
+    assert ask(echo_server, "HEAD", "/v2/health/live")[:2] == (200, b"")
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2?a=1"])
