@@ -22,8 +22,8 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
     """Attends from `query` to `value` by scores that a subclass defines.
 
     A variant creates its weights in `build` and implements `project_query`, `project_key` and
-    `score`; one with heads also `project_value` and `project_output`. Masks, softmax, dropout,
-    shapes and configuration are here and nowhere else.
+    `compute_scores`; one with heads also `project_value` and `project_output`. Masks, softmax,
+    dropout, shapes and configuration are here and nowhere else.
 
     Shapes: B batch, Tq query steps, Tv memory steps, D* feature sizes.
 
@@ -78,11 +78,11 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         self._check_shapes(query_shape, value_shape, key_shape or value_shape)
 
     def project_query(self, query):
-        """`(B, Tq, Dq)` to what `score` compares; the identity by default."""
+        """`(B, Tq, Dq)` to what `compute_scores` compares; the identity by default."""
         return query
 
     def project_key(self, key):
-        """`(B, Tv, Dk)` to what `score` compares. Depends on nothing else: once per memory."""
+        """Project keys `(B, Tv, Dk)` for `compute_scores`, once for each memory."""
         return key
 
     def project_value(self, value):
@@ -92,14 +92,14 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
     def settle_key(self, key):
         """Precompute what the score needs of a projected key, once for all steps of a search.
 
-        `score` takes the result in place of the key, to the same effect, and so does `attend` with
-        a mask that is the same for all queries. It is the key itself by default.
+        `compute_scores` takes the result in place of the key, to the same effect, and so does
+        `attend` with a mask that is the same for all queries. It is the key itself by default.
         """
         return key
 
-    def score(self, query, key):
+    def compute_scores(self, query, key):
         """Scores `(..., Tq, Tv)`, before the softmax, of a projected query and key."""
-        raise NotImplementedError(f"{type(self).__name__} must define `score`.")
+        raise NotImplementedError(f"{type(self).__name__} must define `compute_scores`.")
 
     def weigh_scores(self, scores, mask=None, noise=None):
         """Weights `(..., Tq, Tv)` of scores; `noise` is the result of `sample_noise`."""
@@ -145,7 +145,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         if differs_by_query:
             key, bad_key = split_nonfinite(key)
             value, bad_value = split_nonfinite(value)
-        scores = self.score(self.project_query(query), key)
+        scores = self.compute_scores(self.project_query(query), key)
         if differs_by_query:
             scores = ops.where(ops.expand_dims(bad_key, -2), float("nan"), scores)
         weights = self.weigh_scores(scores, mask, noise)

@@ -96,7 +96,7 @@ class BahdanauAttention(AttentionBase):
     def settle_key(self, key):
         return settle_key(key)
 
-    def score(self, query, key):
+    def compute_scores(self, query, key):
         return additive_scores(query, key, self.vector())
 
     def vector(self):

@@ -19,7 +19,7 @@ class HistoryAttention(StatefulAttention):
 
     def __init__(self, scorer, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(scorer, **kwargs)
-        if getattr(scorer, "score_name", None) == "location":
+        if getattr(scorer, "score", None) == "location":
             raise ValueError(
                 "Expected a scorer that reads the keys. Received: a LuongAttention with "
                 "score='location', which does not"
@@ -67,7 +67,7 @@ class HistoryAttention(StatefulAttention):
             own_mask = parts[1] if differs_by_query else mask
             own_noise = None if noise is None else parts[-1]
             seen = by_rows(self.history_dense, self.features(history))
-            scores = self.score(parts[0], key + ops.cast(seen, key.dtype))
+            scores = self.compute_scores(parts[0], key + ops.cast(seen, key.dtype))
             weights = ops.squeeze(self.weigh_scores(scores, own_mask, own_noise), 1)
             following = self.remember(history, weights)
             if own_mask is not None:

@@ -108,7 +108,7 @@ class LocalAttention(StatefulAttention):
         return [ops.zeros((ops.shape(key)[0], 1), dtype=wide_dtype(key.dtype))]
 
     def weigh(self, query, key, mask, state, noise=None, training=None):
-        scores = self.score(self.project_query(query), key)
+        scores = self.compute_scores(self.project_query(query), key)
         value_length = ops.shape(scores)[-1]
         steps = ops.arange(value_length, dtype=scores.dtype)
         if self.position == "monotonic":

@@ -68,7 +68,7 @@ class LuongAttention(AttentionBase):
         super().__init__(dropout=dropout, seed=seed, **kwargs)
         if score not in SCORES:
             raise ValueError(f"Expected score to be one of {SCORES}. Received: score={score!r}")
-        self.score_name = score
+        self.score = score
         self.units = self._size_for("concat", units=units)
         self.max_length = self._size_for("location", max_length=max_length)
         self.scale = scale
@@ -79,39 +79,39 @@ class LuongAttention(AttentionBase):
         self._check_shapes(query_shape, value_shape, key_shape)
         query_dim, key_dim = query_shape[-1], key_shape[-1]
         self._query_dim = query_dim
-        if self.score_name == "general":
+        if self.score == "general":
             self.kernel = self._add_kernel("kernel", (key_dim, query_dim))
-        elif self.score_name == "concat":
+        elif self.score == "concat":
             self.kernel = self._add_kernel("kernel", (query_dim + key_dim, self.units))
             self.attention_v = self._add_kernel("attention_v", (self.units,))
-        elif self.score_name == "location":
+        elif self.score == "location":
             self.kernel = self._add_kernel("kernel", (query_dim, self.max_length))
         if self.scale:
             self.attention_g = self.add_weight(name="attention_g", shape=(), initializer="ones")
 
     def project_query(self, query):
-        if self.score_name not in ("concat", "location"):
+        if self.score not in ("concat", "location"):
             return query
         query = in_compute_dtype(self, query)
-        if self.score_name == "location":  # these are the scores: float32 at least
+        if self.score == "location":  # these are the scores: float32 at least
             query = ops.cast(query, wide_dtype(query.dtype))
         kernel = ops.cast(self.kernel, query.dtype)
-        if self.score_name == "concat":  # W [q; k] = W_q q + W_k k: no [q; k] is ever built
+        if self.score == "concat":  # W [q; k] = W_q q + W_k k: no [q; k] is ever built
             kernel = kernel[: self._query_dim]
         return by_rows(lambda rows: ops.matmul(rows, kernel), query)
 
     def project_key(self, key):
         key = in_compute_dtype(self, key)
-        if self.score_name == "general":
+        if self.score == "general":
             return ops.matmul(key, ops.cast(self.kernel, key.dtype))
-        if self.score_name == "concat":
+        if self.score == "concat":
             return ops.matmul(key, ops.cast(self.kernel, key.dtype)[self._query_dim :])
         return key
 
-    def score(self, query, key):
-        if self.score_name == "concat":
+    def compute_scores(self, query, key):
+        if self.score == "concat":
             scores = additive_scores(query, key, self.attention_v)
-        elif self.score_name == "location":
+        elif self.score == "location":
             scores = query[:, :, : ops.shape(key)[1]]
         else:
             scores = dot_scores(query, key)
@@ -120,7 +120,7 @@ class LuongAttention(AttentionBase):
     def get_config(self):
         return {
             **super().get_config(),
-            "score": self.score_name,
+            "score": self.score,
             "units": self.units,
             "max_length": self.max_length,
             "scale": self.scale,
@@ -130,12 +130,12 @@ class LuongAttention(AttentionBase):
     def _size_for(self, score, **named):
         """The named size, which this `score` needs and no other takes."""
         ((name, value),) = named.items()
-        if self.score_name == score:
+        if self.score == score:
             return check_positive(**named)
         if value is not None:
             raise ValueError(
                 f"Expected {name} only with score={score!r}. "
-                f"Received: score={self.score_name!r}, {name}={value!r}"
+                f"Received: score={self.score!r}, {name}={value!r}"
             )
         return None
 
@@ -145,13 +145,13 @@ class LuongAttention(AttentionBase):
 
     def _check_shapes(self, query_shape, value_shape, key_shape):
         super()._check_shapes(query_shape, value_shape, key_shape)
-        if self.score_name == "dot" and query_shape[-1] != key_shape[-1]:
+        if self.score == "dot" and query_shape[-1] != key_shape[-1]:
             raise ValueError(
                 "Expected query and key of one size with score='dot'. "
                 f"Received: query.shape={tuple(query_shape)}, key.shape={tuple(key_shape)}"
             )
         length = value_shape[1]
-        if self.score_name == "location" and length is not None and length > self.max_length:
+        if self.score == "location" and length is not None and length > self.max_length:
             raise ValueError(
                 f"Expected a memory of at most max_length={self.max_length} steps. "
                 f"Received: value.shape={tuple(value_shape)}"

@@ -84,7 +84,7 @@ class MoChA(MonotonicAttention):
             query, key[..., : self._key_dim], mask, state, noise, training
         )
         projected = self.chunk_scorer.project_query(query)
-        scores = self.chunk_scorer.score(projected, key[..., self._key_dim :])
+        scores = self.chunk_scorer.compute_scores(projected, key[..., self._key_dim :])
         return chunkwise(alignment, scores, mask, self.chunk_size), state
 
     def get_config(self):

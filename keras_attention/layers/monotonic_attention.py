@@ -85,7 +85,7 @@ class MonotonicAttention(StatefulAttention):
         )
 
     def weigh(self, query, key, mask, state, noise=None, training=None):
-        scores = self.score(self.project_query(query), key)
+        scores = self.compute_scores(self.project_query(query), key)
         scores = scores + ops.cast(self.attention_score_bias, scores.dtype)
         if noise is not None:
             scores = scores + ops.cast(noise, scores.dtype)

@@ -111,7 +111,7 @@ class MultiHeadBase(AttentionBase):
     def project_value(self, value):
         return self.value_dense(value)
 
-    def score(self, query, key):
+    def compute_scores(self, query, key):
         return dot_scores(query, key)
 
     def attend(

@@ -42,8 +42,8 @@ class StatefulAttention(AttentionBase):
     def project_key(self, key):
         return self.scorer.project_key(key)
 
-    def score(self, query, key):
-        return self.scorer.score(query, key)
+    def compute_scores(self, query, key):
+        return self.scorer.compute_scores(query, key)
 
     def initial_state(self, key):
         """See `AttentionBase`; `key` is projected, `(B, Tv, D)`."""

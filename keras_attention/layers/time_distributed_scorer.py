@@ -82,7 +82,7 @@ class TimeDistributedScorer(AttentionBase):
     def project_key(self, key):
         return self._project(key, slice(self._query_dim, None)) if self._first_dense else key
 
-    def score(self, query, key):
+    def compute_scores(self, query, key):
         if self._first_dense:
             return self._score_of_sums(query, key)
         batch, query_length, query_dim = ops.shape(query)

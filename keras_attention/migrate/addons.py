@@ -69,7 +69,7 @@ def _of_mechanism(layer, within=""):
         if layer.normalize:
             yield same(layer.attention_g, f"{within}attention_g")
             yield same(layer.attention_b, f"{within}attention_b")
-    elif isinstance(layer, LuongAttention) and layer.score_name == "general":
+    elif isinstance(layer, LuongAttention) and layer.score == "general":
         yield same(layer.kernel, f"{within}memory_layer/kernel")
         if layer.scale:
             yield same(layer.attention_g, f"{within}attention_g")

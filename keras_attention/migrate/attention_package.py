@@ -49,7 +49,7 @@ def _of_attention(layer):
             same(layer.key_dense.kernel, "bahdanau_w2/kernel"),
             Variable(("bahdanau_v/kernel",), (layer.units, 1), (vector,)),
         ]
-    if isinstance(layer, LuongAttention) and layer.score_name == "general" and not layer.scale:
+    if isinstance(layer, LuongAttention) and layer.score == "general" and not layer.scale:
         return [same(layer.kernel, "luong_w/kernel")]
     raise ValueError(
         "Expected LuongAttention('general') without scale or BahdanauAttention without normalize. "

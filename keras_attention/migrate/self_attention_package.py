@@ -45,7 +45,7 @@ def load_self_attention(layer, variables):
     check_built(layer=layer)
     if isinstance(layer, BahdanauAttention):
         expected = _additive(layer)
-    elif isinstance(layer, LuongAttention) and layer.score_name == "general" and not layer.scale:
+    elif isinstance(layer, LuongAttention) and layer.score == "general" and not layer.scale:
         rows, columns = layer.kernel.shape
         transposed = Fill(layer.kernel, np.transpose)
         expected = [Variable(("*_Mul_Wa",), (columns, rows), (transposed,)), _ignored("*_Mul_ba")]

@@ -9,13 +9,14 @@ from keras_attention.layers import AttentionBase
 from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
+from keras_attention.models.argument_attributes import ArgumentAttributes
 from keras_attention.models.cell_loop import run_steps
 
 OUTPUTS = ("attention", "cell")
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class AttentionCell(CheckedCall, QuantizedParts, keras.layers.Layer):
+class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.Layer):
     """A Keras RNN cell that reads one or more memories at every step.
 
     One step, from the input x_t and what was read at the step before, a_{t-1} (input feeding):
@@ -75,6 +76,10 @@ class AttentionCell(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     Reference: Luong, Pham and Manning, 2015, https://arxiv.org/abs/1508.04025, section 3.3.
     """
+
+    argument_parts = {
+        "attention": lambda self: self.attentions if self.is_list else self.attentions[0],
+    }
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.attached_mask import mask_of
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
+from keras_attention.models.argument_attributes import ArgumentAttributes
 from keras_attention.models.conv_encoder import embedding
 from keras_attention.models.token_embedding import embed_tokens
 from keras_attention.ops import blank
@@ -16,7 +17,7 @@ ALIGNMENTS = ("last", "mean")
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class ConvDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
+class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.Layer):
     """Predicts the next token by causal gated convolutions that attend, each, to the source.
 
     With e the embedded token and its position, x what the layer below gives, g = a . sigmoid(b) the

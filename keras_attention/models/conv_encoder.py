@@ -6,11 +6,12 @@ from keras import ops
 from keras_attention.layers import ConvGluBlock
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
+from keras_attention.models.argument_attributes import ArgumentAttributes
 from keras_attention.models.token_embedding import embed_tokens
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class ConvEncoder(CheckedCall, QuantizedParts, keras.layers.Layer):
+class ConvEncoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.Layer):
     """Reads a sequence of tokens with gated convolutions that see both sides.
 
     With e the embedded tokens, each with the embedding of its position added,

@@ -3,13 +3,14 @@
 import keras
 from keras import ops
 
+from keras_attention.models.argument_attributes import ArgumentAttributes
 from keras_attention.models.attention_cell import AttentionCell
 from keras_attention.models.attention_decoder import AttentionDecoder
 from keras_attention.models.cells import CELLS, SEQUENCE_LAYERS, check_cell
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class Forecaster(keras.Model):
+class Forecaster(ArgumentAttributes, keras.Model):
     """Reads a window of a series, and goes on with it step by step.
 
     A recurrent encoder reads the window; an `AttentionDecoder` over vectors starts from its state
@@ -64,6 +65,11 @@ class Forecaster(keras.Model):
     Reference: Bahdanau, Cho and Bengio, 2015, https://arxiv.org/abs/1409.0473; Bengio et al.,
     2015, https://arxiv.org/abs/1506.03099.
     """
+
+    argument_parts = {
+        "attention": lambda self: self.decoder.cell.attentions[0],
+        "sampling": lambda self: self.decoder.sampling,
+    }
 
     def __init__(
         self,

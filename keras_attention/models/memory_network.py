@@ -1,12 +1,16 @@
 """The end-to-end memory network: a story and a question in, an answer out."""
 
+import inspect
+import operator
+
 import keras
 
 from keras_attention.layers import EndToEndMemory
+from keras_attention.models.argument_attributes import ArgumentAttributes
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class MemoryNetwork(keras.Model):
+class MemoryNetwork(ArgumentAttributes, keras.Model):
     """Answers a question about a story with one word, and shows what each hop looked at.
 
     A functional model: `keras_attention.export` writes it with the names of its inputs and outputs.
@@ -45,6 +49,12 @@ class MemoryNetwork(keras.Model):
 
     Reference: Sukhbaatar, Szlam, Weston and Fergus, 2015, https://arxiv.org/abs/1503.08895.
     """
+
+    argument_parts = {
+        name: operator.attrgetter(f"memory.{name}")
+        for name in inspect.signature(EndToEndMemory.__init__).parameters
+        if name not in ("self", "kwargs")
+    }
 
     def __init__(self, vocabulary_size, name=None, trainable=True, dtype=None, **arguments):
         story = keras.Input((None, None), dtype="int32", name="story")

@@ -53,6 +53,8 @@ class RNNSeq2Seq(Seq2Seq):
     and Le, 2014, https://arxiv.org/abs/1409.3215.
     """
 
+    argument_parts = {"attention": lambda self: self.decoder.attention}
+
     def __init__(
         self,
         source_vocabulary_size,

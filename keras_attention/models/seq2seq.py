@@ -7,9 +7,10 @@ from keras import ops
 
 from keras_attention.decoding import Hypotheses, NBest, beam_search, greedy, sample
 from keras_attention.layers.quantized_parts import QuantizedParts
+from keras_attention.models.argument_attributes import ArgumentAttributes
 
 
-class Seq2Seq(QuantizedParts, keras.Model):
+class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
     """A model from a sequence of tokens to another; the base class.
 
     Token 0 is padding, in sources and targets. A subclass implements `encode`, `step` and

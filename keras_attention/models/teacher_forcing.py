@@ -64,7 +64,7 @@ def _is_plain_bahdanau(attention):
 
 
 def _is_product(attention):
-    return type(attention) is LuongAttention and attention.score_name in ("dot", "general")
+    return type(attention) is LuongAttention and attention.score in ("dot", "general")
 
 
 def _score(attention, key):

@@ -49,6 +49,12 @@ def test_configuration_holds_every_constructor_argument(case):
     assert set(constructor_arguments(case.layer_class)) <= set(case.layer().get_config())
 
 
+def test_every_constructor_argument_is_an_attribute(case):
+    layer = case.layer()
+    for name in constructor_arguments(case.layer_class):
+        assert not inspect.ismethod(getattr(layer, name)), name
+
+
 def test_round_trip(case):
     layer = case.layer(dropout=0.25, seed=7, name="given", dtype="mixed_bfloat16")
     config = layer.get_config()

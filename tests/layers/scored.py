@@ -38,7 +38,7 @@ def spread(layer, seed=1, scale=0.5):
 def scores_of(scorer, query, key, **kwargs):
     """Scores `(B, Tq, Tv)`, float64; the scorers have tests of their own."""
     query, key = (ops.convert_to_tensor(x, "float32") for x in (query, key))
-    return as_float64(scorer.score(scorer.project_query(query), scorer.project_key(key)))
+    return as_float64(scorer.compute_scores(scorer.project_query(query), scorer.project_key(key)))
 
 
 def context_of(weights, value):

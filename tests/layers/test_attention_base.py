@@ -13,7 +13,7 @@ from tests.probes import MaskProbe
 class Nearest(ka.AttentionBase):
     """The smallest variant there is: `score = -|q - k|^2`, and no weights."""
 
-    def score(self, query, key):
+    def compute_scores(self, query, key):
         return -ops.sum(ops.square(query[:, :, None] - key[:, None]), axis=-1)
 
 
@@ -33,7 +33,7 @@ def test_one_method_makes_a_layer():
 
 
 def test_without_a_score():
-    with pytest.raises(NotImplementedError, match="AttentionBase must define `score`"):
+    with pytest.raises(NotImplementedError, match="AttentionBase must define `compute_scores`"):
         ka.AttentionBase()(QUERY, VALUE)
 
 

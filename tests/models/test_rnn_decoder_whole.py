@@ -178,8 +178,8 @@ def test_a_quantized_decoder_takes_the_general_path():
 
 
 class Squared(ka.BahdanauAttention):
-    def score(self, query, key):
-        return super().score(query, key) ** 2
+    def compute_scores(self, query, key):
+        return super().compute_scores(query, key) ** 2
 
 
 @pytest.mark.parametrize(
