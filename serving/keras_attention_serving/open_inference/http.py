@@ -30,7 +30,7 @@ _NOT_READY = 400  # as Triton says it; the protocol wants a 4xx
 
 
 class Reply(NamedTuple):
-    """What goes back to the client.
+    """The answer to a request.
 
     Attributes:
         status: of HTTP.
@@ -148,7 +148,7 @@ class OpenInferenceApi:
 
 
 def asked(target: str) -> tuple[str, str] | None:
-    """What a path asks for, for the log, and the name of the model; None for other paths."""
+    """The call that a path asks for, and the name of the model; None for other paths."""
     match = _PATH.fullmatch(target.partition("?")[0])
     if match is None:
         return None
@@ -158,7 +158,7 @@ def asked(target: str) -> tuple[str, str] | None:
 
 
 def json_bytes(call: Call) -> int:
-    """How much of a body is JSON; raises `errors.InvalidArgument`."""
+    """The length of the JSON in a body; raises `errors.InvalidArgument`."""
     text = call.headers.get("inference-header-content-length")
     if text is None:
         return len(call.body)

@@ -64,7 +64,7 @@ def find_signature(model: Model, name: str) -> Any:
 
 
 def infer(model: Model, version: int, request: Any, check_method_name: bool = False) -> Inference:
-    """What a `ModelInferRequest` asks of a model; its response is a `ModelInferResponse`.
+    """The run that a `ModelInferRequest` asks of a model; its response is a `ModelInferResponse`.
 
     Shapes are not compared with the signature, as with Predict.
 

@@ -12,7 +12,7 @@ from keras_attention_serving.open_inference import contents, datatypes, json_dat
 def read(
     body: bytes, json_bytes: int, request: Any, check: Callable[[], object] = lambda: None
 ) -> None:
-    """Fills a `ModelInferRequest`.
+    """Fill a `ModelInferRequest`.
 
     Args:
         body: JSON, and binary tensors in the order of the inputs.

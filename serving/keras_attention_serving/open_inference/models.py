@@ -1,4 +1,4 @@
-"""What a server and its models say about themselves in the Open Inference Protocol."""
+"""States and metadata of a server and its models in the Open Inference Protocol."""
 
 from collections.abc import Callable
 from importlib import metadata

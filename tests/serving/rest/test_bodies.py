@@ -169,6 +169,11 @@ def test_list_of_models(server):
     assert json.loads(text) == {"models": ["a/b \u00fc", "examples", "model"]}
 
 
+def test_names_in_the_paths_of_the_open_inference_protocol(server):
+    status, text, _ = ask(server, "GET", "/v2/models/a%2Fb%20%C3%BC/ready")
+    assert (status, json.loads(text)) == (200, {"name": "a/b \u00fc", "ready": True})
+
+
 @pytest.mark.parametrize("path", ["/", "/v3/models/model", "/v1", "/v20", "/index.html"])
 def test_what_does_not_exist(server, path):
     status, text, headers = ask(server, "GET", path)
