@@ -144,7 +144,7 @@ class OpenInferenceApi:
         named, default = json_request.binary_outputs(request)
         response = self._service.model_infer(request, call.left(), call.cancellation)
         call.left()
-        return Reply(200, *json_response.inference(response, named, default))
+        return Reply(200, *json_response.inference(response, named, default, call.left))
 
 
 def asked(target: str) -> tuple[str, str] | None:

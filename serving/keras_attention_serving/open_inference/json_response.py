@@ -1,6 +1,6 @@
 """The body of an HTTP answer: JSON, and binary tensors behind it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,28 @@ from keras_attention_serving.json_text import encode, quote
 from keras_attention_serving.open_inference import contents, datatypes
 from keras_attention_serving.tensors import Array
 
+_CHUNK = 1 << 14  # values that are written before another thread may have its turn
 
-def inference(response: Any, named: Mapping[str, bool], default: bool) -> tuple[bytes, int | None]:
+
+def inference(
+    response: Any,
+    named: Mapping[str, bool],
+    default: bool,
+    check: Callable[[], object] = lambda: None,
+) -> tuple[bytes, int | None]:
     """The body for a `ModelInferResponse` with raw contents.
 
     Args:
         response: the answer.
         named: outputs by name that go as binary data, or not.
         default: what holds for the others.
+        check: called now and then; what it raises ends the writing.
 
     Returns:
         The body, and how much of it is JSON; None if all of it is.
 
     Raises:
-        errors.InvalidArgument: an output has no JSON.
+        errors.ServingError: an output has no JSON, or `check` says so.
     """
     entries, binary = [], []
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
@@ -36,7 +44,7 @@ def inference(response: Any, named: Mapping[str, bool], default: bool) -> tuple[
             binary.append(raw)
             entries.append(f'{head},"parameters":{{"binary_data_size":{len(raw)}}}}}')
         else:
-            entries.append(f'{head},"data":[{",".join(_texts(output, raw))}]}}')
+            entries.append(f'{head},"data":[{",".join(_texts(output, raw, check))}]}}')
     text = encode(
         f'{{"model_name":{quote(response.model_name)},'
         f'"model_version":{quote(response.model_version)},'
@@ -78,11 +86,24 @@ def _listed(sizes: Any) -> str:
     return f"[{','.join(map(str, sizes))}]"
 
 
-def _texts(output: Any, raw: bytes) -> list[str]:
+def _texts(output: Any, raw: bytes, check: Callable[[], object]) -> Iterator[str]:
     """Every value as JSON, in a row."""
     name = f"output {output.name!r}"
     datatype = datatypes.by_name(output.datatype, name)
     array: Array = contents.from_raw(raw, output.shape, datatype, name).reshape(-1)
+    for start in range(0, array.size, _CHUNK):
+        check()
+        try:
+            yield from _some(array[start : start + _CHUNK])
+        except UnicodeDecodeError:
+            raise InvalidArgument(
+                f"Expected {name} to be UTF-8 for an answer in JSON. Received: other bytes, which "
+                "the parameter binary_data of the output, or binary_data_output of the request, "
+                "makes possible"
+            ) from None
+
+
+def _some(array: Array) -> list[str]:
     kind = array.dtype.kind
     if kind == "b":
         return ["true" if value else "false" for value in array.tolist()]
@@ -91,11 +112,4 @@ def _texts(output: Any, raw: bytes) -> list[str]:
     if kind in "fV":
         wide = array if array.dtype.itemsize > 2 else array.astype(np.float32)
         return json_encode.decimals(wide)
-    try:
-        return [quote(value.decode()) for value in array.tolist()]
-    except UnicodeDecodeError:
-        raise InvalidArgument(
-            f"Expected {name} to be UTF-8 for an answer in JSON. Received: other bytes, which the "
-            "parameter binary_data of the output, or binary_data_output of the request, makes "
-            "possible"
-        ) from None
+    return [quote(value.decode()) for value in array.tolist()]

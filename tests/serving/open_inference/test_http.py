@@ -7,6 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from keras_attention_serving import errors
+from keras_attention_serving.open_inference import json_response, messages
+
 DEADLINE = 30
 INFER = "/v2/models/echo/infer"
 
@@ -125,6 +128,21 @@ def test_gzip(echo_server):
     body = gzip.compress(json.dumps(tensor()).encode())
     status, answer = infer(echo_server, body, Content_Encoding="gzip")
     assert (status, answer["outputs"][0]["data"]) == (200, [3, 5])
+
+
+def test_the_deadline_holds_for_the_writing_of_json():
+    """Between two pieces of a large tensor."""
+    response = messages.ModelInferResponse()
+    response.outputs.add(name="y", datatype="INT8", shape=[50_000])
+    response.raw_output_contents.append(bytes(50_000))
+    looks = iter([None, errors.DeadlineExceeded("Too late.")])
+
+    def check():
+        if error := next(looks):
+            raise error
+
+    with pytest.raises(errors.DeadlineExceeded):
+        json_response.inference(response, {}, False, check)
 
 
 def test_text_that_is_none(echo_server):
