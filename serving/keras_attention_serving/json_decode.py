@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keras_attention_serving import json_values
+from keras_attention_serving import json_pieces, json_values
 from keras_attention_serving.errors import InvalidArgument, Unimplemented, status_text
-from keras_attention_serving.json_text import debug, encode, parse, type_name
+from keras_attention_serving.json_text import LARGE, debug, encode, parse, type_name
 from keras_attention_serving.json_values import Tensor, is_base64, malformed
 
 _CHECK_EVERY = 1 << 10
@@ -35,7 +35,17 @@ def fill_predict(
         errors.ServingError: the body is wrong, or `lookup` says so.
     """
     document = parse(data)
-    check()
+    try:
+        check()
+        return _fill_predict(request, document, lookup, check)
+    finally:
+        if len(data) > LARGE:
+            json_pieces.discard(document)
+
+
+def _fill_predict(
+    request: Any, document: dict[str, Any], lookup: Lookup, check: Callable[[], object]
+) -> bool:
     _fill_signature(request, document)
     signature = request.model_spec.signature_name
     infos = lookup()

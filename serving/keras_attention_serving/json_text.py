@@ -17,8 +17,11 @@ import orjson
 import rapidjson
 
 from keras_attention_serving.errors import InvalidArgument
+from keras_attention_serving.json_pieces import Document
 
 MAX_DEBUG_BYTES = 256
+LARGE = 1 << 18  # bytes that take long to read
+LARGEST_TOLD = 1 << 22  # bytes of a document of which it is told where it is wrong
 # RapidJSON's words for a document that its user does not want to read on.
 TOO_DEEP = "JSON Parse error: Terminate parsing due to Handler error. at offset: 0"
 
@@ -37,14 +40,31 @@ def parse(data: bytes) -> dict[str, Any]:
     """
     if not data:
         raise InvalidArgument("JSON Parse error: The document is empty")
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        value = _lenient(data)
+    value = _pieces_of(data) if len(data) > LARGE else None
+    if value is None:
+        value = _whole(data)
     if type(value) is not dict:
         raise InvalidArgument(
             f"JSON Value: {debug(value)} Is not object", "JSON Value: ... Is not object"
         )
+    return value
+
+
+def _whole(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _lenient(data)
+
+
+def _pieces_of(data: bytes) -> Any:
+    """The value of a large document; None if all of it has to be read to know what is wrong."""
+    try:
+        value = Document(data, _whole).value()
+    except InvalidArgument:
+        value = None
+    if value is None and len(data) > LARGEST_TOLD:
+        raise InvalidArgument("JSON Parse error: Invalid value. at offset: 0")
     return value
 
 

@@ -9,12 +9,11 @@ import base64
 import binascii
 import math
 import re
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from keras_attention_serving import tensors, wire
+from keras_attention_serving import json_pieces, tensors, wire
 from keras_attention_serving.errors import InvalidArgument, Unimplemented
 from keras_attention_serving.json_text import debug, encode, type_name
 from keras_attention_serving.tensors import Array
@@ -58,25 +57,27 @@ def all_at_once(value: Any, dtype: int) -> Tensor | None:
     shape: list[int] = []
     level = [value]
     while level and type(level[0]) is list:
-        if set(map(type, level)) != {list} or len(set(map(len, level))) > 1:
+        if json_pieces.types(level) != {list}:
+            return None
+        if any(len(set(map(len, part)) | {len(level[0])}) > 1 for part in json_pieces.parts(level)):
             return None
         shape.append(len(level[0]))
-        level = list(chain.from_iterable(level))
-    types = set(map(type, level))
+        level = json_pieces.joined(level)
+    types = json_pieces.types(level)
     if dtype == _STRING and types <= {str}:
         return shape, to_array(list(map(encode, level)), dtype)
     if dtype == _BOOL and types <= {bool}:
         return shape, to_array(level, dtype)
     if dtype in _INTEGER and types <= {int}:
         low, high = _INTEGER[dtype]
-        if not level or low <= min(level) and max(level) <= high:
+        if all(low <= min(p) and max(p) <= high for p in json_pieces.parts(level) if p):
             return shape, to_array(level, dtype)
     if dtype in _DECIMAL and types <= {int, float}:
         _, digits, largest = _DECIMAL[dtype]
         whole = [item for item in level if type(item) is int] if int in types else []
-        if whole and max(max(whole), -min(whole)) >= 2**digits:
+        if any(max(max(p), -min(p)) >= 2**digits for p in json_pieces.parts(whole) if p):
             return None
-        wide = np.array(level, np.float64)
+        wide = json_pieces.array(level, np.float64)
         if dtype == 2 or not np.any((np.abs(wide) > largest) & np.isfinite(wide)):
             return shape, wide.astype(tensors.numpy_dtype(dtype))
     return None
@@ -87,9 +88,9 @@ def to_array(row: list[Any], dtype: int) -> Array:
     if dtype == _STRING:
         return np.fromiter(row, object, len(row))
     if dtype in (4, 5, 6):  # wraps round, as a field of int32 does
-        return np.array(row, np.int32).astype(tensors.numpy_dtype(dtype))
+        return json_pieces.array(row, np.int32).astype(tensors.numpy_dtype(dtype))
     if dtype in _INTEGER or dtype in _DECIMAL or dtype == _BOOL:
-        return np.array(row, tensors.numpy_dtype(dtype))
+        return json_pieces.array(row, tensors.numpy_dtype(dtype))
     return np.array(row, np.int8)  # of no elements: nothing else is converted to other dtypes
 
 

@@ -29,6 +29,8 @@ from keras_attention_serving.service import Service
 
 MAX_UNZIPPED_BYTES = 100 << 20
 MAX_UNZIPPED_VALUES = 1 << 20
+_UNZIP_BYTES = 1 << 18
+_UNZIPPED = "values in a compressed body"
 
 _MODEL = r"(?:/(?P<name>[^/:]+))"
 _VERSION = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
@@ -105,7 +107,7 @@ class RestApi:
         log: the same; by default, failures are logged.
         metrics_path: where the page of the metrics is; None for nowhere.
         max_unzipped_values: how many values a compressed body may hold, if it does not have as many
-            bytes.
+            bytes, and how many lists and objects any body may.
         health: answer at `/healthz` whether all models are available.
     """
 
@@ -226,7 +228,8 @@ class RestApi:
         )
         if data is not body:
             size = open_inference.json_bytes(request)
-            _check_values(data[:size], max(len(body), self._max_unzipped_values))
+            limit = max(len(body), self._max_unzipped_values)
+            _check_values(_values(data[:size]), limit, _UNZIPPED)
         reply = self._open_inference.answer(request)
         if reply.json_bytes is None:
             return Answer(reply.status, reply.body)
@@ -238,20 +241,21 @@ class RestApi:
     ) -> bytes:
         if method == "POST" and (match := _PREDICTION.fullmatch(target)):
             if match["method"] in ("classify", "regress", "predict"):  # only the path may shout
-                data = _unzipped(body, headers)
-                return self._counted(match, data, call, 0 if data is body else len(body))
+                return self._counted(match, body, headers, call)
         elif method == "GET" and (match := _STATUS.fullmatch(target)):
             return self._status(match)
         raise errors.InvalidArgument(f"Malformed request: {method} {target}")
 
     def _counted(
-        self, match: re.Match[str], body: bytes, call: "_Call", compressed_bytes: int
+        self, match: re.Match[str], body: bytes, headers: Mapping[str, str], call: "_Call"
     ) -> bytes:
         code = errors.Internal.code
         try:
-            if compressed_bytes:
-                _check_values(body, max(compressed_bytes, self._max_unzipped_values))
-            result = self._predict(match, body, call)
+            data = _unzipped(body, headers, self._max_unzipped_values)
+            if len(data) > self._max_unzipped_values:
+                lists = data.count(b"[") + data.count(b"{")
+                _check_values(lists, self._max_unzipped_values, "lists and objects in a body")
+            result = self._predict(match, data, call)
             code = 0
             return result
         except errors.ServingError as error:
@@ -335,25 +339,36 @@ def _decoded(text: str) -> str:
     return unquote_to_bytes(text).decode("utf-8", "replace")
 
 
-def _unzipped(body: bytes, headers: Mapping[str, str]) -> bytes:
-    """The body of a request; empty, as there, if it is compressed and too much or broken."""
+def _unzipped(body: bytes, headers: Mapping[str, str], max_values: int) -> bytes:
+    """The body of a request; empty, as there, if it is compressed and too much or broken.
+
+    What a few bytes have become is refused as soon as it is too many values.
+    """
     if "gzip" not in headers.get("content-encoding", ""):
         return body
     unzip = zlib.decompressobj(wbits=31)  # the gzip format
+    values, size, pieces, rest = 0, 0, [b"x"], body
     try:
-        data = unzip.decompress(body, MAX_UNZIPPED_BYTES + 1)
+        while pieces[-1] and not unzip.eof and size <= MAX_UNZIPPED_BYTES:
+            pieces.append(unzip.decompress(rest, _UNZIP_BYTES))
+            rest = unzip.unconsumed_tail
+            size += len(pieces[-1])
+            values += _values(pieces[-1])
+            _check_values(values, max(len(body), max_values), _UNZIPPED)
     except zlib.error:
         return b""
-    return data if unzip.eof and len(data) <= MAX_UNZIPPED_BYTES else b""
+    return b"".join(pieces[1:]) if unzip.eof and size <= MAX_UNZIPPED_BYTES else b""
 
 
-def _check_values(data: bytes, limit: int) -> None:
-    """Refuses what a few compressed bytes have become before it is read."""
-    values = sum(map(data.count, (b",", b"[", b"{")))
+def _values(data: bytes) -> int:
+    return sum(map(data.count, (b",", b"[", b"{")))
+
+
+def _check_values(values: int, limit: int, what: str) -> None:
     if values > limit:
         raise errors.ResourceExhausted(
-            f"Expected at most {limit} values in a compressed body "
-            f"(--rest_api_max_unzipped_values). Received: about {values}"
+            f"Expected at most {limit} {what} (--rest_api_max_unzipped_values). "
+            f"Received: about {values}"
         )
 
 

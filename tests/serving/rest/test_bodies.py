@@ -314,6 +314,14 @@ def test_few_bytes_that_become_many_values(server, value):
     assert "--rest_api_max_unzipped_values" in error_of(text)
 
 
+@pytest.mark.parametrize("value", [b"[]", b"{}"])
+def test_too_many_lists(server, value):
+    body = b'{"instances": [' + b",".join([value] * (MAX_UNZIPPED_VALUES + 3)) + b"]}"
+    status, text = post(server, PREDICT, body)
+    assert status == 429
+    assert "lists and objects in a body (--rest_api_max_unzipped_values)" in error_of(text)
+
+
 def test_the_deadline_while_a_body_is_read():
     calls = []
 
