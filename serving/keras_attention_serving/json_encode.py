@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_attention_serving import tensors
+from keras_attention_serving import json_pieces, tensors
 from keras_attention_serving.errors import InvalidArgument
 from keras_attention_serving.json_text import encode, quote
 from keras_attention_serving.json_values import type_text
@@ -27,7 +27,7 @@ def predictions(outputs: Mapping[str, Any], rows: bool) -> bytes:
     """The body that answers a predict call.
 
     Args:
-        outputs: `TensorProto`s by name.
+        outputs: `TensorProto`s, or arrays, by name.
         rows: row format (`predictions`), else columnar (`outputs`).
 
     Raises:
@@ -88,6 +88,8 @@ def decimals(array: Array) -> list[str]:
 
 def _array(proto: Any) -> tuple[Array, int]:
     """The array, and its DataType, of an output."""
+    if isinstance(proto, np.ndarray):
+        return proto, tensors.data_type(proto.dtype)
     try:
         return tensors.to_array(proto), proto.dtype
     except ValueError:  # a dtype that NumPy does not know either
@@ -111,7 +113,9 @@ def _rows(arrays: Mapping[str, tuple[Array, int]]) -> str:
     if len(arrays) == 1:
         ((name, (array, dtype)),) = arrays.items()
         items = _nested(_texts(name, array, dtype, 1 + array.ndim), array.shape[1:], None, size)
-        listed = f"[{', '.join(items)}\n{_INDENT}]" if items else "[]"
+        listed = f"[{_joined(', ', items)}\n{_INDENT}]" if items else "[]"
+        if len(items) > json_pieces.PART:
+            json_pieces.discard(items)
         return f'{{\n{_INDENT}"predictions": {listed}\n}}'
     columns = [
         _nested(_texts(name, array, dtype, 2 + array.ndim), array.shape[1:], None, size)
@@ -137,6 +141,12 @@ def _columns(arrays: Mapping[str, tuple[Array, int]]) -> str:
 
 def _texts(name: str, array: Array, dtype: int, depth: int) -> list[str]:
     """Every element of an array as JSON, in a row; `depth`: how many brackets are around one."""
+    if array.size > json_pieces.PART:
+        result: list[str] = []
+        flat = array.reshape(-1)
+        for start in range(0, flat.size, json_pieces.PART):
+            result += _texts(name, flat[start : start + json_pieces.PART], dtype, depth)
+        return result
     if not array.size:
         return []
     if array.dtype in _DIGITS:
@@ -161,20 +171,30 @@ def _nested(texts: list[str], shape: Sequence[int], depth: int | None, count: in
     for axis in reversed(range(len(shape))):
         size = shape[axis]
         groups = count * int(np.prod(shape[:axis], dtype=np.int64))
-        parts = [texts[i * size : (i + 1) * size] for i in range(groups)]
-        texts = [_line(p) if depth is None else _broken(p, depth + axis) for p in parts]
+        parts = (
+            [texts[i * size : (i + 1) * size] for i in range(groups)] if groups != 1 else [texts]
+        )
+        shorter = [_line(p) if depth is None else _broken(p, depth + axis) for p in parts]
+        if len(texts) > json_pieces.PART:
+            json_pieces.discard(parts)
+            json_pieces.discard(texts)
+        texts = shorter
     return texts
 
 
+def _joined(separator: str, items: list[str]) -> str:
+    return separator.join([separator.join(part) for part in json_pieces.parts(items)])
+
+
 def _line(items: list[str]) -> str:
-    return "[" + ", ".join(items) + "]"
+    return "[" + _joined(", ", items) + "]"
 
 
 def _broken(items: list[str], depth: int) -> str:
     if not items:
         return "[]"
     line = "\n" + _INDENT * (depth + 1)
-    return "[" + line + ("," + line).join(items) + "\n" + _INDENT * depth + "]"
+    return "[" + line + _joined("," + line, items) + "\n" + _INDENT * depth + "]"
 
 
 def _object(members: list[str], depth: int) -> str:

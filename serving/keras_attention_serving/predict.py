@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_attention_serving import errors, tensors, wire
 from keras_attention_serving.inference import Inference
+from keras_attention_serving.large_response import LargeResponse
 from keras_attention_serving.model import (
     CLASSIFY_METHOD,
     PREDICT_METHOD,
@@ -19,6 +20,7 @@ from keras_attention_serving.model import (
 )
 from keras_attention_serving.tensors import Array
 
+LARGE = 1 << 18  # bytes of outputs that take long to write
 _METHODS = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
 
 
@@ -29,7 +31,7 @@ def predict(
     check_method_name: bool = False,
     tensor_content: bool = False,
 ) -> Inference:
-    """What a `PredictRequest` asks of a model; its response is a `PredictResponse`.
+    """What a `PredictRequest` asks of a model; its response is a `PredictResponse`, or a large one.
 
     Shapes are not compared with the signature.
 
@@ -55,6 +57,9 @@ def predict(
     def respond(arrays: list[Array]) -> Any:
         response = wire.PredictResponse()
         set_model_spec(response.model_spec, request.model_spec, version)
+        if sum(map(tensors.nbytes, arrays)) > LARGE:
+            by_name = dict(zip(outputs, arrays, strict=True))
+            return LargeResponse(response, by_name, typed=not tensor_content)
         for alias, array in zip(outputs, arrays, strict=True):
             response.outputs[alias].CopyFrom(tensors.to_proto(array, typed=not tensor_content))
         return response

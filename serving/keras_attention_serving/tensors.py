@@ -139,6 +139,33 @@ def to_proto(value: ArrayLike, typed: bool = False) -> Any:
     return proto
 
 
+def to_pieces(array: Array, typed: bool = False) -> list[bytes]:
+    """The `TensorProto` of an array on the wire, in pieces; see `to_proto`."""
+    number = data_type(array.dtype)
+    head = wire.TensorProto(dtype=number)
+    head.tensor_shape.SetInParent()
+    for size in array.shape:
+        head.tensor_shape.dim.add(size=size)
+    pieces: list[bytes] = [head.SerializeToString()]
+    strings = number == DT_STRING
+    if not strings:
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    flat = array.reshape(-1)
+    parts = (flat[start : start + _CHUNK] for start in range(0, flat.size, _CHUNK))
+    if strings or (typed and _FIELD[number] != "float8_val"):
+        for part in parts:
+            proto = wire.TensorProto()
+            if strings:
+                proto.string_val.extend(_bytes(item) for item in part)
+            else:
+                _write_field(proto, number, part)
+            pieces.append(proto.SerializeToString())
+        return pieces
+    name = "float8_val" if typed else "tensor_content"
+    field = wire.TensorProto.DESCRIPTOR.fields_by_name[name].number
+    return [*pieces, tag(field) + varint(flat.nbytes), *(part.tobytes() for part in parts)]
+
+
 def to_array(proto: Any, strict: bool = False) -> Array:
     """The array of a `TensorProto`: writable, and `object` of `bytes` for strings.
 
@@ -242,15 +269,21 @@ def _write_field(proto: Any, number: int, flat: Array) -> None:
     if flat.dtype.kind == "f" and flat.size:
         # Numbers of fixed width are on the wire as they are in memory, behind a tag and their
         # length in bytes: 15 times as fast as one Python float after the other.
-        tag = wire.TensorProto.DESCRIPTOR.fields_by_name[name].number << 3 | 2
-        proto.MergeFromString(bytes([tag]) + _varint(flat.nbytes) + flat.tobytes())
+        number = wire.TensorProto.DESCRIPTOR.fields_by_name[name].number
+        proto.MergeFromString(tag(number) + varint(flat.nbytes) + flat.tobytes())
         return
     field = getattr(proto, name)
     for start in range(0, flat.size, _CHUNK):
         field.extend(flat[start : start + _CHUNK].tolist())
 
 
-def _varint(value: int) -> bytes:
+def tag(field: int) -> bytes:
+    """What stands on the wire before the length of a field of bytes, or of packed numbers."""
+    return varint(field << 3 | 2)
+
+
+def varint(value: int) -> bytes:
+    """A length on the wire."""
     result = bytearray()
     while value > 0x7F:
         result.append(value & 0x7F | 0x80)

@@ -54,7 +54,8 @@ ARROWS = {
         *("batching_parameters", "cancellation", "errors", "metrics", "model", "tensors"),
     },
     "inference": {"model", "tensors"},
-    "predict": {"errors", "inference", "model", "tensors", "wire"},
+    "large_response": {"tensors", "wire"},
+    "predict": {"errors", "inference", "large_response", "model", "tensors", "wire"},
     "classify": {"errors", "examples", "inference", "model", "tensors", "wire"},
     "regress": {"errors", "examples", "inference", "model", "tensors", "wire"},
     "multi_inference": {
@@ -81,7 +82,7 @@ ARROWS = {
     "json_text": {"errors", "json_pieces"},
     "json_values": {"errors", "json_pieces", "json_text", "tensors", "wire"},
     "json_decode": {"errors", "json_pieces", "json_text", "json_values"},
-    "json_encode": {"errors", "json_text", "json_values", "tensors"},
+    "json_encode": {"errors", "json_pieces", "json_text", "json_values", "tensors"},
     "open_inference.__init__": set(),
     "open_inference.messages": {"wire"},
     "open_inference.datatypes": {"errors", "tensors", "wire"},
