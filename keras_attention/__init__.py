@@ -4,7 +4,7 @@ from keras_attention import _keras as _keras  # says what to install if there is
 from keras_attention import layers as layers
 from keras_attention import ops as ops
 from keras_attention._version import __version__ as __version__
-from keras_attention.export import export as export
+from keras_attention.exporting.export import export as export
 from keras_attention.layers import *  # noqa: F403 - all of its __all__, and that alone
 from keras_attention.losses import CoverageLoss as CoverageLoss
 from keras_attention.losses import GuidedAlignmentLoss as GuidedAlignmentLoss

@@ -182,10 +182,10 @@ def train(context, train, train_target, dev, dev_target, skip_header, run, resum
     import_tensorflow()
     from rich.console import Console
 
-    from keras_attention import training
-    from keras_attention.advice import advise
-    from keras_attention.holdout import hold_back
-    from keras_attention.run_folder import RunFolder
+    from keras_attention.training import trainer as training
+    from keras_attention.training.advice import advise
+    from keras_attention.training.holdout import hold_back
+    from keras_attention.training.run_folder import RunFolder
 
     console = Console()
     folder = RunFolder(run)
@@ -251,8 +251,8 @@ def train(context, train, train_target, dev, dev_target, skip_header, run, resum
 def evaluate(run, test, test_target, skip_header, output, beam_width, length_penalty):
     """Prints how many answers are right, and the character error rate."""
     import_tensorflow()
-    from keras_attention import evaluation
-    from keras_attention.run_folder import RunFolder
+    from keras_attention.training import evaluation
+    from keras_attention.training.run_folder import RunFolder
 
     folder = RunFolder(run)
     model, tokenizers = folder.load_model(), folder.tokenizers()
@@ -328,9 +328,9 @@ def export(
 ):
     """Writes the best model of a run as a SavedModel."""
     import_tensorflow()
-    from keras_attention.export import SEARCHES
-    from keras_attention.export import export as export_model
-    from keras_attention.run_folder import RunFolder
+    from keras_attention.exporting.export import SEARCHES
+    from keras_attention.exporting.export import export as export_model
+    from keras_attention.training.run_folder import RunFolder
 
     folder = RunFolder(run)
     source, target = folder.tokenizers()

@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from keras_attention import defaults
-from keras_attention.advice import advise
-from keras_attention.holdout import hold_back
 from keras_attention.text import Tokenizer
 from keras_attention.text.corpus import Corpus
+from keras_attention.training import defaults
+from keras_attention.training.advice import advise
+from keras_attention.training.holdout import hold_back
 from keras_attention_command.settings import Settings
 
 

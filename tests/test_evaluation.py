@@ -2,15 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_attention.evaluation import (
+from keras_attention.exporting.signatures import TextSignatures
+from keras_attention.text import Tokenizer
+from keras_attention.training.evaluation import (
     Quality,
     answer_all,
     edit_distance,
     quality,
     targets_by_source,
 )
-from keras_attention.signatures import TextSignatures
-from keras_attention.text import Tokenizer
 from tests.tiny_run import DEV, quiet, trained, trained_model
 
 

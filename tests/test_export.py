@@ -12,8 +12,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 import keras_attention as ka
-from keras_attention import warmup_requests
-from keras_attention.signatures import TextSignatures, decode_ids
+from keras_attention.exporting import warmup_requests
+from keras_attention.exporting.signatures import TextSignatures, decode_ids
 from tests.tiny_run import trained, trained_model
 
 WARMUP = ("3 may 2021", "")

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 import keras_attention as ka
-from keras_attention import search_signatures
-from keras_attention.signatures import decode_ids
+from keras_attention.exporting import search_signatures
+from keras_attention.exporting.signatures import decode_ids
 from tests.models.variants import SOURCE_VOCABULARY, Variant, ids
 from tests.test_export import in_another_process
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_attention as ka
-from keras_attention.signatures import TextSignatures
+from keras_attention.exporting.signatures import TextSignatures
 from keras_attention.text import Tokenizer
 from tests.test_export import in_another_process
 

@@ -35,24 +35,16 @@ OF_ONE_BACKEND = {
     str(path.relative_to(LIBRARY)): path.stem.rsplit("_", 1)[1]
     for backend in ("tensorflow", "jax", "torch")
     for part in ("ops", "decoding", "migrate")
-    for path in LIBRARY.glob(f"{part}/*_{backend}.py")
+    for path in (LIBRARY / part).rglob(f"*_{backend}.py")
 }
 
 # The parts that hold what TensorFlow alone can do. Without it, the rest must import.
 WITH_TENSORFLOW = {
-    "empty_batches",
-    "evaluation",
-    "export",
+    "exporting",
     "known",
-    "search_signatures",
-    "servability",
-    "signatures",
-    "source_limit",
     "text",
     "token_ids",
     "training",
-    "version_folder",
-    "warmup_requests",
     "xla",
 }
 TENSORFLOW = {"sentencepiece", "tensorflow", "tensorflow_serving", "tensorflow_text"}

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from keras_attention.interruption import Interruption
+from keras_attention.training.interruption import Interruption
 
 
 class InterruptedAtItsEnd:

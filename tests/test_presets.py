@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_attention as ka
-from keras_attention.signatures import TextSignatures
+from keras_attention.exporting.signatures import TextSignatures
 from tests.test_export import MAX_LENGTH, TEXTS, in_another_process
 from tests.tiny_run import trained, trained_model
 

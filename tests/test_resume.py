@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from keras_attention import training
-from keras_attention.run_folder import RunFolder
+from keras_attention.training import trainer as training
+from keras_attention.training.run_folder import RunFolder
 from tests.tiny_run import DEV, SMALLEST, TRAIN, Stopped, quiet, settings, stopped_after, train
 
 # Four batches a pass: three looks do not divide it. All that draws numbers or remembers is in use.
@@ -102,7 +102,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
 
 def test_a_lock_goes_with_its_process_and_a_folder_with_its_lock(tmp_path):
     script = (
-        "import sys, os, signal; from keras_attention.run_lock import locked\n"
+        "import sys, os, signal; from keras_attention.training.run_lock import locked\n"
         "with locked(sys.argv[1]): os.kill(os.getpid(), signal.SIGKILL)"
     )
     folder = RunFolder(tmp_path / "new" / "run")

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_attention.run_folder import RunFolder
+from keras_attention.training.run_folder import RunFolder
 from keras_attention_command.settings import CHOICES, RANGES, Settings
 from tests.tiny_run import EPOCHS, settings, trained
 

@@ -4,7 +4,7 @@ import keras
 import pytest
 
 import keras_attention as ka
-from keras_attention import servability
+from keras_attention.exporting import servability
 
 
 class Inside(keras.layers.Layer):

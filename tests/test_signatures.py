@@ -5,8 +5,8 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 
-from keras_attention import search_signatures
-from keras_attention.signatures import TextSignatures, decode_ids
+from keras_attention.exporting import search_signatures
+from keras_attention.exporting.signatures import TextSignatures, decode_ids
 from tests.tiny_run import trained, trained_model
 
 MAX_LENGTH = 11

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_attention as ka
-from keras_attention.source_limit import cut, default_source_limit
+from keras_attention.exporting.source_limit import cut, default_source_limit
 from tests.tiny_run import TRAIN, trained
 
 

@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 import keras_attention as ka
-from keras_attention import architectures, training
-from keras_attention.run_folder import RunFolder
+from keras_attention.training import architectures
+from keras_attention.training import trainer as training
+from keras_attention.training.run_folder import RunFolder
 from tests.tiny_run import (
     DEV,
     EPOCHS,

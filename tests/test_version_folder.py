@@ -12,7 +12,7 @@ import threading
 import pytest
 import tensorflow as tf
 
-from keras_attention import version_folder
+from keras_attention.exporting import version_folder
 
 
 def test_exports_at_once_get_a_number_each(tmp_path):

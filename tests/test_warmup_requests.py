@@ -8,7 +8,7 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import prediction_log_pb2
 
 import keras_attention as ka
-from keras_attention.warmup_requests import array_examples, in_batches
+from keras_attention.exporting.warmup_requests import array_examples, in_batches
 from keras_attention_command.cli import WARMUP_BATCH_SIZES
 from keras_attention_serving import warmup
 from keras_attention_serving.runtime import SavedModel

@@ -13,8 +13,8 @@ import keras
 import pytest
 from rich.console import Console
 
-from keras_attention import training
-from keras_attention.run_folder import RunFolder
+from keras_attention.training import trainer as training
+from keras_attention.training.run_folder import RunFolder
 from keras_attention_command.settings import Settings
 
 MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()

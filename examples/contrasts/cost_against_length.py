@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 
 import keras_attention as ka
 from contrasts.experiment import options, print_table, save
-from keras_attention.progress import advance, bar
+from keras_attention.training.progress import advance, bar
 
 WIDTH, HEADS, KERNEL, BATCH = 64, 4, 5, 4
 LENGTHS = (128, 256, 512, 1024, 2048)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_attention as ka
-from keras_attention.progress import advance, bar
+from keras_attention.training.progress import advance, bar
 
 START, END, FIRST = 2, 3, 4  # 0 is padding, 1 unknown; symbols count from FIRST
 

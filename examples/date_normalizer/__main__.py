@@ -71,9 +71,9 @@ def train(paths, run_folder, console):
     """Trains as `keras-attention train` does; returns the run folder and the seconds of `fit`."""
     import shutil
 
-    from keras_attention.run_folder import RunFolder
     from keras_attention.text import read_pairs
-    from keras_attention.training import train
+    from keras_attention.training.run_folder import RunFolder
+    from keras_attention.training.trainer import train
     from keras_attention_command.settings import Settings
 
     settings = Settings(
@@ -103,8 +103,8 @@ def train(paths, run_folder, console):
 
 def compare(folder, paths, console):
     """Exact match of the model, and of dateparser on the same lines."""
-    from keras_attention import evaluation
     from keras_attention.text import read_pairs
+    from keras_attention.training import evaluation
 
     model, tokenizers = folder.load_model(), folder.tokenizers()
     table = Table("test set", "lines", "this model", "dateparser", title="exact match")

@@ -19,7 +19,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 import keras_attention as ka  # noqa: E402
-from keras_attention.progress import TrainingProgress  # noqa: E402
+from keras_attention.training.progress import TrainingProgress  # noqa: E402
 
 from . import picture, stories  # noqa: E402
 

@@ -18,7 +18,7 @@ import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from keras_attention.progress import TrainingProgress  # noqa: E402
+from keras_attention.training.progress import TrainingProgress  # noqa: E402
 
 from . import models, picture, tasks  # noqa: E402
 

@@ -1,5 +1,8 @@
 """Arguments of a constructor as attributes, where parts of the model hold them."""
 
+from collections.abc import Callable
+from typing import ClassVar
+
 
 class ArgumentAttributes:
     """Mixin: each argument of the constructor is an attribute, as in Keras' own layers.
@@ -10,7 +13,7 @@ class ArgumentAttributes:
     """
 
     # Arguments that a part holds: a function of the layer for each.
-    argument_parts = {}
+    argument_parts: ClassVar[dict[str, Callable]] = {}
 
     def __getattr__(self, name):
         if name in self.argument_parts:

@@ -1,8 +1,9 @@
 """Pure functions of tensors: no weights, no layers, `keras.ops` only."""
 
-from keras_attention.ops.additive import additive_scores as additive_scores
+from keras_attention.ops.additive.precomputed_key import settle_key as settle_key
+from keras_attention.ops.additive.scores import additive_scores as additive_scores
 from keras_attention.ops.decaying_sum import decaying_sum as decaying_sum
-from keras_attention.ops.dot_product import dot_product_attention as dot_product_attention
+from keras_attention.ops.dot_product.attention import dot_product_attention as dot_product_attention
 from keras_attention.ops.masks import blank as blank
 from keras_attention.ops.masks import causal_mask as causal_mask
 from keras_attention.ops.masks import combine_masks as combine_masks
@@ -23,12 +24,11 @@ from keras_attention.ops.probability import hardmax as hardmax
 from keras_attention.ops.probability import normalized_sigmoid as normalized_sigmoid
 from keras_attention.ops.probability import sigmoid as sigmoid
 from keras_attention.ops.probability import sparsemax as sparsemax
-from keras_attention.ops.recurrent_attention import (
+from keras_attention.ops.recurrent.attention import (
     has_recurrent_attention as has_recurrent_attention,
 )
-from keras_attention.ops.recurrent_attention import recurrent_attention as recurrent_attention
+from keras_attention.ops.recurrent.attention import recurrent_attention as recurrent_attention
 from keras_attention.ops.scores import dot_scores as dot_scores
-from keras_attention.ops.settled_key import settle_key as settle_key
 from keras_attention.ops.softmax import masked_softmax as masked_softmax
 
 __all__ = [

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention.ops import additive, additive_scores
+from keras_attention.ops import additive_scores
+from keras_attention.ops.additive import scores as additive
 from tests.arrays import as_float64, assert_close, assert_equal
 
 B, TQ, TV, UNITS = 3, 19, 17, 37

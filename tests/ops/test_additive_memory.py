@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_attention import BahdanauAttention, LuongAttention, TimeDistributedScorer
-from keras_attention.ops import additive
+from keras_attention.ops.additive import scores as additive
 
 B, TQ, TV, UNITS, SIZE = 2, 53, 59, 67, 7
 PAIRS = B * TQ * TV
@@ -117,7 +117,7 @@ def test_peak_of_memory(jit_compile, monkeypatch):
     """Measured: the size of a slab of groups is not known in the graph."""
     import tensorflow as tf
 
-    from keras_attention.ops import additive_tensorflow
+    from keras_attention.ops.additive import scores_tensorflow as additive_tensorflow
 
     # As for larger inputs: one group of units in each slab.
     monkeypatch.setattr(additive_tensorflow, "SCORE_SLAB", 1)

@@ -12,8 +12,8 @@ if keras.backend.backend() != "tensorflow":
 import tensorflow as tf
 
 from keras_attention.ops import dot_product_attention, reach_mask
-from keras_attention.ops.dot_product_block_tensorflow import Blocks
-from keras_attention.ops.dot_product_tensorflow import blocked_attention
+from keras_attention.ops.dot_product.block_tensorflow import Blocks
+from keras_attention.ops.dot_product.blocked_tensorflow import blocked_attention
 from tests.arrays import assert_close, assert_equal
 
 B, H, K, D, DV = 3, 4, 2, 7, 5

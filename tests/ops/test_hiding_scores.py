@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention.ops import PROBABILITIES, chunkwise, dot_product, dot_product_attention
+from keras_attention.ops import PROBABILITIES, chunkwise, dot_product_attention
+from keras_attention.ops.dot_product import attention as dot_product
 from tests.arrays import as_float64, assert_close, assert_equal
 from tests.gradients import gradients
 

@@ -7,7 +7,8 @@ from keras import ops
 
 import keras_attention as ka
 from keras_attention.models.rnn_decoder import RNNDecoder
-from keras_attention.ops import additive_scores, settle_key, settled_key
+from keras_attention.ops import additive_scores, settle_key
+from keras_attention.ops.additive import precomputed_key as settled_key
 from tests.arrays import as_float64, assert_close, assert_equal
 from tests.compiled import COMPILES, compiled
 from tests.ops.test_additive import INPUTS, arrays_of, oracle, random

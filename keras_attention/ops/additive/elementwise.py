@@ -16,7 +16,7 @@ and one division serves two terms: a / b + c / d = (a d + c b) / (b d).
 
 from keras import ops
 
-from keras_attention.ops.additive_range import has_large_tangents, within
+from keras_attention.ops.additive.exact_range import has_large_tangents, within
 
 # The largest |q| and |k| of the fast terms: a product of two denominators is then below e^81.
 LIMIT = 10.0

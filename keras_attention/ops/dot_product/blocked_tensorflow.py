@@ -13,9 +13,9 @@ computed of one block (`block`), and the loops over blocks (`forward`, `backward
 import numpy as np
 import tensorflow as tf
 
-from keras_attention.ops.dot_product_backward_tensorflow import backward
-from keras_attention.ops.dot_product_block_tensorflow import Blocks
-from keras_attention.ops.dot_product_forward_tensorflow import forward
+from keras_attention.ops.dot_product.backward_tensorflow import backward
+from keras_attention.ops.dot_product.block_tensorflow import Blocks
+from keras_attention.ops.dot_product.forward_tensorflow import forward
 
 
 def blocked_attention(

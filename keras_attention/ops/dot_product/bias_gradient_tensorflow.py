@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attention.ops.dot_product_grid_tensorflow import add, shape_of, zeros
+from keras_attention.ops.dot_product.tiling_tensorflow import add, shape_of, zeros
 
 
 class BiasGradient:

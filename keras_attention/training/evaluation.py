@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_attention import progress
-from keras_attention.signatures import TextSignatures
+from keras_attention.exporting.signatures import TextSignatures
+from keras_attention.training import progress
 
 
 class Quality(NamedTuple):

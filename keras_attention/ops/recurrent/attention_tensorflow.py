@@ -11,7 +11,7 @@ In names, `d_x` is the gradient of the loss by x.
 
 import tensorflow as tf
 
-from keras_attention.ops.recurrent_cells_tensorflow import CELLS
+from keras_attention.ops.recurrent.cells_tensorflow import CELLS
 from keras_attention.ops.softmax import masked_softmax
 
 

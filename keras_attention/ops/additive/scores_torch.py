@@ -2,7 +2,7 @@
 
 import torch
 
-from keras_attention.ops import additive_products
+from keras_attention.ops.additive import matmul as additive_products
 
 # Elements of a slab `(groups, B, Tq, Tv)`. One group at least.
 SLAB = 1 << 18

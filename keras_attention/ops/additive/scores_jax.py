@@ -2,7 +2,7 @@
 
 import jax
 
-from keras_attention.ops import additive_chain
+from keras_attention.ops.additive import elementwise as additive_chain
 
 
 @jax.custom_vjp

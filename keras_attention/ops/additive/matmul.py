@@ -23,7 +23,7 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_attention.ops.additive_range import has_large_tangents, within
+from keras_attention.ops.additive.exact_range import has_large_tangents, within
 
 # The largest |q| and |k|. Denominators are below e^(8 * 8), and a gradient over one is not lost.
 LIMIT = 8.0

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_attention.decoding import Constraints
-from keras_attention.empty_batches import answering_empty_batches
+from keras_attention.exporting.empty_batches import answering_empty_batches
 
 
 class Setting(NamedTuple):

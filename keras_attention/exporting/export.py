@@ -38,11 +38,11 @@ def export(
     - `sample`: `text` -> an answer that is drawn.
 
     The settings of `beam` and `sample` are inputs that a request over gRPC may leave out: see
-    `keras_attention.search_signatures`. TensorFlow Serving's REST wants all of them. Where it
-    batches requests, all inputs have to be of one length: a request of several texts has to give
-    each setting for each. Where that is in the way, `presets` are searches whose settings are part
-    of the model: such a signature wants `text` alone, one of `sample` also `seed`, unless that is
-    set; and it works out nothing that its settings do not ask for.
+    `keras_attention.exporting.search_signatures`. TensorFlow Serving's REST wants all of them.
+    Where it batches requests, all inputs have to be of one length: a request of several texts has
+    to give each setting for each. Where that is in the way, `presets` are searches whose settings
+    are part of the model: such a signature wants `text` alone, one of `sample` also `seed`, unless
+    that is set; and it works out nothing that its settings do not ask for.
 
     Without tokenizers `serving_default` is `decode_ids`, and `beam` and `sample` take `ids` and
     `lengths` for `text` and `prefix` and `prefix_lengths` for `prefix`. A `Forecaster` gets
@@ -126,7 +126,7 @@ def export(
     if not special and not getattr(model, "inputs", None):
         raise ValueError(f"Expected a model with known inputs. Received: model={model!r}")
     # Here and not above: importing the package must not load TensorFlow under other backends.
-    from keras_attention import (
+    from keras_attention.exporting import (
         search_signatures,
         servability,
         signatures,

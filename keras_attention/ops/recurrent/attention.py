@@ -50,7 +50,7 @@ def recurrent_attention(
     Reference: Cho et al., 2014, https://arxiv.org/abs/1406.1078; Bahdanau, Cho and Bengio, 2015,
     https://arxiv.org/abs/1409.0473, section A.2.2.
     """
-    from keras_attention.ops.recurrent_attention_tensorflow import run
+    from keras_attention.ops.recurrent.attention_tensorflow import run
 
     return run(
         cell,

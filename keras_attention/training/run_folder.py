@@ -12,8 +12,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_attention.run_lock import locked
 from keras_attention.text import Tokenizer
+from keras_attention.training.run_lock import locked
 from keras_attention_command.settings import Settings
 
 

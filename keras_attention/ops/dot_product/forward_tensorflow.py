@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attention.ops.dot_product_block_tensorflow import NOTHING
+from keras_attention.ops.dot_product.block_tensorflow import NOTHING
 
 
 def forward(blocks):

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from keras_attention.ops import additive_chain, additive_products
+from keras_attention.ops.additive import elementwise as additive_chain
+from keras_attention.ops.additive import matmul as additive_products
 from keras_attention.ops.scores import plain_additive_scores
 from keras_attention.xla import compiled_by_xla
 

@@ -8,15 +8,19 @@ import random
 import keras
 import numpy as np
 
-from keras_attention.architectures import build_model
-from keras_attention.defaults import choose_max_length, choose_settings, warn_of_long_targets
-from keras_attention.interruption import Interruption
 from keras_attention.losses import SequenceCrossentropy
 from keras_attention.metrics import SequenceAccuracy, TokenAccuracy
-from keras_attention.progress import TrainingProgress
 from keras_attention.schedules import InverseSquareRoot
 from keras_attention.text import Batches, Tokenizer
-from keras_attention.weight_average import WeightAverage
+from keras_attention.training.architectures import build_model
+from keras_attention.training.defaults import (
+    choose_max_length,
+    choose_settings,
+    warn_of_long_targets,
+)
+from keras_attention.training.interruption import Interruption
+from keras_attention.training.progress import TrainingProgress
+from keras_attention.training.weight_average import WeightAverage
 
 # By name: functions of the highest rate, the steps of warm-up and all steps.
 SCHEDULES = {

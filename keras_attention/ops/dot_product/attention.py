@@ -101,7 +101,7 @@ def dot_product_attention(
         query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, return_weights
     )
     if form == "blocked":
-        from keras_attention.ops.dot_product_tensorflow import blocked_attention
+        from keras_attention.ops.dot_product.blocked_tensorflow import blocked_attention
 
         return blocked_attention(
             query,

@@ -5,9 +5,9 @@ import itertools
 import keras
 import tensorflow as tf
 
-from keras_attention import search_signatures
-from keras_attention.empty_batches import answering_empty_batches
-from keras_attention.source_limit import cut
+from keras_attention.exporting import search_signatures
+from keras_attention.exporting.empty_batches import answering_empty_batches
+from keras_attention.exporting.source_limit import cut
 
 
 class TextSignatures:

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from keras_attention.ops.dot_product_bias_tensorflow import BiasGradient
-from keras_attention.ops.dot_product_grid_tensorflow import add, shape_of, zeros
+from keras_attention.ops.dot_product.bias_gradient_tensorflow import BiasGradient
+from keras_attention.ops.dot_product.tiling_tensorflow import add, shape_of, zeros
 
 
 def backward(blocks, d_output, output, logs):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_attention.ops.additive_range import within
+from keras_attention.ops.additive.exact_range import within
 from keras_attention.ops.precision import wide_dtype
 from keras_attention.ops.scores import plain_additive_scores
 from keras_attention.xla import compiled_by_xla

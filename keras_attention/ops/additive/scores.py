@@ -6,9 +6,9 @@ import keras
 from keras import ops
 
 from keras_attention.conversion import traced_for_conversion
+from keras_attention.ops.additive.precomputed_key import SettledKey, settled_scores
 from keras_attention.ops.precision import wide_dtype
 from keras_attention.ops.scores import plain_additive_scores
-from keras_attention.ops.settled_key import SettledKey, settled_scores
 
 # `(B, Tq, Tv, U)` of so many elements costs less than what it takes to avoid it.
 SMALL = 1 << 16
@@ -38,11 +38,11 @@ def additive_scores(query, key, vector):
     if _is_little(query.shape, key.shape) or dtype == "float64" or traced_for_conversion():
         return plain_additive_scores(query, key, vector)
     if keras.backend.backend() == "tensorflow":
-        from keras_attention.ops.additive_tensorflow import scores
+        from keras_attention.ops.additive.scores_tensorflow import scores
     elif keras.backend.backend() == "jax":
-        from keras_attention.ops.additive_jax import scores
+        from keras_attention.ops.additive.scores_jax import scores
     elif keras.backend.backend() == "torch":
-        from keras_attention.ops.additive_torch import scores
+        from keras_attention.ops.additive.scores_torch import scores
     else:
         scores = plain_additive_scores
     return scores(query, key, vector)

@@ -1,0 +1,1 @@
+"""Export of models as SavedModels, with their signatures, checks and warm-up requests."""

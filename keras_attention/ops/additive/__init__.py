@@ -1,0 +1,1 @@
+"""The additive score, in the form that is fastest on each backend."""

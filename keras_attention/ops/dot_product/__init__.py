@@ -1,0 +1,1 @@
+"""Dot-product attention: the plain form, and blocks on TensorFlow."""
