@@ -19,7 +19,8 @@ class SavedModelLoader:
     Args:
         tags: tags of the graph to load.
         config: a serialized `tensorflow.ConfigProto`.
-        max_run_seconds: the longest that a run may take; no limit by default.
+        max_run_seconds: the longest that a run may take once the model is loaded and warmed up,
+            whose first runs may take longer; no limit by default.
         enable_warmup: answer the warm-up requests.
         warmup_iterations: how often each; 0 means 1.
         prepare: called with a model and its folder before the warm-up; what it raises is why the
@@ -66,6 +67,8 @@ class SavedModelLoader:
         except BaseException:
             model.close()
             raise
+        if isinstance(model, SavedModel):
+            model.max_seconds = self._max_run_seconds
         return model
 
     def _load(self, folder: Path) -> LoadedModel:
@@ -80,12 +83,7 @@ class SavedModelLoader:
                 model = parallelism.load(
                     folder,
                     self._config,
-                    lambda config: SavedModel(
-                        folder,
-                        tags=self._tags,
-                        config=config,
-                        max_seconds=self._max_run_seconds,
-                    ),
+                    lambda config: SavedModel(folder, tags=self._tags, config=config),
                 )
             loaded = True
         finally:

@@ -243,3 +243,9 @@ def ignored(options: Options) -> list[str]:
         for flag in FLAGS
         if flag.help.startswith(IGNORED) and getattr(options, flag.name) != flag.default
     ]
+
+
+def why_ignored(name: str) -> str:
+    """The reason why a flag has no effect, as a sentence."""
+    (reason,) = (flag.help.removeprefix(IGNORED) for flag in FLAGS if flag.name == name)
+    return reason[0].upper() + reason[1:]

@@ -43,6 +43,7 @@ class SavedModel:
 
     Attributes:
         signatures: `SignatureDef` messages by name.
+        max_seconds: the argument; may be changed at any time.
         trial: a run that changes nothing, to measure it by; None if there is none.
 
     Raises:
@@ -60,7 +61,7 @@ class SavedModel:
         config: bytes | None = None,
         max_seconds: float | None = None,
     ) -> None:
-        self._max_seconds = max_seconds
+        self.max_seconds = max_seconds
         self._lib = lib = c_api.library()
         # Looked for before TensorFlow does: the model may be on its way into the folder.
         index = Path(path) / "variables" / "variables.index"
@@ -126,8 +127,8 @@ class SavedModel:
         """
         if self._session is None:
             raise errors.Unavailable("The model is closed.")
-        if self._max_seconds is not None:
-            timeout = self._max_seconds if timeout is None else min(timeout, self._max_seconds)
+        if self.max_seconds is not None:
+            timeout = self.max_seconds if timeout is None else min(timeout, self.max_seconds)
         if timeout is not None and timeout <= 0:
             raise errors.DeadlineExceeded("Timed out before the computation began.")
         for name in self._ranks:

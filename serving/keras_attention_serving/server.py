@@ -126,7 +126,8 @@ class Server:
         """
         settings.check()
         for name in options.ignored(settings):
-            logger.warning("--%s is ignored: it has no meaning here.", name)
+            reason = options.why_ignored(name)
+            logger.warning("--%s is ignored: it has no meaning here. (%s)", name, reason)
         path = settings.model_config_file
         if path:
             config = text_proto.read(path, wire.ModelServerConfig)

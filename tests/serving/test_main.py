@@ -105,6 +105,7 @@ def test_flags(base_path, tmp_path):
         "--enable_model_warmup=false",
         "--tensorflow_session_parallelism=2",
         "--skip_initialize_tpu",
+        f"--platform_config_file={tmp_path / 'platforms'}",
     )
     with serving(*flags) as (process, line):
         for address in (f"127.0.0.1:{port_of(line)}", f"unix:{tmp_path / 'socket'}"):
@@ -113,6 +114,10 @@ def test_flags(base_path, tmp_path):
         process.terminate()
         log = process.communicate()[1]
         assert "--skip_initialize_tpu is ignored: it has no meaning here." in log
+        assert (
+            "--platform_config_file is ignored: it has no meaning here. (Every model is a "
+            "SavedModel, run with the settings of the other flags.)"
+        ) in log
 
 
 def test_a_unix_socket_alone(base_path, tmp_path):

@@ -50,6 +50,15 @@ def test_requests_are_answered(saved_model, folder, caplog):
     ) in caplog.text
 
 
+def test_the_longest_run_is_no_limit_of_the_warm_up(folder):
+    """The first run of a model compiles kernels."""
+    write(folder, [predict_log("wait", seconds=np.float64(0.4))])
+    with SavedModelLoader(max_run_seconds=0.1)(folder) as model:
+        feeds = {model.signatures["wait"].inputs["seconds"].name: np.array(1e6)}
+        with pytest.raises(errors.DeadlineExceeded):
+            model.run(feeds, [model.signatures["wait"].outputs["waited"].name])
+
+
 def test_none_is_fine(saved_model, folder, caplog):
     with caplog.at_level(logging.INFO):
         assert warmup.replay(saved_model, folder) == 0
