@@ -1,6 +1,7 @@
 """The client of `client.py` for asyncio: the same calls, awaited."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from typing import Any
@@ -50,6 +51,7 @@ class AsyncClient:
         self._known: dict[tuple[str, int | None, str | None], calls.ModelMetadata] = {}
         self._wait_for_ready = wait_for_ready
         settings = channel.options(attempts, options)
+        self._attempts = int(attempts)
         compression = channel.compression(gzip)
         self._channel = (
             grpc.aio.insecure_channel(target, settings, compression)
@@ -132,13 +134,25 @@ class AsyncClient:
         async with self._places:
             if self._closed:
                 raise channel.closed(self.target)
-            try:
-                data = await method(request, timeout=seconds, wait_for_ready=self._wait_for_ready)
-            except grpc.RpcError as error:
-                raise channel.error_from_rpc(error, self.target) from None
-            except asyncio.CancelledError:  # also gRPC's for calls on a channel that is closed
-                task = asyncio.current_task()
-                if not self._closed or task is None or task.cancelling():
-                    raise
-                raise channel.closed(self.target) from None
-        return calls.parse(kind, data)
+            until, tried = time.monotonic() + seconds, 0
+            while True:
+                try:
+                    data = await method(
+                        request, timeout=seconds, wait_for_ready=self._wait_for_ready
+                    )
+                    return calls.parse(kind, data)
+                except grpc.RpcError as error:
+                    tried += 1
+                    seconds = until - time.monotonic()
+                    pause = channel.pause(error, tried, self._attempts, seconds)
+                    if pause is None:
+                        raise channel.error_from_rpc(error, self.target) from None
+                except asyncio.CancelledError:  # also gRPC's for calls on a channel that is closed
+                    task = asyncio.current_task()
+                    if not self._closed or task is None or task.cancelling():
+                        raise
+                    raise channel.closed(self.target) from None
+                await asyncio.sleep(pause)
+                seconds -= pause
+                if self._closed:
+                    raise channel.closed(self.target)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from collections.abc import Sequence
 from numbers import Integral, Real
 from os import PathLike
@@ -14,6 +15,7 @@ from keras_attention_serving import errors, wire
 
 ChannelOptions = Sequence[tuple[str, Any]]
 
+_TOO_LARGE = "message larger than max"  # of gRPC itself, on either side
 _LONGEST_TIMEOUT = 10 * 365 * 86400  # gRPC takes later times for past ones
 
 
@@ -47,8 +49,9 @@ def tls(
 def options(attempts: int, extra: ChannelOptions) -> list[tuple[str, Any]]:
     """The options of a channel.
 
-    Calls are spread over all addresses of the target, and sent again if nobody answered or the
-    server has too much to do: a prediction has no side effects, so that this is safe.
+    Calls are spread over all addresses of the target, and sent again if nobody answered: a
+    prediction has no side effects, so that this is safe. For a server that has too much to do, see
+    `pause`.
 
     Args:
         attempts: how often a call is tried, 1 to 5 (gRPC's own limit).
@@ -65,13 +68,34 @@ def options(attempts: int, extra: ChannelOptions) -> list[tuple[str, Any]]:
             "initialBackoff": "0.1s",
             "maxBackoff": "2s",
             "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+            "retryableStatusCodes": ["UNAVAILABLE"],
         }
         config["methodConfig"] = [{"name": [{}], "retryPolicy": policy}]
     chosen: dict[str, Any] = dict(wire.CHANNEL_SIZE_OPTIONS)
     chosen["grpc.per_rpc_retry_buffer_size"] = wire.MAX_MESSAGE_BYTES  # large calls, too
     chosen["grpc.service_config"] = json.dumps(config)
     return list({**chosen, **dict(extra)}.items())
+
+
+def pause(error: grpc.RpcError, tried: int, attempts: int, left: float) -> float | None:
+    """Seconds after which to try a call again that a busy server has refused; None for never.
+
+    gRPC itself could only go by the status, which a message that is too large has, too, however
+    often it is sent.
+
+    Args:
+        error: the failure.
+        tried: how often the call has been tried.
+        attempts: how often it may be.
+        left: seconds until its deadline.
+    """
+    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED or tried >= attempts:
+        return None
+    never = wire.NO_RETRY in tuple(error.trailing_metadata() or ()) or _TOO_LARGE in (
+        error.details() or ""
+    )
+    seconds = min(2.0, 0.1 * 2 ** (tried - 1)) * random.uniform(0.8, 1.2)
+    return None if never or seconds >= left else seconds
 
 
 def deadline(timeout: float) -> float:

@@ -28,7 +28,9 @@ def check(request: Any, limit: int | None) -> None:
     """
     claimed = claimed_bytes(request)
     if limit is not None and claimed > limit:
-        raise errors.ResourceExhausted(
+        error = errors.ResourceExhausted(
             f"Expected inputs that are sent, or claim at most {limit} bytes by their shapes "
             f"(--max_claimed_input_bytes). Received: {claimed} bytes that are not in the message"
         )
+        error.final = True
+        raise error

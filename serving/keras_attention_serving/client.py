@@ -1,5 +1,6 @@
 """A client of TensorFlow Serving and of this package's server, without TensorFlow."""
 
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -53,6 +54,7 @@ class Client:
         self._known: dict[tuple[str, int | None, str | None], calls.ModelMetadata] = {}
         self._wait_for_ready = wait_for_ready
         settings = channel.options(attempts, options)
+        self._attempts = int(attempts)
         compression = channel.compression(gzip)
         self._channel = (
             grpc.insecure_channel(target, settings, compression)
@@ -155,12 +157,20 @@ class Client:
         seconds = self.timeout if timeout is None else channel.deadline(timeout)
         if self._closed:
             raise channel.closed(self.target)
-        try:
-            data = method(request, timeout=seconds, wait_for_ready=self._wait_for_ready)
-        except grpc.RpcError as error:
-            raise channel.error_from_rpc(error, self.target) from None
-        except ValueError:  # gRPC's for a channel that another thread has closed meanwhile
-            if not self._closed:
-                raise
-            raise channel.closed(self.target) from None
-        return calls.parse(kind, data)
+        until, tried = time.monotonic() + seconds, 0
+        while True:
+            try:
+                data = method(request, timeout=seconds, wait_for_ready=self._wait_for_ready)
+                return calls.parse(kind, data)
+            except grpc.RpcError as error:
+                tried += 1
+                seconds = until - time.monotonic()
+                pause = channel.pause(error, tried, self._attempts, seconds)
+                if pause is None:
+                    raise channel.error_from_rpc(error, self.target) from None
+            except ValueError:  # gRPC's for a channel that another thread has closed meanwhile
+                if not self._closed:
+                    raise
+                raise channel.closed(self.target) from None
+            time.sleep(pause)
+            seconds -= pause

@@ -64,9 +64,11 @@ class ServingError(Exception):
         code: the number of the status, 1 to 16.
         message: the text of the status.
         log_text: what may be written into a log.
+        final: the same request will never succeed, whatever the status usually means.
     """
 
     code: ClassVar[int] = 2
+    final = False
 
     def __init__(self, message: str = "", log_text: str | None = None) -> None:
         super().__init__(message)

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from keras_attention_serving import claims, errors
+from keras_attention_serving import claims, errors, wire
 from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.loop_tasks import Together, to_the_end
 from keras_attention_serving.metrics import Metrics
@@ -71,7 +71,7 @@ class InferenceMethod:
                 name, code = _model(exchange.request), failure.code if failure else 0
                 self._metrics.request(name, self._api, "GRPC", code, seconds)
             self._log.finished("GRPC", self._api, _model(exchange.request), seconds, failure)
-        await context.abort(_CODES[failure.code], _text(failure))
+        await context.abort(_CODES[failure.code], _text(failure), _metadata(failure))
         raise AssertionError("Expected abort to raise.")
 
     async def _answer(self, exchange: "_Exchange") -> bytes:
@@ -181,7 +181,7 @@ def waiting_method(
             failure = _failure(error)
         finally:
             log.finished("GRPC", name, _model(request), time.monotonic() - start, failure)
-        await context.abort(_CODES[failure.code], _text(failure))
+        await context.abort(_CODES[failure.code], _text(failure), _metadata(failure))
         raise AssertionError("Expected abort to raise.")
 
     return answer
@@ -215,6 +215,10 @@ def _text(failure: errors.ServingError) -> str:
     if len(failure.message) > MAX_ERROR_CHARACTERS:
         return failure.message[:MAX_ERROR_CHARACTERS] + "...TRUNCATED"
     return failure.message
+
+
+def _metadata(failure: errors.ServingError) -> tuple[tuple[str, str], ...]:
+    return (wire.NO_RETRY,) if failure.final else ()
 
 
 def _seconds_left(context: Any) -> float | None:

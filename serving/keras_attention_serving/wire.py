@@ -73,6 +73,8 @@ HANDLE_RELOAD_CONFIG = f"/{MODEL_SERVICE}/HandleReloadConfigRequest"
 
 DEFAULT_SIGNATURE = "serving_default"
 MAX_MESSAGE_BYTES = 2**31 - 1
+# In the metadata behind an answer: the same request is not worth another attempt.
+NO_RETRY = ("grpc-retry-pushback-ms", "-1")
 CHANNEL_SIZE_OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

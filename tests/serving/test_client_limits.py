@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attention_serving import AsyncClient, Client, errors, tensors, wire
+from keras_attention_serving import AsyncClient, Client, channel, errors, tensors, wire
 from keras_attention_serving.options import Options
 from keras_attention_serving.server import Server as EmbeddedServer
 
@@ -314,6 +314,41 @@ def test_a_busy_server_is_asked_again_however_large_the_request(kind, status, se
     text = [b"a" * 1_000_003]
     assert ask(kind, server.address, lambda c: c.predict("model", {"text": text})) == {}
     assert len(server.requests) == 2
+
+
+@both
+def test_a_busy_server_is_asked_as_often_as_told(kind, server):
+    server.answers[wire.PREDICT] = grpc.StatusCode.RESOURCE_EXHAUSTED
+    for attempts in (3, 1):
+        with pytest.raises(errors.ResourceExhausted, match="not now"):
+            ask(kind, server.address, CALLS["predict"], attempts=attempts)
+        assert len(server.requests) == attempts
+        server.requests.clear()
+
+
+@both
+def test_what_can_never_succeed_is_not_tried_again(kind, server, base_path, monkeypatch):
+    """A message that is too large for either side, or for the limit on claims."""
+    tried, pause = [], channel.pause
+    monkeypatch.setattr(channel, "pause", lambda *a: tried.append(a[1]) or pause(*a))
+    sent = {"x": np.zeros(1009, np.float32)}
+    limit = [("grpc.max_send_message_length", 1009)]
+    with pytest.raises(errors.ResourceExhausted, match="larger than max"):
+        ask(kind, server.address, lambda c: c.predict("model", sent), options=limit)
+    settings = Options(
+        max_claimed_input_bytes=1 << 22,
+        grpc_channel_arguments="grpc.max_receive_message_length=1009",
+    )
+    models = {"model": base_path}
+    with EmbeddedServer(models, port=0, host="127.0.0.1", settings=settings) as embedded:
+        address = f"127.0.0.1:{embedded.port}"
+        with pytest.raises(errors.ResourceExhausted, match="larger than max"):
+            ask(kind, address, lambda c: c.predict("model", sent))
+        proto = wire.TensorProto(dtype="DT_FLOAT", tensor_shape={"dim": [{"size": 2**28}]})
+        monkeypatch.setattr(tensors, "to_proto", lambda array: proto)
+        with pytest.raises(errors.ResourceExhausted, match="max_claimed_input_bytes"):
+            ask(kind, address, lambda c: c.predict("model", {"x": 1}))
+    assert tried == [1, 1, 1]
 
 
 BEAM = wire.SignatureDef(

@@ -141,7 +141,7 @@ ARROWS = {
     "profiler": {"c_api", "errors"},
     "grpc_methods": {
         *("cancellation", "claims", "errors", "loop_tasks", "metrics", "request_log", "runs"),
-        "service",
+        *("service", "wire"),
     },
     "grpc_server": {
         *("bounds", "errors", "flags", "grpc_methods", "health", "loop_tasks", "metrics"),
