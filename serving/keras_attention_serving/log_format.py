@@ -51,7 +51,8 @@ class Repeated(logging.Filter):
         self._seen: dict[tuple[str, int], tuple[float, int]] = {}  # since when, how many
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING:
+        of_request = FIELDS[0] in record.__dict__  # their log has a limit of its own, by status
+        if record.levelno < logging.WARNING or of_request:
             return True
         place = record.pathname, record.lineno
         begun, count = self._seen.get(place, (record.created, 0))

@@ -229,6 +229,7 @@ def test_repeated_warnings_are_limited():
     ] * 2
     assert repeated.filter(make_record(line=11, created=1e9 + 5))
     assert all(repeated.filter(make_record(logging.INFO, created=1e9 + 5)) for _ in range(5))
+    assert all(repeated.filter(make_record(created=1e9 + 5, transport="GRPC")) for _ in range(5))
     later = make_record(created=1e9 + 11)
     assert repeated.filter(later)
     assert later.getMessage() == "no way (2 more like it before)"
