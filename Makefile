@@ -72,7 +72,7 @@ $(VENV)/nightly/keras: $(VENV)/dev
 
 # With what no Python brings along: not in CI.
 test-clients: $(VENV)/clients/node_modules
-	PYTHONPATH=.:$(PYTHONPATH) TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m tests.clients $<
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m tests.clients $<
 
 $(VENV)/clients/node_modules: $(VENV)/dev
 	npm install --silent --no-audit --no-fund --prefix $(@D) "@grpc/grpc-js@^1.9" "@grpc/proto-loader@^0.7 || ^0.8"
