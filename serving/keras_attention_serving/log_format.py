@@ -68,7 +68,8 @@ class Repeated(logging.Filter):
 def configure(level: str, form: str) -> None:
     """Writes the records of all loggers to standard error; for a process that is a server alone.
 
-    Python's warnings, and exceptions that end a thread, are records, too.
+    Python's warnings, and exceptions that end a thread, are records, too. Where logging has been
+    configured already, it stays as it is.
 
     Args:
         level: the least that is written, one of `LEVELS`.
@@ -81,12 +82,16 @@ def configure(level: str, form: str) -> None:
             raise InvalidArgument(
                 f"Expected {name} to be one of {', '.join(allowed)}. Received: {name}={value}"
             )
+    root = logging.getLogger()
+    if root.handlers:
+        return
     handler = logging.StreamHandler()
     handler.setFormatter(
         JsonFormatter() if form == "json" else logging.Formatter(_TEXT, "%Y-%m-%d %H:%M:%S")
     )
     handler.addFilter(Repeated())
-    logging.basicConfig(level=level.upper(), handlers=[handler])
+    root.addHandler(handler)
+    root.setLevel(level.upper())
     logging.captureWarnings(True)
     threading.excepthook = _log_exception
 
