@@ -13,6 +13,7 @@ from keras_attention_serving.tensors import Array
 
 PIECE = 1 << 17  # bytes
 PART = 1 << 13  # values
+_SPACE = b" \t\r\n"
 MAX_DEPTH = 9  # of brackets: each has its members looked for
 _QUOTE, _COMMA, _COLON, _BACKSLASH = b'",:\\'
 _OPEN = {ord("["): ord("]"), ord("{"): ord("}")}
@@ -31,29 +32,44 @@ class Document:
     def __init__(self, data: bytes, loads: Loads) -> None:
         self._data = data
         self._loads = loads
-        text = np.frombuffer(data, np.uint8)
-        quote = text == _QUOTE
-        if b"\\" in data:
-            places = np.arange(len(data), dtype=np.int32)
-            # Of the last character that is no backslash: a quote behind an odd number is text.
-            plain = np.maximum.accumulate(np.where(text == _BACKSLASH, np.int32(-1), places))
-            quote[1:] &= (places[:-1] - plain[:-1]) % 2 == 0
-        outside = ~np.logical_xor.accumulate(quote)
-        step = np.zeros(len(data), np.int8)
-        step[((text == ord("[")) | (text == ord("{"))) & outside] = 1
-        step[((text == ord("]")) | (text == ord("}"))) & outside] = -1
-        self._depth = np.cumsum(step, dtype=np.int32)
-        self._commas = (text == _COMMA) & outside
-        self._colons = (text == _COLON) & outside
-        self._ends = step < 0
+        size = len(data)
+        self._depth = np.empty(size, np.int32)
+        self._commas, self._colons = np.empty(size, np.bool_), np.empty(size, np.bool_)
+        self._ends = np.empty(size, np.bool_)
+        self._find()
+
+    def _find(self) -> None:
+        inside, depth, backslashes = np.bool_(False), np.int32(0), 0
+        whole = np.frombuffer(self._data, np.uint8)
+        for start in range(0, len(whole), PIECE):
+            here = slice(start, start + PIECE)
+            text = whole[here]
+            quote = text == _QUOTE
+            slash = text == _BACKSLASH
+            if backslashes or slash.any():
+                places = np.arange(len(text))
+                # Of the last character that is no backslash: a quote behind an odd number is text.
+                plain = np.maximum.accumulate(np.where(slash, -1 - backslashes, places))
+                behind = places - plain
+                quote[1:] &= behind[:-1] % 2 == 0
+                quote[0] &= backslashes % 2 == 0
+                backslashes = int(behind[-1])
+            outside = ~(np.logical_xor.accumulate(quote) ^ inside)
+            opens = ((text == ord("[")) | (text == ord("{"))) & outside
+            self._ends[here] = ends = ((text == ord("]")) | (text == ord("}"))) & outside
+            step = opens.view(np.int8) - ends.view(np.int8)
+            self._depth[here] = np.cumsum(step, dtype=np.int32) + depth
+            self._commas[here] = (text == _COMMA) & outside
+            self._colons[here] = (text == _COLON) & outside
+            inside, depth = ~outside[-1], self._depth[here][-1]
 
     def value(self) -> Any:
         """What the document says; None if it is not one list or object, as far as can be seen."""
-        start = len(self._data) - len(self._data.lstrip(b" \t\r\n"))
-        ends = np.flatnonzero(self._ends[start:] & (self._depth[start:] == 0))
-        if not ends.size or self._data[start] not in _OPEN:
+        start = self._skip(0, len(self._data))
+        end = self._first(self._ends, start, len(self._data), 0)
+        if end is None or self._data[start] not in _OPEN:
             return None
-        return self._container(start, start + int(ends[0]), 1)
+        return self._container(start, end, 1)
 
     def _container(self, start: int, end: int, depth: int) -> Any:
         """The list or object between two brackets; None if they do not fit together."""
@@ -61,11 +77,14 @@ class Document:
         if self._data[end] != _OPEN.get(opening):
             return None
         result: Any = {} if opening == ord("{") else []
+        if self._skip(start + 1, end) == end:
+            return result
         for first, last in self._groups(start + 1, end, depth):
-            child = self._data[first:last]
-            large = len(child) > 2 * PIECE and depth < MAX_DEPTH
+            large = last - first > 2 * PIECE and depth < MAX_DEPTH
             if large and (at := self._large(first, last, depth)) is not None:
-                value = self._container(at, first + len(child.rstrip()) - 1, depth + 1)
+                while self._data[last - 1] in _SPACE:
+                    last -= 1
+                value = self._container(at, last - 1, depth + 1)
                 if value is None:
                     return None
                 if type(result) is dict:
@@ -74,6 +93,7 @@ class Document:
                 else:
                     result.append(value)
                 continue
+            child = self._data[first:last]
             if not child.strip():
                 return None
             if type(result) is dict:
@@ -84,26 +104,42 @@ class Document:
 
     def _groups(self, start: int, end: int, depth: int) -> Iterator[tuple[int, int]]:
         """Where the members of a list or object lie, many small ones together."""
-        here = self._commas[start:end] & (self._depth[start:end] == depth)
-        commas = start + np.flatnonzero(here)
-        if not commas.size and not self._data[start:end].strip():
-            return
-        index, first = 0, start
-        while index < len(commas):
-            after = int(np.searchsorted(commas, first + PIECE, "right"))
-            index = max(index, after - 1)
-            yield first, int(commas[index])
-            first, index = int(commas[index]) + 1, index + 1
+        first = start
+        while end - first > PIECE:
+            here = slice(first, first + PIECE)
+            commas = np.flatnonzero(self._commas[here] & (self._depth[here] == depth))
+            comma = (
+                first + int(commas[-1])
+                if commas.size
+                else self._first(self._commas, first + PIECE, end, depth)
+            )
+            if comma is None:
+                break
+            yield first, comma
+            first = comma + 1
         yield first, end
 
     def _large(self, first: int, last: int, depth: int) -> int | None:
         """Where a list or object begins that is the one member in a range, if there is one."""
-        colons = np.flatnonzero(self._colons[first:last] & (self._depth[first:last] == depth))
-        at = first + (int(colons[0]) + 1 if colons.size else 0)
-        at = last - len(self._data[at:last].lstrip(b" \t\r\n"))
-        commas = self._commas[first:last] & (self._depth[first:last] == depth)
-        if at == last or self._data[at] not in _OPEN or commas.any():
+        if self._first(self._commas, first, last, depth) is not None:
             return None
+        colon = self._first(self._colons, first, last, depth)
+        at = self._skip(first if colon is None else colon + 1, last)
+        return at if at < last and self._data[at] in _OPEN else None
+
+    def _first(self, marks: Array, start: int, end: int, depth: int) -> int | None:
+        """The first mark in a range that is so many brackets deep."""
+        for at in range(start, end, PIECE):
+            here = slice(at, min(at + PIECE, end))
+            found = np.flatnonzero(marks[here] & (self._depth[here] == depth))
+            if found.size:
+                return at + int(found[0])
+        return None
+
+    def _skip(self, at: int, end: int) -> int:
+        """Where something else than space is."""
+        while at < end and self._data[at] in _SPACE:
+            at += 1
         return at
 
 
