@@ -60,7 +60,7 @@ class InferenceMethod:
         exchange = _Exchange(self._service, self._api, self._request_class, data, context)
         failure: errors.ServingError | None = errors.Cancelled("The client has left.")
         try:
-            answer = await self._answer(exchange)
+            answer = await self._answer(exchange, context.peer())
             failure = None
             return answer
         except Exception as error:
@@ -74,9 +74,9 @@ class InferenceMethod:
         await context.abort(_CODES[failure.code], _text(failure), _metadata(failure))
         raise AssertionError("Expected abort to raise.")
 
-    async def _answer(self, exchange: "_Exchange") -> bytes:
+    async def _answer(self, exchange: "_Exchange", connection: str) -> bytes:
         if exchange.size <= LARGE:
-            begun = await self._together.do(exchange.begin)
+            begun = await self._together.do(exchange.begin, connection)
             if isinstance(begun, bytes):
                 return begun
             if begun is not None:
@@ -84,7 +84,8 @@ class InferenceMethod:
                     return await call.wait(exchange.timeout, self._runs)
         self._runs.admit(exchange.timeout)
         cancellation = Cancellation()
-        return await to_the_end(self._runs.run(exchange.whole, cancellation), cancellation)
+        run = self._runs.run(exchange.whole, cancellation, cancellation=cancellation)
+        return await to_the_end(run, cancellation)
 
 
 class _Exchange:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from keras_attention_serving import errors
+from keras_attention_serving.cancellation import Cancellation
 
 _WEIGHT = 0.1  # of the newest run in the mean of their times
 
@@ -31,12 +32,13 @@ class Runs:
         self._pool = ThreadPoolExecutor(threads, name)
         self._lock = threading.Lock()
         self._seconds = 0.0  # that a run takes, the mean of the last ones
-        self._present = 0  # waiting or under way
+        # Waiting or under way. Those that were given up end as soon as they begin.
+        self._present: dict[object, Cancellation | None] = {}
 
     def admit(self, timeout: float | None) -> None:
         """Raises `errors.ResourceExhausted` if a run cannot be expected to end within `timeout`."""
         with self._lock:
-            ahead = self._present
+            ahead = sum(c is None or not c.cancelled for c in self._present.values())
             wait = ahead / self._threads * self._seconds
             seconds = self._seconds
         if timeout is not None and ahead >= self._threads and wait + seconds > timeout:
@@ -45,24 +47,30 @@ class Runs:
                 f"{timeout:.2g} s."
             )
 
-    def run(self, function: Callable[..., _T], *arguments: object) -> "asyncio.Future[_T]":
-        """`function(*arguments)` in a thread."""
+    def run(
+        self,
+        function: Callable[..., _T],
+        *arguments: object,
+        cancellation: Cancellation | None = None,
+    ) -> "asyncio.Future[_T]":
+        """`function(*arguments)` in a thread; `cancellation` says whether it was given up."""
+        key = object()
         with self._lock:
-            self._present += 1
+            self._present[key] = cancellation
         loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._pool, self._measured, function, *arguments)
+        return loop.run_in_executor(self._pool, self._measured, key, function, *arguments)
 
     def close(self) -> None:
         """Begins no more runs."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _measured(self, function: Callable[..., _T], *arguments: object) -> _T:
+    def _measured(self, key: object, function: Callable[..., _T], *arguments: object) -> _T:
         start = time.monotonic()
         try:
             return function(*arguments)
         finally:
             seconds = time.monotonic() - start
             with self._lock:
-                self._present -= 1
+                del self._present[key]
                 weight = _WEIGHT if self._seconds else 1.0
                 self._seconds += weight * (seconds - self._seconds)

@@ -321,7 +321,8 @@ class Call:
             return await runs.run(self._written, outputs)
         runs.admit(timeout)
         cancellation = Cancellation()
-        return await to_the_end(runs.run(self._answer_later, timeout, cancellation), cancellation)
+        run = runs.run(self._answer_later, timeout, cancellation, cancellation=cancellation)
+        return await to_the_end(run, cancellation)
 
     def _written(self, outputs: list[Array]) -> bytes:
         response: bytes = self._respond(outputs, self._entered).SerializeToString()

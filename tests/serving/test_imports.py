@@ -43,7 +43,7 @@ ARROWS = {
     "batching_parameters": {"errors", "flags", "text_proto", "wire"},
     "batch_tensors": {"errors", "tensors"},
     "loop_tasks": {"cancellation"},
-    "runs": {"errors"},
+    "runs": {"cancellation", "errors"},
     "batch_queue": {"batch_tensors", "batching_parameters", "errors", "model", "tensors"},
     "batch_inboxes": {"batch_queue"},
     "batch_scheduler": {

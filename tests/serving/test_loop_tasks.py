@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from keras_attention_serving import loop_tasks
 from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.loop_tasks import Together, to_the_end
 
@@ -22,6 +23,23 @@ def test_pieces_are_done_one_right_after_the_other():
         assert done == [2, 3, 5, "afterwards"]
         assert await task(7) == 7
         assert done[4:] == [7, "afterwards"]
+
+    asyncio.run(main())
+
+
+def test_a_connection_with_many_pieces_does_not_come_before_others(monkeypatch):
+    monkeypatch.setattr(loop_tasks, "AT_ONCE", 3)
+
+    async def main():
+        done = []
+        together = Together(lambda: done.append("afterwards"))
+
+        def task(number, connection):
+            return together.do(lambda: done.append(number), connection)
+
+        many = [task(number, "many") for number in range(5)]
+        await asyncio.gather(*many, task(7, "few"), task(11, "one"), task(13, "few"))
+        assert done == [0, 7, 11, "afterwards", 1, 13, 2, "afterwards", 3, 4, "afterwards"]
 
     asyncio.run(main())
 

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from keras_attention_serving import errors
+from keras_attention_serving.cancellation import Cancellation
 from keras_attention_serving.runs import Runs
 
 
@@ -49,6 +50,22 @@ def test_what_would_come_too_late_is_refused(runs):
         gate.set()
         await asyncio.gather(*waiting)
         runs.admit(0.001)
+
+    asyncio.run(main())
+
+
+def test_what_was_given_up_keeps_nobody_waiting(runs):
+    async def main():
+        await runs.run(time.sleep, 0.01)
+        gate, given_up = threading.Event(), Cancellation()
+        waiting = [runs.run(gate.wait, 30, cancellation=given_up) for _ in range(50)]
+        runs._seconds = 1.0
+        with pytest.raises(errors.ResourceExhausted, match="a run would end in 26 s"):
+            runs.admit(7.0)
+        given_up.cancel()
+        runs.admit(7.0)
+        gate.set()
+        await asyncio.gather(*waiting)
 
     asyncio.run(main())
 
