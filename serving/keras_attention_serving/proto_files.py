@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_encoding
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
 
 _SETS = ("descriptors.binpb", "open_inference/descriptors.binpb")
@@ -84,7 +83,7 @@ def _field(field: Any, maps: dict[str, Any], proto3: bool) -> str:
 
 
 def _label(field: Any, proto3: bool) -> str:
-    if field.label == FieldDescriptor.LABEL_REPEATED:
+    if field.label == FieldDescriptorProto.LABEL_REPEATED:
         return "repeated "
     plain = _is_choice(field) or proto3 and not field.proto3_optional
     return "" if plain else "optional "

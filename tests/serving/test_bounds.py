@@ -39,7 +39,7 @@ class Echo:
                 await self.go.wait()
             return data
 
-        handlers = {"Method": bounds.unary(answer)}
+        handlers = {"Method": bounds.unary(answer, "Method")}
         generic = grpc.method_handlers_generic_handler("test.Service", handlers)
         self.server.add_generic_rpc_handlers((generic,))
         port = self.server.add_insecure_port("127.0.0.1:0")
@@ -103,7 +103,7 @@ def test_requests_that_do_not_come_leave_places_to_others():
             assert channel.unary_unary(METHOD)(b"x", timeout=SECONDS) == b"x"
 
 
-def test_calls_under_way_leave_places_to_others_and_one_to_each_connection():
+def test_calls_under_way_leave_places_to_others_and_one_to_each_connection(caplog):
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(serve(3))
         waiting = []
@@ -122,6 +122,9 @@ def test_calls_under_way_leave_places_to_others_and_one_to_each_connection():
         codes = [call.code().name for call in waiting]
     assert codes[0::2] == ["OK"] * 5
     assert codes[1::2] == ["OK"] + ["RESOURCE_EXHAUSTED"] * 4
+    assert [line.partition(" after")[0] for line in caplog.messages] == [
+        "GRPC Method: RESOURCE_EXHAUSTED"
+    ] * 4
 
 
 def test_a_request_that_does_not_come_in_time():

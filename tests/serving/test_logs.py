@@ -128,6 +128,21 @@ def test_a_line_for_each_failed_request_without_its_values(picky, caplog):
     assert [line[:4] for line in records(caplog, ACCESS)] == [line[:4] for line in failed]
 
 
+def test_the_open_inference_protocol_leaves_values_out_too(picky, caplog):
+    caplog.set_level(logging.INFO)
+    url = picky[1].replace("/v1/", "/v2/") + "picky/infer"
+    entry = {"name": "ids", "shape": [1], "datatype": "INT32"}
+    for data in ([SECRET], ["secret"], [2**40 + SECRET]):
+        text = post(url, {"inputs": [{**entry, "data": data}]})
+        assert str(data[0]) in text
+    failed = records(caplog, REQUESTS)
+    assert [line[:4] for line in failed] == [("REST", "infer", "picky", "INVALID_ARGUMENT")] * 3
+    for line in failed:
+        assert not any(secret in line[4] for secret in ("4242", "secret", str(2**40 + SECRET)))
+    assert failed[0][4] == ": The run failed. {{node GatherV2}}"
+    assert all(line[4].endswith(" Received: ...") for line in failed[1:])
+
+
 def test_good_requests_are_written_if_asked(picky, caplog):
     caplog.set_level(logging.INFO)
     with Client(picky[0], timeout=30) as client:
