@@ -106,7 +106,7 @@ def measure(task, count, folder):
     advice = shown.partition("Best model")[2].partition("\n")[2].strip().replace("\n", " ")
     result = keras_attention("evaluate", "--run", run, "--test", folder / "test.tsv")
     match = re.search(r"exact match ([\d.]+)", result)[1]
-    kinds = f"{chosen['source-tokens']}, {chosen['target-tokens']}"
+    kinds = f"{chosen['source-tokenizer']}, {chosen['target-tokenizer']}"
     row = (task, f"{count:,}", kinds, chosen["batch-size"], chosen["epochs"], f"{seconds:.0f} s")
     return (*row, f"{match} %", advice or "none")
 

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from keras_attention_command.quiet import import_tensorflow, quiet_log
-from keras_attention_command.settings import Settings
+from keras_attention_command.settings import FORMER_NAMES, Settings
 from keras_attention_command.table import table
 
 # What a user can cause, and mends by reading one line. Anything else is a bug of ours, and shows
@@ -61,7 +61,10 @@ def _settings_options(command):
             arguments |= {"default": "", "callback": lambda c, p, v: tuple(v.split())}
         else:
             arguments["type"] = type(field.default)
-        command = click.option(name, **arguments)(command)
+        former = [
+            f"--{old.replace('_', '-')}" for old, new in FORMER_NAMES.items() if new == field.name
+        ]
+        command = click.option(name, *former, field.name, **arguments)(command)
     return command
 
 
@@ -228,7 +231,7 @@ def train(context, train, train_target, dev, dev_target, skip_header, run, resum
             click.echo(f"Stopped. The best model so far is in {run}; --resume goes on from it.")
         raise
     state = folder.state()
-    passes = state["epoch"] / folder.settings().looks
+    passes = state["epoch"] / folder.settings().validations_per_epoch
     click.echo(f"Best model: after {passes:.3g} epochs, loss {state['best']:.4f}, in {run}")
     losses = history.history.get("val_loss", [])
     for line in advise(losses, folder.settings(), folder.tokenizers(), dev_pairs):

@@ -5,7 +5,9 @@ import math
 
 # Of the settings that are numbers: the lowest value, and what every value is below.
 RANGES = {
-    **dict.fromkeys(("units", "layers", "heads", "kernel_size", "looks"), (1, math.inf)),
+    **dict.fromkeys(
+        ("units", "layers", "heads", "kernel_size", "validations_per_epoch"), (1, math.inf)
+    ),
     # 0 is for what is chosen from the training lines.
     **dict.fromkeys(
         ("source_vocabulary", "target_vocabulary", "batch_size", "epochs"), (0, math.inf)
@@ -14,8 +16,8 @@ RANGES = {
         ("attention_units", "embedding_dim", "feedforward_dim", "max_length", "max_source_length"),
         (0, math.inf),
     ),
-    **dict.fromkeys(("warmup_steps", "average_last"), (0, math.inf)),
-    **dict.fromkeys(("dropout", "label_smoothing", "beta_2", "averaging"), (0, 1)),
+    **dict.fromkeys(("warmup_steps", "average_checkpoints"), (0, math.inf)),
+    **dict.fromkeys(("dropout", "label_smoothing", "beta_2", "ema_momentum"), (0, 1)),
     **dict.fromkeys(("learning_rate", "clip_norm"), (0, math.inf)),
     "seed": (0, 2**32),
 }
@@ -25,6 +27,14 @@ CHOICES = {
     "norm": ("pre", "post"),
     "positions": ("sinusoidal", "learned", "rotary", "alibi", "relative"),
     "schedule": ("cosine", "noam"),
+}
+# Names that settings had before; options and runs of that name are still read.
+FORMER_NAMES = {
+    "source_tokens": "source_tokenizer",
+    "target_tokens": "target_tokenizer",
+    "looks": "validations_per_epoch",
+    "averaging": "ema_momentum",
+    "average_last": "average_checkpoints",
 }
 
 
@@ -42,26 +52,28 @@ class Settings:
 
     architecture: str = _setting("rnn", "rnn, transformer, bytenet or convs2s.")
     attention: str = _setting("bahdanau", "Kind of attention, or none.")
-    query: str = _setting("previous", "State that asks: previous (Bahdanau) or current (Luong).")
+    query: str = _setting(
+        "previous", "Decoder state that is the query: previous (Bahdanau) or current (Luong)."
+    )
     attention_units: int = _setting(0, "Inner size of the score; 0 for as many as --units.")
     cell: str = _setting("gru", "gru or lstm.")
-    units: int = _setting(128, "State of one layer and direction.")
+    units: int = _setting(128, "Size of the states, of each layer and direction.")
     embedding_dim: int = _setting(0, "Size of the embeddings; 0 for as many as --units.")
     layers: int = _setting(1, "Layers in encoder and decoder each.")
-    kernel_size: int = _setting(3, "Steps that a convolution of bytenet or convs2s sees.")
+    kernel_size: int = _setting(3, "Kernel size of the convolutions of bytenet and convs2s.")
     heads: int = _setting(8, "Heads of each attention of a transformer.")
     feedforward_dim: int = _setting(0, "Inner layers of a transformer; 0 for 4 times --units.")
-    norm: str = _setting("pre", "Where a transformer has its norms: pre or post.")
+    norm: str = _setting("pre", "Layer normalization of a transformer: pre or post.")
     positions: str = _setting(
-        "sinusoidal", "Of a transformer: sinusoidal, learned, rotary, alibi or relative."
+        "sinusoidal", "Positions of a transformer: sinusoidal, learned, rotary, alibi or relative."
     )
     bidirectional: bool = _setting(True, "Whether the encoder reads in both directions.")
     dropout: float = _setting(0.0, "Fraction dropped in training.")
     tie_embeddings: bool = _setting(False, "Whether target embeddings are output weights, too.")
-    source_tokens: str = _setting(
+    source_tokenizer: str = _setting(
         "auto", "char, word, unigram or bpe; auto chooses from the lines."
     )
-    target_tokens: str = _setting(
+    target_tokenizer: str = _setting(
         "auto", "char, word, unigram or bpe; auto chooses from the lines."
     )
     source_vocabulary: int = _setting(0, "Most source tokens; 0 to choose from the lines.")
@@ -75,25 +87,25 @@ class Settings:
     )
     batch_size: int = _setting(0, "Pairs in a batch; 0 to choose from the lines.")
     epochs: int = _setting(0, "Passes over the training lines; 0 to choose from them.")
-    looks: int = _setting(
+    validations_per_epoch: int = _setting(
         1, "Validations on the development lines in each epoch; the best model is kept."
     )
-    learning_rate: float = _setting(2e-3, "Adam's, at its highest.")
+    learning_rate: float = _setting(2e-3, "Highest learning rate of Adam.")
     schedule: str = _setting(
         "cosine", "How the learning rate falls: cosine, to 0, or noam, as the root of the steps."
     )
     warmup_steps: int = _setting(50, "Steps in which the learning rate rises from 0.")
     beta_2: float = _setting(0.98, "Adam's memory of squared gradients.")
     clip_norm: float = _setting(1.0, "Largest norm of all gradients as one; 0 for any.")
-    averaging: float = _setting(
+    ema_momentum: float = _setting(
         0.0,
         "Momentum of a moving average of the weights, which is what is kept; 0.999 looks back at "
         "about 1000 steps; 0 for no average.",
     )
-    average_last: int = _setting(
+    average_checkpoints: int = _setting(
         0,
-        "Looks at the end whose models are averaged; the average is kept if its loss is lower than "
-        "that of each. 0 for none.",
+        "Validations at the end whose models are averaged; the average is kept if its loss is "
+        "lower than that of each. 0 for none.",
     )
     label_smoothing: float = _setting(0.0, "Probability spread over all tokens.")
     max_length: int = _setting(
@@ -102,7 +114,7 @@ class Settings:
     max_source_length: int = _setting(
         0, "Most tokens of a text that a server reads; 0 as for --max-length, of the sources."
     )
-    seed: int = _setting(1, "Of weights, batches and dropout.")
+    seed: int = _setting(1, "Seed of weights, batches and dropout.")
 
     def __post_init__(self):
         for name, (lowest, end) in RANGES.items():

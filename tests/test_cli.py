@@ -13,7 +13,9 @@ import pytest
 from keras_attention_command import cli
 from tests.tiny_run import DEV, TRAIN, trained, write_pairs
 
-SMALL = "--source-tokens char --target-tokens char --units 5 --batch-size 64 --epochs 1".split()
+SMALL = (
+    "--source-tokenizer char --target-tokenizer char --units 5 --batch-size 64 --epochs 1".split()
+)
 
 
 def run(*arguments):
@@ -61,8 +63,12 @@ BAD = [
         "but --epochs along with --resume, .*Received: --units$",
     ),
     (TRAIN_OPTIONS + " --units 0", "units=0"),
+    (TRAIN_OPTIONS + " --looks 0", "validations_per_epoch=0"),  # its former name
     (TRAIN_OPTIONS + " --units many", "'many' is not a valid integer"),
-    (TRAIN_OPTIONS + " --attention bahdanou --source-tokens char --target-tokens char", "bahdanou"),
+    (
+        TRAIN_OPTIONS + " --attention bahdanou --source-tokenizer char --target-tokenizer char",
+        "bahdanou",
+    ),
     (TRAIN_OPTIONS + " --attention luong-dot", "bidirectional=True"),
     (TRAIN_OPTIONS + " --dropout -0.5", "dropout=-0.5"),
     (TRAIN_OPTIONS + " --dropout 1", "dropout=1.0"),
@@ -70,11 +76,11 @@ BAD = [
     (TRAIN_OPTIONS + " --epochs -1", "epochs=-1"),
     (TRAIN_OPTIONS + " --cell rnn", "cell='rnn'"),
     (TRAIN_OPTIONS + " --query next", "query='next'"),
-    (TRAIN_OPTIONS + " --source-tokens syllable", "kind='syllable'"),
+    (TRAIN_OPTIONS + " --source-tokenizer syllable", "kind='syllable'"),
     (TRAIN_OPTIONS + " --normalization nfd", "normalization='nfd'"),
     (
         TRAIN_OPTIONS + " --target-vocabulary 3",
-        "target texts, --target-tokens, --target-vocabulary: .*vocabulary_size=3",
+        "target texts, --target-tokenizer, --target-vocabulary: .*vocabulary_size=3",
     ),
     (TRAIN_OPTIONS + " --seed -1", "seed=-1"),
     ("evaluate --run {f}/none --test {f}/dev.tsv", "none: Expected a training run"),

@@ -39,10 +39,10 @@ def test_batches_and_epochs(count, batch_size, epochs):
 
 def test_what_is_given_is_kept():
     pairs = [("ab", "x y z")] * 11
-    given = Settings(source_tokens="bpe", source_vocabulary=97, batch_size=13, epochs=7)
+    given = Settings(source_tokenizer="bpe", source_vocabulary=97, batch_size=13, epochs=7)
     settings, line = defaults.choose_settings(given, pairs)
-    assert line == "chosen from 11 pairs: --target-tokens word, --target-vocabulary 16000"
-    changed = (settings.source_tokens, settings.source_vocabulary, settings.batch_size)
+    assert line == "chosen from 11 pairs: --target-tokenizer word, --target-vocabulary 16000"
+    changed = (settings.source_tokenizer, settings.source_vocabulary, settings.batch_size)
     assert (*changed, settings.epochs) == ("bpe", 97, 13, 7)
     assert defaults.choose_settings(settings, pairs) == (settings, "")
 

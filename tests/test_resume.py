@@ -13,7 +13,13 @@ from tests.tiny_run import DEV, SMALLEST, TRAIN, Stopped, quiet, settings, stopp
 
 # Four batches a pass: three looks do not divide it. All that draws numbers or remembers is in use.
 EVERYTHING = {
-    **{"dropout": 0.25, "schedule": "noam", "looks": 3, "averaging": 0.9, "average_last": 2},
+    **{
+        "dropout": 0.25,
+        "schedule": "noam",
+        "validations_per_epoch": 3,
+        "ema_momentum": 0.9,
+        "average_checkpoints": 2,
+    },
     "units": 6,
 }
 
@@ -115,5 +121,5 @@ def test_a_lock_goes_with_its_process_and_a_folder_with_its_lock(tmp_path):
     folder.path.rmdir()
     (tmp_path / "new").rmdir()
     with pytest.raises(ValueError, match="kind='syllable'"):
-        training.train(folder, TRAIN, DEV, settings(source_tokens="syllable"), quiet())
+        training.train(folder, TRAIN, DEV, settings(source_tokenizer="syllable"), quiet())
     assert not (tmp_path / "new").exists()

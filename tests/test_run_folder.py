@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_attention.training.run_folder import RunFolder
-from keras_attention_command.settings import CHOICES, RANGES, Settings
+from keras_attention_command.settings import CHOICES, FORMER_NAMES, RANGES, Settings
 from tests.tiny_run import EPOCHS, settings, trained
 
 
@@ -68,6 +68,15 @@ def test_a_broken_model(folder):
     folder.model_path.write_bytes(b"no zip")
     with pytest.raises(ValueError, match="model.keras: Expected a model that Keras saved"):
         folder.load_model()
+
+
+def test_former_names_of_settings(folder):
+    values = json.loads((folder.path / "settings.json").read_text())
+    for former, name in FORMER_NAMES.items():
+        values[former] = values.pop(name)
+    folder._write_json("settings.json", values | {"looks": 7, "source_tokens": "bpe"})
+    settings = folder.settings()
+    assert (settings.validations_per_epoch, settings.source_tokenizer) == (7, "bpe")
 
 
 def test_settings_of_another_version(folder):

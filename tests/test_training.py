@@ -213,7 +213,7 @@ def test_settings_reach_convolutional_models(name, expected):
 
 def test_a_transformer_is_trained_and_kept(tmp_path):
     changed = {"architecture": "transformer", "units": 6, "heads": 2, "feedforward_dim": 5}
-    folder, history = train(tmp_path / "run", **changed, schedule="noam", averaging=0.5)
+    folder, history = train(tmp_path / "run", **changed, schedule="noam", ema_momentum=0.5)
     assert history["loss"][1] < history["loss"][0]
     model = folder.load_model()
     assert isinstance(model, ka.TransformerSeq2Seq)
@@ -236,7 +236,7 @@ def test_targets_keep_their_case():
 
 def test_looks_between_the_ends_of_a_pass(tmp_path, monkeypatch):
     _given_losses(monkeypatch, [3.0, 1.0, 2.0, 1.5])
-    folder, history = train(tmp_path / "run", epochs=2, looks=2, **SMALLEST)
+    folder, history = train(tmp_path / "run", epochs=2, validations_per_epoch=2, **SMALLEST)
     assert len(history["loss"]) == 4
     # Four batches a pass: the best model is that after the first pass.
     assert folder.state() == {"epoch": 2, "best": 1.0}
@@ -245,7 +245,7 @@ def test_looks_between_the_ends_of_a_pass(tmp_path, monkeypatch):
 
 def test_looks_that_do_not_divide_a_pass(tmp_path):
     """Four batches in three parts, each pass with no step more than batches."""
-    folder, history = train(tmp_path / "run", epochs=2, looks=3, **SMALLEST)
+    folder, history = train(tmp_path / "run", epochs=2, validations_per_epoch=3, **SMALLEST)
     assert len(history["loss"]) == 6
     assert folder.state()["epoch"] == 6
     assert int(folder.load_model().optimizer.iterations) == 8
@@ -284,7 +284,7 @@ def test_the_model_that_is_kept_is_an_average_of_weights(tmp_path, monkeypatch, 
             "fit",
             lambda self, *a, callbacks, **k: fit(self, *a, callbacks=[average, *callbacks], **k),
         )
-        options = {"epochs": 2, "averaging": momentum, "clip_norm": 0.0, **SMALLEST}
+        options = {"epochs": 2, "ema_momentum": momentum, "clip_norm": 0.0, **SMALLEST}
         folder, history = train(tmp_path / "run", **options)
     assert folder.state()["epoch"] == 2
     model = folder.load_model()
@@ -294,13 +294,14 @@ def test_the_model_that_is_kept_is_an_average_of_weights(tmp_path, monkeypatch, 
     assert dev_loss(folder) == pytest.approx(folder.state()["best"], rel=1e-5)
     assert history["val_loss"][1] == folder.state()["best"]
     assert model.optimizer.global_clipnorm is None
-    assert folder.settings().averaging == momentum
+    assert folder.settings().ema_momentum == momentum
 
 
 def test_averaging_does_not_change_what_is_trained(tmp_path):
     """The average is in the model to be looked at, and then out again to the bit."""
     (one, _), (two, _) = (
-        train(tmp_path / str(m), averaging=m, looks=2, **SMALLEST) for m in (0.0, 0.999)
+        train(tmp_path / str(m), ema_momentum=m, validations_per_epoch=2, **SMALLEST)
+        for m in (0.0, 0.999)
     )
     for a, b in zip(*(f.load_training()[2]["model"] for f in (one, two)), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -316,7 +317,9 @@ def test_the_average_of_the_last_models_is_kept_if_it_is_the_best(tmp_path, monk
 
     monkeypatch.setattr(training._KeepBest, "keep", noted)
     _given_losses(monkeypatch, [others] * 4)
-    folder, _ = train(tmp_path / "run", epochs=2, looks=2, average_last=3, **SMALLEST)
+    folder, _ = train(
+        tmp_path / "run", epochs=2, validations_per_epoch=2, average_checkpoints=3, **SMALLEST
+    )
     *before, average = looks
     for weight, *values in zip(average, *before[1:], strict=True):
         np.testing.assert_allclose(weight, np.mean(values, axis=0), atol=1e-6)

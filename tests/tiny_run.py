@@ -19,8 +19,8 @@ from keras_attention_command.settings import Settings
 
 MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 SETTINGS = Settings(
-    source_tokens="char",
-    target_tokens="char",
+    source_tokenizer="char",
+    target_tokenizer="char",
     source_vocabulary=4000,
     target_vocabulary=4000,
     normalization="nfkc_cf",

@@ -81,14 +81,14 @@ def train(paths, run_folder, console):
         units=48,
         attention_units=32,
         embedding_dim=32,
-        source_tokens="char",
-        target_tokens="char",
+        source_tokenizer="char",
+        target_tokenizer="char",
         normalization="nfkc_cf",  # who writes MAY means may
         source_symbols=tuple(f"{locale}:".lower() for locale in corpus.LOCALES),
         target_symbols=("-0", "-1", "-2", "-3"),  # fewer steps than with lone hyphens
         batch_size=256,
         epochs=1,
-        looks=3,
+        validations_per_epoch=3,
         learning_rate=1.6e-2,
         beta_2=0.95,
         max_length=16,

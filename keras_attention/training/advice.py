@@ -2,7 +2,7 @@
 
 from keras_attention.text.vocabulary import UNKNOWN_ID
 
-FALLING, LEAST = 0.03, 0.01  # of the loss, and in itself, in the last fifth of the looks
+FALLING, LEAST = 0.03, 0.01  # of the loss, and in itself, in the last fifth of the validations
 RISEN = 0.1  # of the lowest loss, at the end
 UNKNOWN = 0.01
 FEW = 20
@@ -12,7 +12,7 @@ def advise(losses, settings, tokenizers, dev_pairs):
     """Lines of advice, none where nothing stands out.
 
     Args:
-        losses: on the development lines, of all looks.
+        losses: on the development lines, of all validations.
         settings: `Settings` of the run.
         tokenizers: of sources and targets.
         dev_pairs: the development lines.
@@ -35,7 +35,7 @@ def _about_losses(losses, settings):
             f"epochs may help, --epochs {2 * settings.epochs}."
         )
     elif last > (1 + RISEN) * lowest and losses.index(lowest) < 0.7 * len(losses):
-        at = (losses.index(lowest) + 1) / settings.looks
+        at = (losses.index(lowest) + 1) / settings.validations_per_epoch
         yield (
             f"The loss rose from {lowest:.4f}, after {at:.3g} epochs, to {last:.4f}: more training "
             "lines, --dropout 0.3 or fewer --units may help."
@@ -51,7 +51,7 @@ def _about_unknown(tokenizers, dev_pairs, most=2_000):
         if unknown > UNKNOWN * total:
             yield (
                 f"{unknown / total:.1%} of the {side} tokens in the development lines are unknown: "
-                f"another vocabulary may help, --{side}-tokens char or unigram."
+                f"another vocabulary may help, --{side}-tokenizer char or unigram."
             )
 
 

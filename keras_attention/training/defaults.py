@@ -25,9 +25,9 @@ def choose_settings(settings, pairs):
         raise ValueError("Expected at least one pair to train on. Received: none")
     chosen = {}
     for side, texts in zip(("source", "target"), zip(*pairs, strict=True), strict=True):
-        kind = getattr(settings, f"{side}_tokens")
+        kind = getattr(settings, f"{side}_tokenizer")
         if kind == "auto":
-            kind = chosen[f"{side}_tokens"] = choose_kind(texts)
+            kind = chosen[f"{side}_tokenizer"] = choose_kind(texts)
         if not getattr(settings, f"{side}_vocabulary"):
             chosen[f"{side}_vocabulary"] = choose_vocabulary_size(texts, kind)
     batch_size = settings.batch_size or choose_batch_size(len(pairs))

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_attention.text import Tokenizer
 from keras_attention.training.run_lock import locked
-from keras_attention_command.settings import Settings
+from keras_attention_command.settings import FORMER_NAMES, Settings
 
 
 class RunFolder:
@@ -62,7 +62,8 @@ class RunFolder:
         self._write_json("settings.json", dataclasses.asdict(settings))
 
     def settings(self):
-        values = self._read_json("settings.json")
+        stored = self._read_json("settings.json")
+        values = {FORMER_NAMES.get(name, name): value for name, value in stored.items()}
         unknown = set(values) - {field.name for field in dataclasses.fields(Settings)}
         if unknown:
             raise ValueError(

@@ -54,9 +54,9 @@ def train(folder, train_pairs, dev_pairs, settings, console=None):
 
 
 def resume(folder, train_pairs, dev_pairs, console=None, epochs=None):
-    """Goes on with a run from its last look, and ends as if it had never been stopped.
+    """Goes on with a run from its last validation, and ends as if it had never been stopped.
 
-    A run that was killed before its first look begins anew.
+    A run that was killed before its first validation begins anew.
 
     Args:
         folder: the `RunFolder` of the run, whose settings and vocabularies stay.
@@ -67,7 +67,7 @@ def resume(folder, train_pairs, dev_pairs, console=None, epochs=None):
             of a run with so many from here on.
 
     Returns:
-        The history of the looks that were left, without any where none was.
+        The history of the validations that were left; empty if none was.
 
     Raises:
         ValueError: no run, `epochs` that are done already, and what `train` raises.
@@ -85,7 +85,7 @@ def resume(folder, train_pairs, dev_pairs, console=None, epochs=None):
                 "Received: a run without, of a version that did not keep it"
             )
         if epochs is not None:
-            done = kept[0] / settings.looks if kept else 0
+            done = kept[0] / settings.validations_per_epoch if kept else 0
             if epochs < done:
                 raise ValueError(
                     f"Expected epochs >= {done:.3g}, which are done. Received: epochs={epochs}"
@@ -149,12 +149,14 @@ def train_tokenizers(pairs, settings):
 
 def _train_tokenizer(side, texts, settings, normalization):
     kind, size, symbols = (
-        getattr(settings, f"{side}_{name}") for name in ("tokens", "vocabulary", "symbols")
+        getattr(settings, f"{side}_{name}") for name in ("tokenizer", "vocabulary", "symbols")
     )
     try:
         return Tokenizer.train(texts, kind, size, normalization, symbols)
     except ValueError as error:
-        raise ValueError(f"{side} texts, --{side}-tokens, --{side}-vocabulary: {error}") from None
+        raise ValueError(
+            f"{side} texts, --{side}-tokenizer, --{side}-vocabulary: {error}"
+        ) from None
 
 
 def _sample(pairs, seed, most=200_000):
@@ -165,50 +167,55 @@ def _sample(pairs, seed, most=200_000):
 def _fit(folder, model, train_pairs, dev_pairs, settings, console, kept=None):
     tokenizers = folder.tokenizers()
     train_batches = Batches(
-        *_tokens(train_pairs, tokenizers), settings.batch_size, settings.seed, settings.looks
+        *_tokens(train_pairs, tokenizers),
+        settings.batch_size,
+        settings.seed,
+        settings.validations_per_epoch,
     )
     dev_batches = Batches(*_tokens(dev_pairs, tokenizers), settings.batch_size)
-    # An epoch, to Keras, is what lies between two looks at the development lines.
-    looks = settings.epochs * settings.looks
+    # An epoch, to Keras, is what lies between two validations.
+    validations = settings.epochs * settings.validations_per_epoch
     done, best, arrays = kept or (0, None, {})
-    progress = TrainingProgress(len(train_batches) * settings.epochs, settings.looks, console)
-    progress.steps_done = len(train_batches) * done // settings.looks
+    progress = TrainingProgress(
+        len(train_batches) * settings.epochs, settings.validations_per_epoch, console
+    )
+    progress.steps_done = len(train_batches) * done // settings.validations_per_epoch
     keeper = _KeepBest(folder, best)
-    last = _LastModels(settings.average_last)
-    average = WeightAverage(settings.averaging)
+    last = _LastModels(settings.average_checkpoints)
+    average = WeightAverage(settings.ema_momentum)
     state = _KeepState(folder, model, keeper, last, average)
     if kept:
         state.restore(arrays)
-    else:  # at once: a kill while the first look is kept leaves something to go on from
+    else:  # at once: a kill while the first validation is kept leaves something to go on from
         state.keep(0)
-    callbacks = [keeper, last, *([average] if settings.averaging else []), state, progress]
+    callbacks = [keeper, last, *([average] if settings.ema_momentum else []), state, progress]
     history = keras.callbacks.History()
     history.set_model(model)
     history.epoch = []
     try:
         with Interruption() as interruption:
-            for look in range(done, looks):
+            for validation in range(done, validations):
                 # Each by itself, with a known number of batches: at the end of a dataset of unknown
                 # size Keras runs one step too far, in which the optimizer and dropout go on.
                 part = model.fit(
-                    train_batches.dataset(look),
+                    train_batches.dataset(validation),
                     validation_data=dev_batches.dataset(),
-                    epochs=looks,
-                    initial_epoch=look,
+                    epochs=validations,
+                    initial_epoch=validation,
                     callbacks=[*callbacks, interruption, _OneEpoch()],
                     shuffle=False,  # the batches shuffle themselves
                     verbose=0,
                 )
                 history.on_epoch_end(
-                    look, {name: values[0] for name, values in part.history.items()}
+                    validation, {name: values[0] for name, values in part.history.items()}
                 )
             if len(last.weights) > 1:
                 last.average(model)
                 loss = model.evaluate(dev_batches.dataset(), verbose=0, return_dict=True)["loss"]
-                keeper.keep(model, looks, loss)
+                keeper.keep(model, validations, loss)
         return history
     except KeyboardInterrupt:
-        if not folder.has_model():  # stopped before the first look: better than nothing
+        if not folder.has_model():  # stopped before the first validation: better than nothing
             folder.save_model(model, 0, None)
         raise
     finally:
@@ -252,7 +259,7 @@ class _KeepBest(keras.callbacks.Callback):
 
 
 class _LastModels(keras.callbacks.Callback):
-    """Remembers the weights at the last `count` looks, to average them when training is over."""
+    """Remembers the weights at the last `count` validations, to average them at the end."""
 
     def __init__(self, count):
         super().__init__()
@@ -268,7 +275,7 @@ class _LastModels(keras.callbacks.Callback):
 
 
 class _KeepState(keras.callbacks.Callback):
-    """Keeps all that the next look depends on, whether or not the model is the best."""
+    """Keeps all that the next validation depends on, whether or not the model is the best."""
 
     def __init__(self, folder, model, keeper, last, average):
         super().__init__()
