@@ -8,6 +8,7 @@ XLA makes one loop of it, that is much less than a tangent for each.
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
 
 from keras_attention.ops.additive.exact_range import within
@@ -22,6 +23,7 @@ QUERY_LIMIT = 30.0
 # For `1 - 2 / d` to be 1 in float32, and the product of four to be finite, also times a vector.
 MOST = 5e8
 VECTOR_LIMIT = 1e9
+FINITE = float(np.finfo("float32").max)
 # So many tangents cost less than to decide whether they are needed.
 LITTLE = 1 << 16
 # Units that share a division.
@@ -65,7 +67,9 @@ def settled_scores(query, key, vector):
     sizes = (*query.shape, key.key.shape[1])
     if None not in sizes and math.prod(sizes) <= LITTLE:
         return exact()
-    is_fast = ops.logical_and(ops.all(key.is_moderate), within(VECTOR_LIMIT, vector))
+    # XLA before TensorFlow 2.21 loses a NaN in minima and maxima.
+    is_fast = ops.logical_and(within(VECTOR_LIMIT, vector), within(FINITE, query))
+    is_fast = ops.logical_and(ops.all(key.is_moderate), is_fast)
     return ops.cond(is_fast, fast, exact)
 
 
