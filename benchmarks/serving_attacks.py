@@ -54,7 +54,7 @@ def export(folder: Path) -> None:
     import tensorflow as tf
 
     floats, whole = tf.float32, tf.int32
-    weights = tf.random.stateless_normal((16, 4), (2, 3))
+    weights = tf.round(4 * tf.random.stateless_normal((16, 4), (2, 3)))
 
     class Model(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None, 16], floats, name="x")])
