@@ -60,7 +60,7 @@ def test_a_version_that_was_asked_for_is_not_replaced_by_another(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from keras_attention import version_folder
+from keras_attention.exporting import version_folder
 
 with version_folder.unfinished(Path(sys.argv[1])) as folder:
     (folder / "model").write_text("half")
