@@ -1,4 +1,4 @@
-"""How long does an innocent client wait while somebody else is up to no good?
+"""Longest wait of an innocent client beside requests that are made to hurt.
 
     python benchmarks/serving_hostile.py [--seconds 5] [--calm 2] [--only streams] [--against DIR]
 
@@ -50,7 +50,7 @@ pad_variable_length_inputs: true
 
 
 def probes(port: int, rest_port: int):
-    """What the innocent asks; each call raises if the answer is not the right one."""
+    """Calls of the innocent client; each raises if the answer is not the right one."""
     x = np.arange(-8, 8, dtype=np.float32)[None]  # no rounding, whatever it is batched with
     request = serving_attacks.predict("tiny", {"x": x})
     body = json.dumps({"instances": x.tolist()}).encode()

@@ -64,7 +64,7 @@ class Document:
             inside, depth = ~outside[-1], self._depth[here][-1]
 
     def value(self) -> Any:
-        """What the document says; None if it is not one list or object, as far as can be seen."""
+        """Value of the document; None if it is not one list or object, as far as can be seen."""
         start = self._skip(0, len(self._data))
         end = self._first(self._ends, start, len(self._data), 0)
         if end is None or self._data[start] not in _OPEN:
@@ -103,7 +103,7 @@ class Document:
         return result
 
     def _groups(self, start: int, end: int, depth: int) -> Iterator[tuple[int, int]]:
-        """Where the members of a list or object lie, many small ones together."""
+        """Places of the members of a list or object, many small ones together."""
         first = start
         while end - first > PIECE:
             here = slice(first, first + PIECE)
@@ -120,7 +120,7 @@ class Document:
         yield first, end
 
     def _large(self, first: int, last: int, depth: int) -> int | None:
-        """Where a list or object begins that is the one member in a range, if there is one."""
+        """Begin of the list or object that is the one member in a range, if there is one."""
         if self._first(self._commas, first, last, depth) is not None:
             return None
         colon = self._first(self._colons, first, last, depth)
@@ -137,7 +137,7 @@ class Document:
         return None
 
     def _skip(self, at: int, end: int) -> int:
-        """Where something else than space is."""
+        """Place of the next character that is no space."""
         while at < end and self._data[at] in _SPACE:
             at += 1
         return at

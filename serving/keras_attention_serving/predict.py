@@ -31,7 +31,7 @@ def predict(
     check_method_name: bool = False,
     tensor_content: bool = False,
 ) -> Inference:
-    """What a `PredictRequest` asks of a model; its response is a `PredictResponse`, or a large one.
+    """Inference of a `PredictRequest`; its response is a `PredictResponse`, or a large one.
 
     Shapes are not compared with the signature.
 

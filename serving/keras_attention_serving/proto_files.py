@@ -110,7 +110,7 @@ def _methods(service: Any) -> Iterator[str]:
 
 
 def _reserved(owner: Any, beyond: int) -> Iterator[str]:
-    """What must not be used again; the ends of ranges are `beyond` their last numbers."""
+    """Reserved names and numbers; the ends of ranges are `beyond` their last numbers."""
     for part in owner.reserved_range:
         yield f"reserved {part.start} to {part.end - beyond};"
     for name in owner.reserved_name:
