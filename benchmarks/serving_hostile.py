@@ -36,6 +36,7 @@ import serving_attacks  # noqa: E402
 from serving_attacks import ATTACKS, Attack, Target  # noqa: E402
 
 from keras_attention_serving import wire  # noqa: E402
+from keras_attention_serving.flags import processors  # noqa: E402
 
 PROBES = ("gRPC", "REST", "health", "status")
 DEADLINE = 10.0  # of the innocent
@@ -244,7 +245,7 @@ def main(seconds, calm, only, against, role, port, rest, pid, path):
     checkouts = {"after": REPOSITORY}
     if against:
         checkouts = {"before": Path(against).absolute(), **checkouts}
-    table = Table(title=f"Longest wait in ms, calm / attack; {os.cpu_count()} processors")
+    table = Table(title=f"Longest wait in ms, calm / attack; {processors()} processors")
     table.add_column("attack")
     if against:
         table.add_column("server", no_wrap=True)

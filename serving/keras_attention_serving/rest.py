@@ -307,7 +307,7 @@ class RestApi:
 
 
 def _failure_of(answer: Answer, target: str) -> errors.ServingError:
-    """What the log says of an answer that is no error of the API."""
+    """Text for the log of an answer that is no error of the API."""
     if answer.status == 404:
         return errors.NotFound()
     not_ready = answer.status == 503 or _OPEN_INFERENCE.fullmatch(target)

@@ -278,7 +278,7 @@ def _write_field(proto: Any, number: int, flat: Array) -> None:
 
 
 def tag(field: int) -> bytes:
-    """What stands on the wire before the length of a field of bytes, or of packed numbers."""
+    """Tag of a field of bytes or of packed numbers, which its length follows on the wire."""
     return varint(field << 3 | 2)
 
 

@@ -1,4 +1,4 @@
-"""What the server writes into its log: requests, devices, formats, and what it leaves out."""
+"""The log of the server: requests, devices, formats, and what it leaves out."""
 
 import json
 import logging

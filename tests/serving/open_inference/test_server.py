@@ -112,7 +112,7 @@ def test_pages_of_other_sites(server):
 
 
 def ready(server):
-    """What both transports say of the server and of its models."""
+    """Answers of both transports about the server and its models."""
     found = []
     for transport, module in MODULES.items():
         with module.InferenceServerClient(address(server, transport)) as client:
