@@ -33,8 +33,9 @@ from rich.table import Table
 REPOSITORY = Path(__file__).parents[1]
 sys.path[:0] = [str(REPOSITORY / "serving")]
 
-from keras_attention_serving import calls, wire  # noqa: E402
-from keras_attention_serving.runtime import SavedModel  # noqa: E402
+from keras_attention_serving.client import messages as calls  # noqa: E402
+from keras_attention_serving.protocol import wire  # noqa: E402
+from keras_attention_serving.runtime.saved_model import SavedModel  # noqa: E402
 
 BATCHING = """
 max_batch_size {{ value: {size} }}

@@ -17,7 +17,8 @@ from pathlib import Path
 import grpc
 import numpy as np
 
-from keras_attention_serving import calls, wire
+from keras_attention_serving.client import messages as calls
+from keras_attention_serving.protocol import wire
 
 SERVE = wire.DEFAULT_SIGNATURE
 _ANY_SIZE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

@@ -35,8 +35,8 @@ sys.path[:0] = [str(REPOSITORY / "serving")]
 import serving_attacks  # noqa: E402
 from serving_attacks import ATTACKS, Attack, Target  # noqa: E402
 
-from keras_attention_serving import wire  # noqa: E402
-from keras_attention_serving.flags import processors  # noqa: E402
+from keras_attention_serving.concurrency.processors import processors  # noqa: E402
+from keras_attention_serving.protocol import wire  # noqa: E402
 
 PROBES = ("gRPC", "REST", "health", "status")
 DEADLINE = 10.0  # of the innocent

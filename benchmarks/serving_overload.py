@@ -27,7 +27,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 import serving
-from keras_attention_serving import calls, wire
+from keras_attention_serving.client import messages as calls
+from keras_attention_serving.protocol import wire
 
 MODEL = "slow"
 DEADLINE = 1.0

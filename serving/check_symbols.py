@@ -14,7 +14,7 @@ from pathlib import Path
 
 import lief
 
-from keras_attention_serving import c_api
+from keras_attention_serving.runtime import c_api
 
 OPTIONAL = "_ZN10tensorflow21DisableXlaCompilationEv"
 

@@ -5,7 +5,7 @@
 That of TensorFlow Serving is a FileDescriptorSet of every message and service in
 `tensorflow_serving.apis` and of the server's own configuration, with all that they import,
 dependencies first. It is taken from the official `tensorflow-serving-api` package, which needs
-TensorFlow; the package that reads the file (`keras_attention_serving.wire`) needs neither.
+TensorFlow; the package that reads the file (`keras_attention_serving.protocol.wire`) needs neither.
 
 That of the Open Inference Protocol is what protoc, out of the package `grpcio-tools`, makes of
 `open_inference/open_inference.proto`.
@@ -66,7 +66,7 @@ def open_inference() -> bytes:
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
-    for name, data in (("", descriptor_set()), ("open_inference", open_inference())):
+    for name, data in (("protocol", descriptor_set()), ("open_inference", open_inference())):
         target = folder / name / "descriptors.binpb"
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(data)

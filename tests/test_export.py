@@ -117,7 +117,7 @@ PROOF = """
 import json, sys
 import numpy as np
 from keras_attention_serving import tensors
-from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving.runtime.saved_model import SavedModel
 
 folder, inputs, output = sys.argv[1:]
 with SavedModel(folder) as model:

@@ -126,7 +126,7 @@ def test_a_wheel_has_three_top_level_names_and_all_files(built):
         expected |= {p.relative_to(root).as_posix() for p in files}
     assert {n for n in names if not n.startswith(info)} == expected
     assert {"keras_attention/py.typed", "keras_attention_serving/py.typed"} < names
-    assert "keras_attention_serving/descriptors.binpb" in names
+    assert "keras_attention_serving/protocol/descriptors.binpb" in names
     assert f"{info}/entry_points.txt" in names
 
 
@@ -164,7 +164,7 @@ def test_the_client_alone(built, tmp_path):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(source)
     code = "import sys; from keras_attention_serving import AsyncClient, Client; print(Client)"
-    assert "keras_attention_serving.client.Client" in run(python, "-I", "-c", code)
+    assert "keras_attention_serving.client.client.Client" in run(python, "-I", "-c", code)
     done = subprocess.run([python, "-I", "-c", "import keras_attention"], capture_output=True)
     assert b'pip install "keras-attention-serving[tensorflow]"' in done.stderr.splitlines()[-1]
     command = [python, "-I", "-m", "keras_attention_command"]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_attention.decoding.rows import highest, reshape, take_rows
+from keras_attention.decoding.gather import highest, reshape, take_rows
 
 NEVER = -float("inf")
 # From so many tokens on, `top_k` of groups and then in groups is the faster.

@@ -17,8 +17,8 @@ from keras_attention.decoding.beam import (
     traced,
 )
 from keras_attention.decoding.constraints import Constraints
+from keras_attention.decoding.gather import highest, reshape, take_rows, with_row
 from keras_attention.decoding.hypotheses import NBest
-from keras_attention.decoding.rows import highest, reshape, take_rows, with_row
 from keras_attention.decoding.settings import (
     LARGEST,
     MOST,

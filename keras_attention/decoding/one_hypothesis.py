@@ -2,8 +2,8 @@
 
 from keras import ops
 
+from keras_attention.decoding.gather import with_row
 from keras_attention.decoding.hypotheses import Hypotheses
-from keras_attention.decoding.rows import with_row
 from keras_attention.decoding.settings import MOST, as_int32, check_setting, in_range, is_number
 
 

@@ -5,9 +5,9 @@ from typing import Any
 from keras import ops
 
 from keras_attention.decoding.constraints import Constraints
+from keras_attention.decoding.gather import take_rows
 from keras_attention.decoding.hypotheses import Hypotheses
 from keras_attention.decoding.one_hypothesis import one_hypothesis
-from keras_attention.decoding.rows import take_rows
 from keras_attention.decoding.settings import LARGEST, MOST, check_setting, in_range, is_off
 from keras_attention.decoding.step import StepFunction
 from keras_attention.decoding.threefry import uniform

@@ -3,8 +3,8 @@
 import functools
 import inspect
 
-from keras_attention.layers.arguments import check_sequence
 from keras_attention.layers.feature_sizes import with_feature_sizes
+from keras_attention.layers.validation import check_sequence
 
 # Arguments that are one tensor each, whichever layer has them.
 _TENSORS = {"query", "value", "key", "inputs", "x", "source", "target", "story", "question"}

@@ -5,9 +5,9 @@ import math
 import keras
 from keras import ops
 
-from keras_attention.decoding.rows import take_rows
+from keras_attention.decoding.gather import take_rows
 from keras_attention.layers import ByteNetBlock
-from keras_attention.layers.conv_block import stacked_offsets
+from keras_attention.layers.convolution.conv_block import stacked_offsets
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.token_embedding import embed_tokens
 from keras_attention.models.wave_net import check_dilations

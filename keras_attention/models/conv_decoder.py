@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from keras_attention.layers import ConvGluBlock, LuongAttention
-from keras_attention.layers.arguments import in_compute_dtype
 from keras_attention.layers.attached_mask import mask_of
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
+from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.models.argument_attributes import ArgumentAttributes
 from keras_attention.models.conv_encoder import embedding
 from keras_attention.models.token_embedding import embed_tokens

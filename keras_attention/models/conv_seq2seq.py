@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.arguments import check_positive
+from keras_attention.layers.validation import check_positive
 from keras_attention.models.conv_decoder import ConvDecoder
 from keras_attention.models.conv_encoder import ConvEncoder
 from keras_attention.models.seq2seq import Seq2Seq

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers import DilatedConv, GatedConvBlock
-from keras_attention.layers.conv_block import stacked_offsets
+from keras_attention.layers.convolution.conv_block import stacked_offsets
 from keras_attention.models.language_model import LanguageModel
 from keras_attention.models.token_embedding import embed_tokens
 

@@ -10,7 +10,6 @@ from keras_attention.ops.masks import combine_masks as combine_masks
 from keras_attention.ops.masks import reach_mask as reach_mask
 from keras_attention.ops.masks import split_nonfinite as split_nonfinite
 from keras_attention.ops.masks import visible as visible
-from keras_attention.ops.mix import mix as mix
 from keras_attention.ops.monotonic import chunkwise as chunkwise
 from keras_attention.ops.monotonic import expected_alignment as expected_alignment
 from keras_attention.ops.monotonic import first_step as first_step
@@ -30,6 +29,7 @@ from keras_attention.ops.recurrent.attention import (
 from keras_attention.ops.recurrent.attention import recurrent_attention as recurrent_attention
 from keras_attention.ops.scores import dot_scores as dot_scores
 from keras_attention.ops.softmax import masked_softmax as masked_softmax
+from keras_attention.ops.weighted_sum import mix
 
 __all__ = [
     "PROBABILITIES",

@@ -2,8 +2,8 @@
 
 from keras import ops
 
+from keras_attention.ops.matrix import by_rows
 from keras_attention.ops.precision import wide_dtype
-from keras_attention.ops.rows import by_rows
 
 
 def dot_scores(query, key):

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from keras_attention_serving import c_api, errors, log_format, proto_files
-from keras_attention_serving.flags import parse, usage
-from keras_attention_serving.options import FLAGS, Options
+from keras_attention_serving import errors
+from keras_attention_serving.monitoring import log_format
+from keras_attention_serving.protocol import proto_files
+from keras_attention_serving.runtime import c_api
+from keras_attention_serving.settings.flags import parse, usage
+from keras_attention_serving.settings.options import FLAGS, Options
 
 FAILURE = 255
 STOP_SECONDS = 3.0  # what it takes to stop besides waiting for calls

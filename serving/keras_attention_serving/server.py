@@ -12,23 +12,20 @@ from typing import Any
 
 import grpc
 
-from keras_attention_serving import (
-    assembly,
-    errors,
-    model_config,
-    options,
-    profiler,
-    text_proto,
-    wire,
-)
-from keras_attention_serving.config_file import ConfigFile
-from keras_attention_serving.grpc_server import GrpcServer
-from keras_attention_serving.metrics import Metrics
-from keras_attention_serving.options import DEFAULTS, Options
-from keras_attention_serving.prometheus import PrometheusMetrics
-from keras_attention_serving.request_log import RequestLog
-from keras_attention_serving.rest_server import RestServer
+from keras_attention_serving import errors
+from keras_attention_serving import factory as assembly
+from keras_attention_serving.grpc import profiler
+from keras_attention_serving.grpc.server import GrpcServer
+from keras_attention_serving.monitoring.metrics import Metrics
+from keras_attention_serving.monitoring.prometheus import PrometheusMetrics
+from keras_attention_serving.monitoring.request_log import RequestLog
+from keras_attention_serving.protocol import text_proto, wire
+from keras_attention_serving.rest.server import RestServer
 from keras_attention_serving.service import Service
+from keras_attention_serving.settings import options
+from keras_attention_serving.settings.options import DEFAULTS, Options
+from keras_attention_serving.versions import model_config
+from keras_attention_serving.versions.config_file import ConfigFile
 
 logger = logging.getLogger(__name__)
 

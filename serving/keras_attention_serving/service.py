@@ -5,23 +5,24 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from keras_attention_serving import claims, errors, tensors, wire
-from keras_attention_serving.batching import Batching, Pending
-from keras_attention_serving.cancellation import Cancellation
-from keras_attention_serving.classify import classify
-from keras_attention_serving.inference import Inference
-from keras_attention_serving.loop_tasks import to_the_end
-from keras_attention_serving.metrics import NO_METRICS, Metrics
-from keras_attention_serving.model import Model, signature_name
-from keras_attention_serving.multi_inference import multi_inference
+from keras_attention_serving import errors
+from keras_attention_serving.batching.batchers import Batching, Pending
+from keras_attention_serving.concurrency.cancellation import Cancellation
+from keras_attention_serving.concurrency.event_loop import to_the_end
+from keras_attention_serving.concurrency.worker_pool import Runs
+from keras_attention_serving.inference.classify import classify
+from keras_attention_serving.inference.inference import Inference
+from keras_attention_serving.inference.model import Model, signature_name
+from keras_attention_serving.inference.multi_inference import multi_inference
+from keras_attention_serving.inference.predict import predict
+from keras_attention_serving.inference.regress import regress
+from keras_attention_serving.monitoring.metrics import NO_METRICS, Metrics
 from keras_attention_serving.open_inference.infer import infer, spec_of
 from keras_attention_serving.open_inference.models import Models
-from keras_attention_serving.predict import predict
-from keras_attention_serving.regress import regress
-from keras_attention_serving.runs import Runs
-from keras_attention_serving.servable import Lease, Version, not_found
-from keras_attention_serving.servables import Servables
-from keras_attention_serving.tensors import Array
+from keras_attention_serving.protocol import claims, tensors, wire
+from keras_attention_serving.protocol.tensors import Array
+from keras_attention_serving.versions.model_manager import Servables
+from keras_attention_serving.versions.model_versions import Lease, Version, not_found
 
 LARGE = 1 << 18  # bytes of outputs that take long to write
 _ASK = {

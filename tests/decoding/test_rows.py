@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention.decoding import rows
+from keras_attention.decoding import gather as rows
 from tests.arrays import as_float64, assert_equal
 from tests.compiled import compiled
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import keras_attention as ka
-from keras_attention.layers.conv_block import stacked_offsets
+from keras_attention.layers.convolution.conv_block import stacked_offsets
 from tests.arrays import as_float64, assert_close
 from tests.layers.test_dilated_conv import convolved
 

@@ -102,7 +102,9 @@ def test_a_dense_that_comes_first_never_sees_the_concatenation(scorer, monkeypat
     expected = general(layer, query, value)
     expected = np.exp(expected - expected.max(-1, keepdims=True))
     assert_close(weights, expected / expected.sum(-1, keepdims=True), **CLOSE)
-    monkeypatch.setattr("keras_attention.layers.time_distributed_scorer.ops.concatenate", None)
+    monkeypatch.setattr(
+        "keras_attention.layers.attention.time_distributed_scorer.ops.concatenate", None
+    )
     layer(query, value)
 
 

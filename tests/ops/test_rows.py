@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention.ops.rows import by_rows
+from keras_attention.ops.matrix import by_rows
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 1, 3), (2, 5, 7, 3), (2, 0, 3)])

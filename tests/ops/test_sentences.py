@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_attention.ops.sentences import sum_words
+from keras_attention.ops.position_encoding import sum_words
 from tests.arrays import as_float64, assert_close
 
 B, S, W, D = 2, 3, 5, 7

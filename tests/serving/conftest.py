@@ -14,10 +14,10 @@ import tensorflow_text as tf_text
 import trustme
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from keras_attention_serving import tensors
-from keras_attention_serving.options import Options
-from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving.protocol import tensors
+from keras_attention_serving.runtime.saved_model import SavedModel
 from keras_attention_serving.server import Server
+from keras_attention_serving.settings.options import Options
 
 # Every dtype that both NumPy and a TensorFlow graph can hold.
 DTYPES = [

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from keras_attention_serving import errors
-from keras_attention_serving.batch_inboxes import ThreadInbox
-from keras_attention_serving.batch_queue import Queue, Request
-from keras_attention_serving.batching_parameters import Parameters
+from keras_attention_serving.batching.inboxes import ThreadInbox
+from keras_attention_serving.batching.parameters import Parameters
+from keras_attention_serving.batching.queue import Queue, Request
 
 
 def make(**values):

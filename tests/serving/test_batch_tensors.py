@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_attention_serving import batch_tensors, errors
+from keras_attention_serving import errors
+from keras_attention_serving.batching import tensors as batch_tensors
 
 
 def rows(*values):

@@ -13,12 +13,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from keras_attention_serving import errors, wire
-from keras_attention_serving.batch_scheduler import Scheduler
-from keras_attention_serving.batching import Batcher, Batching
-from keras_attention_serving.batching_parameters import Parameters
-from keras_attention_serving.cancellation import Cancellation
-from keras_attention_serving.metrics import Metrics
+from keras_attention_serving import errors
+from keras_attention_serving.batching.batchers import Batcher, Batching
+from keras_attention_serving.batching.parameters import Parameters
+from keras_attention_serving.batching.scheduler import Scheduler
+from keras_attention_serving.concurrency.cancellation import Cancellation
+from keras_attention_serving.monitoring.metrics import Metrics
+from keras_attention_serving.protocol import wire
 
 LONG = 60_000_000  # microseconds
 

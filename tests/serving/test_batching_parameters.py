@@ -2,8 +2,10 @@
 
 import pytest
 
-from keras_attention_serving import batching_parameters, errors, flags
-from keras_attention_serving.batching_parameters import Parameters
+from keras_attention_serving import errors
+from keras_attention_serving.batching import parameters as batching_parameters
+from keras_attention_serving.batching.parameters import Parameters
+from keras_attention_serving.concurrency.processors import processors
 
 TEXT = """
 max_batch_size { value: 23 }
@@ -24,7 +26,7 @@ def test_defaults():
         max_batch_size=1000,
         batch_timeout_micros=0,
         max_enqueued_batches=10,
-        num_batch_threads=flags.processors(),
+        num_batch_threads=processors(),
         thread_pool_name="",
         allowed_batch_sizes=(),
         pad_variable_length_inputs=False,

@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from keras_attention_serving.bounds import Bounds
+from keras_attention_serving.grpc.bounds import Bounds
 
 METHOD = "/test.Service/Method"
 SECONDS = 30.0

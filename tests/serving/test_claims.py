@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from keras_attention_serving import claims, service, tensors, wire
+from keras_attention_serving import service
 from keras_attention_serving.errors import ResourceExhausted
-from keras_attention_serving.options import Options
+from keras_attention_serving.protocol import claims, tensors, wire
 from keras_attention_serving.server import Server
+from keras_attention_serving.settings.options import Options
 
 
 def tensor(dtype, *sizes, **values):

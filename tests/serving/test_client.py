@@ -12,15 +12,8 @@ import numpy as np
 import pytest
 
 import keras_attention_serving
-from keras_attention_serving import (
-    AsyncClient,
-    Client,
-    TensorSpec,
-    VersionStatus,
-    errors,
-    tls,
-    wire,
-)
+from keras_attention_serving import AsyncClient, Client, TensorSpec, VersionStatus, errors, tls
+from keras_attention_serving.protocol import wire
 from keras_attention_serving.server import Server
 
 X = np.array([[1, 2, 3], [5, 7, 11]], np.float32)

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attention_serving import AsyncClient, Client, channel, errors, tensors, wire
-from keras_attention_serving.options import Options
+from keras_attention_serving import AsyncClient, Client, errors
+from keras_attention_serving.client import channel
+from keras_attention_serving.protocol import tensors, wire
 from keras_attention_serving.server import Server as EmbeddedServer
+from keras_attention_serving.settings.options import Options
 
 SHIPPED = Path(__file__).parents[2] / "serving" / "tf_serving" / "batching.config"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 SERVING = Path(__file__).parents[2] / "serving"
-DESCRIPTORS = SERVING / "keras_attention_serving" / "descriptors.binpb"
+DESCRIPTORS = SERVING / "keras_attention_serving" / "protocol" / "descriptors.binpb"
 OPEN_INFERENCE = SERVING / "keras_attention_serving" / "open_inference" / "descriptors.binpb"
 
 

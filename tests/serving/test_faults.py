@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from keras_attention_serving import AsyncClient, Client, errors
-from keras_attention_serving.options import Options
 from keras_attention_serving.server import Server
+from keras_attention_serving.settings.options import Options
 
 ONE = {"x": np.ones(1, np.float32)}
 WAIT = 30

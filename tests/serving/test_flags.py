@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from keras_attention_serving import flags
+from keras_attention_serving.concurrency import processors
 from keras_attention_serving.errors import InvalidArgument
-from keras_attention_serving.options import FLAGS, Options, ignored
+from keras_attention_serving.settings import flags
+from keras_attention_serving.settings.options import FLAGS, Options, ignored
 
 
 def parse(*arguments):
@@ -69,7 +70,7 @@ def test_the_last_one_counts():
 
 
 def test_defaults():
-    cpus = flags.processors()
+    cpus = processors.processors()
     expected = {
         "port": 8500,
         "grpc_socket_path": "",
@@ -228,16 +229,17 @@ def test_flags_without_a_meaning_here():
 def test_processors(tmp_path, monkeypatch, share, number):
     if share is not None:
         (tmp_path / "cpu.max").write_text(share + "\n")
-    monkeypatch.setattr(flags, "_SHARE", tmp_path / "cpu.max")
+    monkeypatch.setattr(processors, "_SHARE", tmp_path / "cpu.max")
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(7)), raising=False)
-    assert flags.processors() == number
+    assert processors.processors() == number
 
 
 def test_every_default_keeps_to_the_processors():
     script = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-        "from keras_attention_serving import batching_parameters, options;"
-        "print(batching_parameters.Parameters().num_batch_threads,"
+        "from keras_attention_serving.batching import parameters;"
+        "from keras_attention_serving.settings import options;"
+        "print(parameters.Parameters().num_batch_threads,"
         "options.DEFAULTS.grpc_max_threads)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -30,9 +30,9 @@ from tensorflow_serving.apis import (
 )
 
 from keras_attention_serving import errors
-from keras_attention_serving import profiler as profiler_service
-from keras_attention_serving.options import Options
+from keras_attention_serving.grpc import profiler as profiler_service
 from keras_attention_serving.server import Server
+from keras_attention_serving.settings.options import Options
 
 DEADLINE = 30
 

@@ -4,8 +4,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from keras_attention_serving import json_encode, json_pieces, tensors, wire
-from keras_attention_serving.large_response import LargeResponse
+from keras_attention_serving.inference.large_response import LargeResponse
+from keras_attention_serving.protocol import tensors, wire
+from keras_attention_serving.rest import json_encode, json_pieces
 
 NUMBERS = np.arange(2 * 3 * 17).reshape(2, 3, 17) - 5
 ARRAYS = [

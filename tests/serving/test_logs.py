@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attention_serving import Client, assembly, devices, errors, log_format, request_log
-from keras_attention_serving.options import Options
-from keras_attention_serving.request_log import RequestLog
+from keras_attention_serving import Client, errors
+from keras_attention_serving import factory as assembly
+from keras_attention_serving.monitoring import log_format, request_log
+from keras_attention_serving.monitoring.request_log import RequestLog
+from keras_attention_serving.runtime import devices
 from keras_attention_serving.server import Server
+from keras_attention_serving.settings.options import Options
 
 REQUESTS, ACCESS = "keras_attention_serving.requests", "keras_attention_serving.access"
 SECRET = 4242

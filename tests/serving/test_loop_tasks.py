@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from keras_attention_serving import loop_tasks
-from keras_attention_serving.cancellation import Cancellation
-from keras_attention_serving.loop_tasks import Together, to_the_end
+from keras_attention_serving.concurrency import event_loop as loop_tasks
+from keras_attention_serving.concurrency.cancellation import Cancellation
+from keras_attention_serving.concurrency.event_loop import Together, to_the_end
 
 
 def test_pieces_are_done_one_right_after_the_other():

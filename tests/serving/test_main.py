@@ -19,7 +19,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from keras_attention_serving import Client, __main__, c_api, errors
+from keras_attention_serving import Client, __main__, errors
+from keras_attention_serving.runtime import c_api
 
 COMMAND = [sys.executable, "-m", "keras_attention_serving"]
 ONE = {"x": np.ones(1, np.float32)}

@@ -18,8 +18,8 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from keras_attention_serving.options import Options
 from keras_attention_serving.server import Server
+from keras_attention_serving.settings.options import Options
 
 REQUESTS = 10_000
 SECONDS = 5

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import Counter
 from prometheus_client.parser import text_string_to_metric_families
 
-from keras_attention_serving import metrics, prometheus
+from keras_attention_serving.monitoring import metrics, prometheus
 
 
 @pytest.fixture

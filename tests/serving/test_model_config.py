@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from keras_attention_serving import errors, model_config, text_proto, wire
-from keras_attention_serving.version_policy import All, Latest
+from keras_attention_serving import errors
+from keras_attention_serving.protocol import text_proto, wire
+from keras_attention_serving.versions import model_config
+from keras_attention_serving.versions.version_policy import All, Latest
 
 
 def parse(text):

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_attention_serving import errors, monitoring_config
+from keras_attention_serving import errors
+from keras_attention_serving.settings import monitoring_config
 
 OURS = Path(__file__).parents[2] / "serving" / "tf_serving" / "monitoring.config"
 

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import inference_pb2, prediction_service_pb2_grpc
 
-from keras_attention_serving.options import Options
 from keras_attention_serving.server import Server
+from keras_attention_serving.settings.options import Options
 
 DEADLINE = 30
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"

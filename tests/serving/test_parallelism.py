@@ -5,8 +5,9 @@ import logging
 import pytest
 import tensorflow as tf
 
-from keras_attention_serving import parallelism, wire
-from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving.protocol import wire
+from keras_attention_serving.runtime import parallelism
+from keras_attention_serving.runtime.saved_model import SavedModel
 
 
 class Models(tf.Module):

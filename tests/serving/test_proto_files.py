@@ -37,7 +37,7 @@ def plain(descriptors):
 def test_protoc_makes_the_same_descriptors_of_them(tmp_path):
     assert __main__.main([f"--write_protos={tmp_path / 'protos'}"]) == 0
     expected = FileDescriptorSet()
-    for name in ("descriptors.binpb", "open_inference/descriptors.binpb"):
+    for name in ("protocol/descriptors.binpb", "open_inference/descriptors.binpb"):
         expected.MergeFromString(files("keras_attention_serving").joinpath(name).read_bytes())
     written = sorted(
         path.relative_to(tmp_path / "protos").as_posix()

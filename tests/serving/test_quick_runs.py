@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attention_serving import wire
-from keras_attention_serving.quick_runs import MAX_KNOWN, QuickRuns
-from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving.protocol import wire
+from keras_attention_serving.runtime.quick_runs import MAX_KNOWN, QuickRuns
+from keras_attention_serving.runtime.saved_model import SavedModel
 
 FETCHES = ["y:0"]
 

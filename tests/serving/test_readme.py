@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from keras_attention_serving.options import FLAGS
 from keras_attention_serving.server import Server
+from keras_attention_serving.settings.options import FLAGS
 
 README = (Path(__file__).parents[2] / "serving" / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from keras_attention_serving import errors
-from keras_attention_serving.cancellation import Cancellation
-from keras_attention_serving.runs import Runs
+from keras_attention_serving.concurrency.cancellation import Cancellation
+from keras_attention_serving.concurrency.worker_pool import Runs
 
 
 @pytest.fixture

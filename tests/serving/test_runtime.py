@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attention_serving import errors
-from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving.runtime.saved_model import SavedModel
 
 
 def call(model, signature, inputs, timeout=None):
@@ -227,7 +227,7 @@ PROGRAM = """
 import sys
 import numpy as np
 {before}
-from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving.runtime.saved_model import SavedModel
 with SavedModel({path!r}) as model:
     signature = model.signatures["tokenize"]
     text = np.array(["one two"], object)
@@ -276,7 +276,7 @@ NO_MEMORY = """
 import resource, sys
 import numpy as np
 from keras_attention_serving import errors
-from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving.runtime.saved_model import SavedModel
 
 with SavedModel({path!r}) as model:
     x = np.zeros((1 << 26, 3), np.float32)

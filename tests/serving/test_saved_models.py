@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from keras_attention_serving import Client, errors
-from keras_attention_serving.options import Options
-from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving.runtime.saved_model import SavedModel
 from keras_attention_serving.server import Server
+from keras_attention_serving.settings.options import Options
 
 v1 = tf.compat.v1
 # TensorFlow's own Python says so of everything here that is old.

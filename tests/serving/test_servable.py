@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from keras_attention_serving import errors
-from keras_attention_serving.loading import SavedModelLoader
-from keras_attention_serving.servable import Retries, Servable, State
-from keras_attention_serving.version_policy import All, Latest, versions_in
+from keras_attention_serving.versions.loading import SavedModelLoader
+from keras_attention_serving.versions.model_versions import Retries, Servable, State
+from keras_attention_serving.versions.version_policy import All, Latest, versions_in
 
 NO_RETRY = Retries(0)
 load = SavedModelLoader()

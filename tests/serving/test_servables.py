@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_attention_serving import Client, errors, text_proto, wire
-from keras_attention_serving.config_file import ConfigFile
-from keras_attention_serving.loading import SavedModelLoader
-from keras_attention_serving.servable import Retries, Servable
-from keras_attention_serving.servables import Servables
+from keras_attention_serving import Client, errors
+from keras_attention_serving.protocol import text_proto, wire
 from keras_attention_serving.server import Server
+from keras_attention_serving.versions.config_file import ConfigFile
+from keras_attention_serving.versions.loading import SavedModelLoader
+from keras_attention_serving.versions.model_manager import Servables
+from keras_attention_serving.versions.model_versions import Retries, Servable
 
 ONE = {"x": np.ones(1, np.float32)}
 

@@ -18,7 +18,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from keras_attention_serving import errors, grpc_server
+from keras_attention_serving import errors
+from keras_attention_serving.grpc import server as grpc_server
 from keras_attention_serving.server import Server
 from keras_attention_serving.service import Service
 

@@ -4,8 +4,8 @@ import pytest
 from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 
 from keras_attention_serving import errors
-from keras_attention_serving.options import Options
-from keras_attention_serving.session_config import session_config
+from keras_attention_serving.settings.options import Options
+from keras_attention_serving.settings.session_config import session_config
 
 FILE = """
 intra_op_parallelism_threads: 2

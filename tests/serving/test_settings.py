@@ -16,9 +16,10 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from keras_attention_serving import Client, assembly, errors
-from keras_attention_serving.options import Options
+from keras_attention_serving import Client, errors
+from keras_attention_serving import factory as assembly
 from keras_attention_serving.server import Server
+from keras_attention_serving.settings.options import Options
 
 ONE = {"x": np.ones(1, np.float32)}
 DEADLINE = 30

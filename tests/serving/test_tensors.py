@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tensorflow.core.framework import tensor_pb2
 
-from keras_attention_serving import tensors, wire
+from keras_attention_serving.protocol import tensors, wire
 
 NUMBERS = {number: dtype for number, dtype in tensors._NUMPY.items() if dtype.kind != "O"}
 NATIVE = [dtype for dtype in NUMBERS.values() if dtype.isbuiltin == 1]

@@ -12,12 +12,12 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.lite.tools import flatbuffer_utils
 
 from keras_attention_serving import Client, errors
-from keras_attention_serving.loading import SavedModelLoader
 from keras_attention_serving.open_inference import messages
-from keras_attention_serving.options import Options
-from keras_attention_serving.runtime import SavedModel
+from keras_attention_serving.runtime.saved_model import SavedModel
+from keras_attention_serving.runtime.tflite import TfLiteModel
 from keras_attention_serving.server import Server
-from keras_attention_serving.tflite import TfLiteModel
+from keras_attention_serving.settings.options import Options
+from keras_attention_serving.versions.loading import SavedModelLoader
 
 
 class Module(tf.Module):

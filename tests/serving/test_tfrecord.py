@@ -3,7 +3,8 @@
 import pytest
 import tensorflow as tf
 
-from keras_attention_serving import errors, tfrecord
+from keras_attention_serving import errors
+from keras_attention_serving.versions import tfrecord
 
 RECORDS = [b"", b"one", bytes(range(256)) * 7]
 

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import urllib3
 
-from keras_attention_serving import Client, errors, tls, tls_config
-from keras_attention_serving.options import Options
+from keras_attention_serving import Client, errors, tls
 from keras_attention_serving.server import Server
+from keras_attention_serving.settings import tls_config
+from keras_attention_serving.settings.options import Options
 
 ONE = {"x": np.ones(1, np.float32)}
 

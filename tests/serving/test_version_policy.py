@@ -5,8 +5,8 @@ from tensorflow_serving.config.file_system_storage_path_source_pb2 import (
     FileSystemStoragePathSourceConfig as Official,
 )
 
-from keras_attention_serving import version_policy
-from keras_attention_serving.version_policy import All, Latest, Specific
+from keras_attention_serving.versions import version_policy
+from keras_attention_serving.versions.version_policy import All, Latest, Specific
 
 
 def test_names_of_version_folders(tmp_path):

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from keras_attention_serving import errors, warmup
-from keras_attention_serving.loading import SavedModelLoader
-from keras_attention_serving.metrics import Metrics
+from keras_attention_serving import errors
+from keras_attention_serving.monitoring.metrics import Metrics
+from keras_attention_serving.versions import warmup
+from keras_attention_serving.versions.loading import SavedModelLoader
 
 
 def predict_log(signature="serving_default", **inputs):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_attention_serving import c_api
+from keras_attention_serving.runtime import c_api
 
 # Files of tensorflow and tensorflow_text 2.21; empty here.
 LINUX = ["libtensorflow_cc.so.2", "libtensorflow_framework.so.2"]

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
 )
 
-from keras_attention_serving import tensors, wire
+from keras_attention_serving.protocol import tensors, wire
 
 DTYPES = [number for number in tensors._NUMPY if number != tensors.DT_STRING]
 

@@ -5,10 +5,10 @@ from keras import ops
 
 from keras_attention.conversion import traced_for_conversion
 from keras_attention.ops.masks import combine_masks, hiding_bias, reach_mask, split_nonfinite
-from keras_attention.ops.mix import mix
 from keras_attention.ops.precision import as_float
 from keras_attention.ops.scores import dot_scores
 from keras_attention.ops.softmax import HIDDEN, softmax_of_finite
+from keras_attention.ops.weighted_sum import mix
 
 # Scores of 32 MB in float32: with fewer, blocks save little memory and cost time.
 _FEW_SCORES = 8 * 1024 * 1024

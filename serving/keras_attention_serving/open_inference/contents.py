@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_attention_serving.errors import InvalidArgument
 from keras_attention_serving.open_inference.datatypes import Datatype
-from keras_attention_serving.tensors import Array
+from keras_attention_serving.protocol.tensors import Array
 
 _MAX_AXES = 64  # of NumPy's arrays
 _LENGTH = struct.Struct("<I")

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_attention_serving import tensors, wire
 from keras_attention_serving.errors import InvalidArgument
+from keras_attention_serving.protocol import tensors, wire
 
 
 class Datatype(NamedTuple):

@@ -6,13 +6,13 @@ Knows a loaded model and messages; nothing of versions or transport.
 from collections.abc import Iterable
 from typing import Any
 
-from keras_attention_serving import tensors, wire
 from keras_attention_serving.errors import InvalidArgument
-from keras_attention_serving.inference import Inference
-from keras_attention_serving.model import Model
+from keras_attention_serving.inference.inference import Inference
+from keras_attention_serving.inference.model import Model
+from keras_attention_serving.inference.predict import check_method
 from keras_attention_serving.open_inference import contents, datatypes, messages
-from keras_attention_serving.predict import check_method
-from keras_attention_serving.tensors import Array
+from keras_attention_serving.protocol import tensors, wire
+from keras_attention_serving.protocol.tensors import Array
 
 INITIALIZER = "__saved_model_init_op"  # listed among the signatures, but nothing one may call
 _LARGEST_VERSION = 2**63 - 1

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from keras_attention_serving import wire
+from keras_attention_serving.protocol import wire
 
 for _file in FileDescriptorSet.FromString(
     files(__package__).joinpath("descriptors.binpb").read_bytes()

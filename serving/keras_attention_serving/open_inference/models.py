@@ -6,8 +6,8 @@ from typing import Any
 
 from keras_attention_serving.open_inference import datatypes, messages
 from keras_attention_serving.open_inference.infer import find_signature, model_spec
-from keras_attention_serving.servable import State, not_found
-from keras_attention_serving.servables import Servables
+from keras_attention_serving.versions.model_manager import Servables
+from keras_attention_serving.versions.model_versions import State, not_found
 
 NAME = "keras_attention_serving"
 EXTENSIONS = ("binary_tensor_data", "parameters")

@@ -5,7 +5,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
-from keras_attention_serving import errors, json_decode, json_encode, tensors, wire
+from keras_attention_serving import errors
+from keras_attention_serving.protocol import tensors, wire
+from keras_attention_serving.rest import json_decode, json_encode
 
 TensorInfo = wire.message("tensorflow.TensorInfo")
 DTYPES = ["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"]

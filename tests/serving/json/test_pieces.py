@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from keras_attention_serving import json_pieces, json_text
 from keras_attention_serving.errors import InvalidArgument
+from keras_attention_serving.rest import json_pieces, json_text
 
 
 @pytest.fixture(autouse=True)

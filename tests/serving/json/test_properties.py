@@ -10,7 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from keras_attention_serving import errors, json_decode, json_encode, tensors
+from keras_attention_serving import errors
+from keras_attention_serving.protocol import tensors
+from keras_attention_serving.rest import json_decode, json_encode
 from tests.serving.json.messages import DTYPES, read, written
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attention_serving import errors, json_decode, json_text, wire
+from keras_attention_serving import errors
+from keras_attention_serving.protocol import wire
+from keras_attention_serving.rest import json_decode, json_text
 from tests.serving.json.messages import complaint, infos, read, written
 
 

@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from keras_attention_serving import errors, json_encode, tensors, wire
+from keras_attention_serving import errors
+from keras_attention_serving.protocol import tensors, wire
+from keras_attention_serving.rest import json_encode
 from tests.serving.json.messages import DTYPES, written
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from keras_attention_serving import errors
-from keras_attention_serving.open_inference import json_response, messages
+from keras_attention_serving.open_inference import messages
+from keras_attention_serving.rest.open_inference import json_response
 
 DEADLINE = 30
 INFER = "/v2/models/echo/infer"

@@ -10,9 +10,10 @@ import tritonclient.grpc
 import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
-from keras_attention_serving import Client, wire
-from keras_attention_serving.options import Options
+from keras_attention_serving import Client
+from keras_attention_serving.protocol import wire
 from keras_attention_serving.server import Server
+from keras_attention_serving.settings.options import Options
 from tests.serving.open_inference.test_http import INFER, ask, tensor
 from tests.serving.open_inference.test_tritonclient import MODULES, address, tensors
 

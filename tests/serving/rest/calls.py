@@ -4,7 +4,7 @@ import http.client
 import json
 import socket
 
-from keras_attention_serving import json_encode
+from keras_attention_serving.rest import json_encode
 
 DEADLINE = 30
 PREDICT = "model/versions/3:predict"

@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 
-from keras_attention_serving import wire
-from keras_attention_serving.loading import SavedModelLoader
-from keras_attention_serving.prometheus import PrometheusMetrics
-from keras_attention_serving.rest_server import RestServer
-from keras_attention_serving.servables import Servables
+from keras_attention_serving.monitoring.prometheus import PrometheusMetrics
+from keras_attention_serving.protocol import wire
+from keras_attention_serving.rest.server import RestServer
 from keras_attention_serving.service import Service
+from keras_attention_serving.versions.loading import SavedModelLoader
+from keras_attention_serving.versions.model_manager import Servables
 
 CONFIG = """
 model_config_list {{

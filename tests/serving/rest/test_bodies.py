@@ -9,8 +9,11 @@ import pytest
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from keras_attention_serving import errors, json_decode, rest_server, wire
-from keras_attention_serving.rest import MAX_UNZIPPED_VALUES
+from keras_attention_serving import errors
+from keras_attention_serving.protocol import wire
+from keras_attention_serving.rest import json_decode
+from keras_attention_serving.rest import server as rest_server
+from keras_attention_serving.rest.api import MAX_UNZIPPED_VALUES
 from tests.serving.rest.calls import (
     PREDICT,
     X,
@@ -256,7 +259,7 @@ def test_every_status_has_its_code(service):
 
 
 def rest_server_codes():
-    from keras_attention_serving import rest
+    from keras_attention_serving.rest import api as rest
 
     return rest._HTTP_STATUS
 

@@ -11,9 +11,10 @@ import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
-from keras_attention_serving import errors, rest_server
-from keras_attention_serving.prometheus import PrometheusMetrics
-from keras_attention_serving.rest_server import RestServer
+from keras_attention_serving import errors
+from keras_attention_serving.monitoring.prometheus import PrometheusMetrics
+from keras_attention_serving.rest import server as rest_server
+from keras_attention_serving.rest.server import RestServer
 from tests.serving.rest.calls import DEADLINE, PREDICT, X, ask, message, post, raw, received
 
 

@@ -1,8 +1,0 @@
-"""Look-ups on TensorFlow."""
-
-import tensorflow as tf
-
-
-def take_rows(x, places):
-    """One operation: see `keras_attention.decoding.rows`."""
-    return tf.gather(x, places, batch_dims=1)

@@ -1,0 +1,1 @@
+"""Blocks of convolutional sequence models: ByteNet, ConvS2S, WaveNet."""

@@ -1,0 +1,106 @@
+"""Base class of the blocks around a dilated convolution."""
+
+import keras
+from keras import ops
+
+from keras_attention.layers.checked_call import CheckedCall
+from keras_attention.layers.quantized_parts import QuantizedParts
+from keras_attention.layers.validation import in_compute_dtype
+from keras_attention.ops import blank
+
+
+class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
+    """A convolution between two functions of single steps, `before` and `after`; the base class.
+
+        h = before(x)
+        y = after(x, h, convolution(h))
+
+    A block makes its convolution with `make_convolution`, and implements `before` and `after`. Both
+    take sequences `(B, T, D)` and steps `(B, D)` alike, so that the pass over a sequence and
+    `advance`, step by step, compute the same formula.
+    """
+
+    def __init__(self, kernel_size, dilation_rate=1, causal=True, dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.kernel_size = kernel_size
+        self.dilation_rate = dilation_rate
+        self.causal = causal
+        self.dropout = dropout
+        self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
+        self.convolution = self.make_convolution()
+
+    def make_convolution(self):
+        """The `DilatedConv`."""
+        raise NotImplementedError(f"{type(self).__name__} must define `make_convolution`.")
+
+    def before(self, x):
+        """Input of the convolution, computed from each step alone."""
+        return x
+
+    def after(self, x, inner, convolved, condition=None):
+        """The output, of each step alone: a tensor or a tuple of them."""
+        raise NotImplementedError(f"{type(self).__name__} must define `after`.")
+
+    @property
+    def offsets(self):
+        """Offsets of the steps that an output depends on: a tuple, ascending, 0 for its own."""
+        return tuple(sorted({0, *self.convolution.offsets}))
+
+    @property
+    def receptive_field(self):
+        """Number of steps between the first and the last that an output depends on, both
+        counted: `1 + (kernel_size - 1) dilation_rate`."""
+        return self.convolution.span + 1
+
+    def call(self, x, mask=None, condition=None, training=None):
+        return self.read(x, None, mask, condition, training)[0]
+
+    def read(self, x, lengths, mask=None, condition=None, training=None):
+        """The call, and the buffer after the first `lengths` int `(B,)` steps, with which `advance`
+        goes on; None where `lengths` is None."""
+        x, condition = in_compute_dtype(self, x), in_compute_dtype(self, condition)
+        mask = None if mask is None else ops.cast(mask, "bool")
+        if mask is not None:
+            x = blank(x, mask)
+            if condition is not None and len(condition.shape) == 3:
+                condition = blank(condition, mask)
+        inner = self.drop(self.before(x), training=training)
+        y = self.after(x, inner, self.convolution(inner, mask=mask), condition)
+        if mask is not None:
+            y = keras.tree.map_structure(lambda part: blank(part, mask), y)
+        return y, None if lengths is None else self.convolution.buffer_after(inner, lengths)
+
+    def start_buffer(self, batch):
+        """State of `advance` before the first step, all 0: `(B, span, D)`."""
+        return self.convolution.start_buffer(batch)
+
+    def advance(self, x, buffer, condition=None):
+        """The next step `(B, D)`, and the buffer that goes in and comes out, its shape the same.
+
+        Equal to that step of a call on the whole sequence. `condition` is of this step alone.
+        """
+        x, condition = in_compute_dtype(self, x), in_compute_dtype(self, condition)
+        inner = self.before(x)
+        convolved, buffer = self.convolution.advance(inner, buffer)
+        return self.after(x, inner, convolved, condition), buffer
+
+    def compute_mask(self, x, previous_mask):
+        return previous_mask
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "dilation_rate": self.dilation_rate,
+            "causal": self.causal,
+            "dropout": self.dropout,
+        }
+
+
+def stacked_offsets(blocks):
+    """Offsets of an output of the last of `blocks`: sums of one offset of each."""
+    sums = {0}
+    for block in blocks:
+        sums = {a + b for a in sums for b in block.offsets}
+    return tuple(sorted(sums))

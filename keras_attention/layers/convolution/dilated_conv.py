@@ -1,0 +1,175 @@
+"""A convolution over the steps of a sequence, in one pass or step by step."""
+
+import keras
+from keras import ops
+
+from keras_attention.layers.checked_call import CheckedCall
+from keras_attention.layers.validation import check_positive, in_compute_dtype
+from keras_attention.ops import blank
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class DilatedConv(CheckedCall, keras.layers.Layer):
+    """A dilated convolution over the steps of a sequence, as long as the sequence.
+
+        y_t = b + sum_j W_j x_{t + o_j}
+
+    with the offsets o_j of `offsets`, `dilation_rate` apart: the last is 0 if `causal`, else they
+    lie around 0. What lies before the first step and after the last counts as 0. The weights are
+    those of `keras.layers.Conv1D`; the kernel has shape `(kernel_size, D, filters)`.
+
+    Masking: boolean, True = no padding. A masked step counts as 0, as if the sequence had not
+    begun yet or were over, and its output is 0; what stands there reaches nothing.
+
+    Example:
+
+    ```python
+    x = keras.ops.ones((2, 7, 16))
+    convolution = DilatedConv(32, kernel_size=3, dilation_rate=2)
+    y = convolution(x)  # (2, 7, 32)
+    first, buffer = convolution.advance(x[:, 0], convolution.start_buffer(2))  # y[:, 0]
+    ```
+
+    Args:
+        filters: size of the output.
+        kernel_size: how many steps each output sees.
+        dilation_rate: how far apart they are.
+        causal: whether none of them comes after the output's own step.
+        use_bias: whether to add b.
+        kernel_initializer: initializer of W.
+
+    Call arguments:
+        x: `(B, T, D)`.
+        mask: boolean `(B, T)`; all True by default.
+
+    Returns:
+        `(B, T, filters)`.
+
+    Raises:
+        ValueError: a size is not a positive integer; the sequence is not of rank 3.
+
+    Reference: van den Oord et al., 2016, https://arxiv.org/abs/1609.03499, section 2.1.
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        dilation_rate=1,
+        causal=True,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.filters = check_positive(filters=filters)
+        self.kernel_size = check_positive(kernel_size=kernel_size)
+        self.dilation_rate = check_positive(dilation_rate=dilation_rate)
+        self.causal = causal
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.convolution = keras.layers.Conv1D(
+            filters,
+            kernel_size,
+            dilation_rate=dilation_rate,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            dtype=self.dtype_policy,
+            name="convolution",
+        )
+
+    def build(self, x_shape):
+        _check_rank(x_shape)
+        self._input_dim = x_shape[-1]
+        self.convolution.build((x_shape[0], None, x_shape[-1]))  # padded, it is long enough
+
+    @property
+    def span(self):
+        """Number of steps between the first and the last that an output sees."""
+        return (self.kernel_size - 1) * self.dilation_rate
+
+    @property
+    def offsets(self):
+        """Offsets of the steps that an output sees: a tuple, ascending, 0 for its own."""
+        first = -self._steps_before()
+        return tuple(first + i * self.dilation_rate for i in range(self.kernel_size))
+
+    def call(self, x, mask=None):
+        _check_rank(x.shape)
+        mask = None if mask is None else ops.cast(mask, "bool")
+        x = in_compute_dtype(self, x)
+        x = x if mask is None else blank(x, mask)
+        before, after = self._steps_before(), self.span - self._steps_before()
+        if x.shape[1] == 0:  # Keras' convolution wants a step: one more, which is not kept
+            x = ops.pad(x, [[0, 0], [before, after + 1], [0, 0]])
+            return self.convolution(x)[:, :0]
+        y = self.convolution(ops.pad(x, [[0, 0], [before, after], [0, 0]]))
+        return y if mask is None else blank(y, mask)
+
+    def start_buffer(self, batch):
+        """State of `advance` before the first step: `(B, span, D)`, all 0."""
+        return ops.zeros((batch, self.span, self._input_dim), dtype=self.compute_dtype)
+
+    def advance(self, x, buffer):
+        """The output of the next step, given that step and what the buffer holds of those before.
+
+        Args:
+            x: the next step `(B, D)`.
+            buffer: what `start_buffer` or the step before gave.
+
+        Returns:
+            `(B, filters)` and the new buffer, of the same shape.
+        """
+        if not self.causal:
+            raise ValueError(
+                "Expected a causal convolution; of another one an output depends on steps that "
+                "are yet to come. Received: causal=False"
+            )
+        seen = ops.concatenate([buffer, ops.expand_dims(ops.cast(x, buffer.dtype), 1)], axis=1)
+        taken = seen[:, :: self.dilation_rate]  # (B, kernel_size, D)
+        taken = ops.reshape(taken, (-1, self.kernel_size * self._input_dim))
+        kernel = ops.reshape(self.convolution.kernel, (-1, self.filters))
+        y = ops.matmul(taken, ops.cast(kernel, taken.dtype))
+        if self.use_bias:
+            y = y + ops.cast(self.convolution.bias, y.dtype)
+        return y, seen[:, 1:]
+
+    def buffer_after(self, x, lengths):
+        """The buffer after the first `lengths` int `(B,)` steps of `x (B, T, D)`."""
+        x = ops.pad(x, [[0, 0], [self.span, 0], [0, 0]])
+        steps = ops.expand_dims(ops.cast(lengths, "int32"), 1) + ops.arange(
+            self.span, dtype="int32"
+        )
+        return ops.take_along_axis(
+            ops.cast(x, self.compute_dtype), ops.expand_dims(steps, -1), axis=1
+        )
+
+    def compute_output_shape(self, x_shape):
+        return (*x_shape[:-1], self.filters)
+
+    def compute_mask(self, x, previous_mask):
+        return previous_mask
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "dilation_rate": self.dilation_rate,
+            "causal": self.causal,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+    def _steps_before(self):
+        """Number of steps back that an output sees. Of an even number, one more comes after it."""
+        return self.span if self.causal else (self.kernel_size - 1) // 2 * self.dilation_rate
+
+
+def _check_rank(shape):
+    if len(shape) != 3:
+        raise ValueError(
+            "Expected a sequence of rank 3, (batch, steps, features). "
+            f"Received: x.shape={tuple(shape)}"
+        )

@@ -1,0 +1,1 @@
+"""Memories: the Neural Turing Machine and end-to-end memory networks."""

@@ -1,0 +1,1 @@
+"""Positions: added, rotated, or as biases of scores."""

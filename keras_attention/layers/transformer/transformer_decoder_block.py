@@ -1,0 +1,246 @@
+"""One block of a Transformer's decoder."""
+
+import keras
+from keras import ops
+
+from keras_attention.layers.transformer.transformer_block_base import TransformerBlockBase, merged
+from keras_attention.layers.validation import in_compute_dtype
+from keras_attention.ops import blank
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class TransformerDecoderBlock(TransformerBlockBase):
+    """Causal self-attention, attention to a memory, and a feed-forward network at each step.
+
+    Each of the three within a residual, as in `TransformerEncoderBlock`. With `reads_memory=False`
+    there is no attention to a memory: the block of a language model.
+
+    Decoding goes on step by step with `advance`, which is given and returns a cache of the keys and
+    values so far, of fixed shape, and which equals those rows of a call on the whole sequence. The
+    memory is prepared once; several sequences may read one, as the hypotheses of a beam do.
+
+    Masking: `inputs_mask` is the padding mask of the sequence (the causal mask alone does where
+    padding stands at the end), `memory_mask` that of the memory. Padding is not attended to,
+    reaches no output and no gradient; where it is masked, its own output is 0, and `inputs_mask`
+    travels on with the output.
+
+    Example:
+
+    ```python
+    block = TransformerDecoderBlock(num_heads=4, key_dim=16, feedforward_dim=256)
+    x, memory = keras.ops.ones((2, 3, 64)), keras.ops.ones((2, 5, 64))
+    y = block(x, memory)
+    prepared, cache = block.prepare(memory), block.start_cache(batch=2, length=3)
+    for t in range(3):
+        y_t, cache, weights = block.advance(x[:, t : t + 1], cache, t, prepared)
+    ```
+
+    Args:
+        num_heads: number H of heads.
+        key_dim: size of query, key and value in each head.
+        feedforward_dim: size of the inner layer at each step.
+        norm: `"pre"`, which trains without warm-up, or `"post"`, as in the paper.
+        activation: of the inner layer, a name or a function.
+        dropout: fraction dropped, in training, of the weights of the attentions, of the inner layer
+            and of what is added in a residual.
+        norm_epsilon: what the norms add to the variance.
+        kernel_initializer: initializer of all kernels.
+        attention_options: further arguments of `MultiHeadSelfAttention`, by name: shared heads,
+            window, norms of query and key, soft cap, sinks, `rotary`, `position_bias`.
+        cross_attention_options: the same of `MultiHeadCrossAttention`, which reads the memory.
+        reads_memory: whether there is a memory.
+        seed: integer that makes the dropout repeatable, or None.
+
+    Call arguments:
+        inputs: `(B, Tt, D)`.
+        memory: `(B, Ts, D')`, if the block reads one.
+        inputs_mask: boolean `(B, Tt)`, which steps are no padding.
+        memory_mask: boolean `(B, Ts)`, which steps of the memory are no padding.
+        mask: another name for `inputs_mask`, which Keras fills in where there is no memory.
+        return_attention_scores: whether to return weights, too: those over the memory if there is
+            one, otherwise those of the self-attention.
+        training: whether dropout is active.
+
+    Returns:
+        `(B, Tt, D)`; with `return_attention_scores` also the weights `(B, H, Tt, Ts)`.
+
+    Raises:
+        ValueError: a size is not a positive integer; unknown `norm`; `dropout` is out of range; a
+            memory for a block that reads none, or none for one that does.
+
+    Reference: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, section 3.1; without a
+    memory: Liu et al., 2018, https://arxiv.org/abs/1801.10198, section 4.2.3.
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        key_dim,
+        feedforward_dim,
+        norm="pre",
+        activation="relu",
+        dropout=0.0,
+        norm_epsilon=1e-5,
+        kernel_initializer="glorot_uniform",
+        attention_options=None,
+        cross_attention_options=None,
+        reads_memory=True,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(
+            num_heads,
+            key_dim,
+            feedforward_dim,
+            norm=norm,
+            activation=activation,
+            dropout=dropout,
+            norm_epsilon=norm_epsilon,
+            kernel_initializer=kernel_initializer,
+            attention_options=attention_options,
+            seed=seed,
+            **kwargs,
+        )
+        self.cross_attention_options = dict(cross_attention_options or {})
+        self.reads_memory = reads_memory
+        if reads_memory:
+            self.cross_attention = self._make_cross_attention(
+                "cross_attention", self.cross_attention_options
+            )
+            self.cross_attention_norm = self._make_norm("cross_attention_norm")
+
+    def build(self, inputs_shape, memory_shape=None):
+        self._check_memory(memory_shape)
+        self.build_feedforward(inputs_shape)
+        if self.reads_memory:
+            self.cross_attention.build(inputs_shape, memory_shape)
+            self.cross_attention.built = True
+            self.cross_attention_norm.build(inputs_shape)
+
+    def call(
+        self,
+        inputs,
+        memory=None,
+        inputs_mask=None,
+        memory_mask=None,
+        mask=None,
+        return_attention_scores=False,
+        training=None,
+    ):
+        self._check_memory(memory)
+        mask = merged(mask, inputs_mask)
+
+        def attend(x):
+            return self.self_attention(
+                x,
+                query_mask=mask,
+                use_causal_mask=True,
+                return_attention_scores=return_attention_scores and not self.reads_memory,
+                training=training,
+            )
+
+        def read(x):
+            return self.cross_attention(
+                x,
+                memory,
+                query_mask=mask,
+                value_mask=memory_mask,
+                return_attention_scores=return_attention_scores,
+                training=training,
+            )
+
+        inputs = in_compute_dtype(self, inputs)
+        x = inputs if mask is None else blank(inputs, mask)
+        x, *weights = self.residual(x, attend, self.self_attention_norm, training)
+        if self.reads_memory:
+            x, *weights = self.residual(x, read, self.cross_attention_norm, training)
+        x = self.with_mask(self.feedforward(x, training), mask)
+        return (x, *weights) if return_attention_scores else x
+
+    def prepare(self, memory, memory_mask=None):
+        """Tensors of `memory (B, Ts, D')` for `advance`: key, value and mask, batch first.
+
+        Without `memory_mask` it is the mask that Keras attached to the memory.
+        """
+        return self.cross_attention.prepare(memory, memory_mask)
+
+    def start_cache(self, batch, length):
+        """An empty cache for `batch` sequences of at most `length` steps."""
+        return self.self_attention.start_cache(batch, length)
+
+    def advance(self, inputs, cache, position, memory=None, cache_mask=None):
+        """The next steps of sequences whose past is in a cache.
+
+        Args:
+            inputs: `(B W, n, D)`, W sequences for each memory, side by side.
+            cache: what `start_cache` or the call before gave, `B W` rows.
+            position: of the first of these steps: an integer, a scalar tensor, or `(B W,)`.
+            memory: the result of `prepare`, B rows; None if the block reads none.
+            cache_mask: see `MultiHeadSelfAttention.advance`.
+
+        Returns:
+            Output `(B W, n, D)`, the new cache, and the weights over the memory `(B W, H, n, Ts)`,
+            None where there is no memory.
+        """
+        self._check_memory(memory)
+
+        def attend(x):
+            return self.self_attention.advance(x, cache, position, cache_mask)
+
+        inputs = in_compute_dtype(self, inputs)
+        x, cache = self.residual(inputs, attend, self.self_attention_norm, False)
+        weights = None
+        if self.reads_memory:
+            x, weights = self.residual(
+                x, lambda x: self._read_rows(x, memory), self.cross_attention_norm, False
+            )
+        return self.feedforward(x, False), cache, weights
+
+    def compute_output_shape(self, inputs_shape, memory_shape=None):
+        return inputs_shape
+
+    def compute_output_spec(
+        self,
+        inputs,
+        memory=None,
+        inputs_mask=None,
+        memory_mask=None,
+        mask=None,
+        return_attention_scores=False,
+        training=None,
+    ):
+        output = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+        read = inputs if memory is None else memory
+        shape = (inputs.shape[0], self.num_heads, inputs.shape[1], read.shape[1])
+        weights = keras.KerasTensor(shape, dtype=self.compute_dtype)
+        return (output, weights) if return_attention_scores else output
+
+    def get_config(self):
+        options = keras.saving.serialize_keras_object(self.cross_attention_options)
+        return {
+            **super().get_config(),
+            "cross_attention_options": options,
+            "reads_memory": self.reads_memory,
+        }
+
+    def _read_rows(self, x, memory):
+        """Attention of `x (B W, n, D)` to a memory of B rows: W n queries to each of them."""
+        rows, steps, features = ops.shape(x)
+        batch, length = ops.shape(memory[0])[0], ops.shape(memory[-1])[-1]
+        queries = -1 if None in (x.shape[0], memory[0].shape[0]) else rows * steps // batch
+        x = ops.reshape(x, (batch, queries, features))
+        # With the weights: the way that never makes them pays off for many queries alone.
+        output, weights = self.cross_attention.attend(x, *memory)
+        weights = ops.reshape(weights, (batch, self.num_heads, -1, steps, length))
+        weights = ops.reshape(
+            ops.transpose(weights, (0, 2, 1, 3, 4)), (-1, self.num_heads, steps, length)
+        )
+        return ops.reshape(output, (-1, steps, output.shape[-1])), weights
+
+    def _check_memory(self, memory):
+        if (memory is not None) != self.reads_memory:
+            wanted = "a memory" if self.reads_memory else "no memory"
+            raise ValueError(
+                f"Expected {wanted} with reads_memory={self.reads_memory}. "
+                f"Received: memory={memory!r}"
+            )

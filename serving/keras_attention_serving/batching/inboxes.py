@@ -1,0 +1,70 @@
+"""Where the callers of a batching queue wait: a thread of their own, or a turn of an event loop."""
+
+import asyncio
+import threading
+from collections import deque
+from queue import Empty, SimpleQueue
+
+from keras_attention_serving.batching.queue import Batch
+
+
+class ThreadInbox:
+    """For a caller that has a thread to sleep in."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Batch | None] = SimpleQueue()
+
+    def put(self, batch: Batch | None) -> None:
+        self._queue.put(batch)
+
+    def get(self, seconds: float | None) -> Batch | None:
+        """What was put first, or None after so many seconds."""
+        try:
+            return self._queue.get(timeout=seconds)
+        except Empty:
+            return None
+
+    def rest(self) -> list[Batch]:
+        """The batches that were put and not taken."""
+        found = []
+        while not self._queue.empty():
+            found.append(self._queue.get())
+        return [batch for batch in found if batch is not None]
+
+
+class LoopInbox:
+    """For a caller that is a task of the running event loop; only `put` may come from elsewhere."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._items: deque[Batch | None] = deque()
+        self._sleeper: asyncio.Future[None] | None = None
+
+    def put(self, batch: Batch | None) -> None:
+        self._items.append(batch)
+        if threading.get_ident() == self._thread:
+            self._wake()
+        else:
+            self._loop.call_soon_threadsafe(self._wake)
+
+    async def get(self, seconds: float | None) -> Batch | None:
+        """What was put first, or None after so many seconds."""
+        if not self._items:
+            self._sleeper = self._loop.create_future()
+            timer = None if seconds is None else self._loop.call_later(seconds, self._wake)
+            try:
+                await self._sleeper
+            finally:
+                self._sleeper = None
+                if timer is not None:
+                    timer.cancel()
+        return self._items.popleft() if self._items else None
+
+    def rest(self) -> list[Batch]:
+        """The batches that were put and not taken."""
+        return [batch for batch in self._items if batch is not None]
+
+    def _wake(self) -> None:
+        if self._sleeper is not None and not self._sleeper.done():
+            self._sleeper.set_result(None)

@@ -1,0 +1,1 @@
+"""Threads, tasks of an event loop, and cancellation."""

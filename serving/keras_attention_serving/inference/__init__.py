@@ -1,0 +1,1 @@
+"""Requests of the prediction service on one loaded model."""

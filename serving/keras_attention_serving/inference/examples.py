@@ -1,0 +1,29 @@
+"""The inputs of Classify, Regress and MultiInference: `tf.Example` messages for the graph."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_attention_serving import errors
+from keras_attention_serving.protocol.tensors import Array
+
+
+def serialized(inputs: Any) -> Array:
+    """The examples of an `Input` message, each serialized: `(n,)` of `bytes`.
+
+    A context is put before each of them, so that the features of the example, read later, win.
+
+    Raises `errors.InvalidArgument` if there is none.
+    """
+    kind = inputs.WhichOneof("kind")
+    context, examples = b"", []
+    if kind == "example_list":
+        examples = inputs.example_list.examples
+    elif kind == "example_list_with_context":
+        examples = inputs.example_list_with_context.examples
+        context = inputs.example_list_with_context.context.SerializeToString()
+    if not examples:
+        raise errors.InvalidArgument("Input is empty.")
+    result = np.empty(len(examples), object)
+    result[:] = [context + example.SerializeToString() for example in examples]
+    return result

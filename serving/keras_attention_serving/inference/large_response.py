@@ -1,0 +1,41 @@
+"""A large `PredictResponse`, written part by part.
+
+A message is filled, copied and written in single steps, which hold the interpreter's lock for as
+long as its size takes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras_attention_serving.protocol import tensors, wire
+from keras_attention_serving.protocol.tensors import Array
+
+_OUTPUTS: int = wire.PredictResponse.DESCRIPTOR.fields_by_name["outputs"].number
+_KEY, _VALUE = 1, 2  # of an entry of a map
+
+
+class LargeResponse:
+    """Outputs that are arrays until they are written; on the wire it is a `PredictResponse`.
+
+    Args:
+        response: the message without its outputs.
+        outputs: arrays by name.
+        typed: numbers go into the typed fields instead of `tensor_content`.
+    """
+
+    def __init__(self, response: Any, outputs: Mapping[str, Array], typed: bool) -> None:
+        self._response = response
+        self._typed = typed
+        self.outputs = outputs
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 (as messages have it)
+        pieces: list[bytes] = [self._response.SerializeToString()]
+        for name, array in self.outputs.items():
+            tensor = tensors.to_pieces(array, self._typed)
+            key = name.encode()
+            entry = tensors.tag(_KEY) + tensors.varint(len(key)) + key
+            size = sum(map(len, tensor))
+            entry += tensors.tag(_VALUE) + tensors.varint(size)
+            pieces.append(tensors.tag(_OUTPUTS) + tensors.varint(len(entry) + size) + entry)
+            pieces += tensor
+        return b"".join(pieces)

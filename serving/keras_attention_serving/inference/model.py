@@ -1,0 +1,76 @@
+"""What the methods of the service need of a loaded model, and what their answers have in common."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from keras_attention_serving import errors
+from keras_attention_serving.protocol import wire
+from keras_attention_serving.protocol.tensors import Array
+
+PREDICT_METHOD = "tensorflow/serving/predict"
+CLASSIFY_METHOD = "tensorflow/serving/classify"
+REGRESS_METHOD = "tensorflow/serving/regress"
+
+
+class Model(Protocol):
+    """A loaded model: `runtime.SavedModel`, or what stands before it."""
+
+    @property
+    def platform(self) -> str:
+        """Framework and format, as the Open Inference Protocol names them."""
+
+    @property
+    def signatures(self) -> Mapping[str, Any]:
+        """`SignatureDef` messages by name."""
+
+    def run(
+        self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None = None
+    ) -> list[Array]:
+        """Tensors of the graph; see `SavedModel.run`."""
+
+    def is_quick(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> bool:
+        """Whether a run takes less time than handing it to another thread, as far as known.
+
+        Args:
+            feeds: arrays by the name of the tensor they stand for.
+            fetches: names of the tensors to compute.
+        """
+
+
+class LoadedModel(Model, Protocol):
+    """A model with memory of its own."""
+
+    def close(self) -> None:
+        """Frees it; may not overlap with `run`."""
+
+
+def signature_name(spec: Any) -> str:
+    """The signature that a `ModelSpec` asks for."""
+    name: str = spec.signature_name or wire.DEFAULT_SIGNATURE
+    return name
+
+
+def set_model_spec(spec: Any, request: Any, version: int) -> None:
+    """Fills the `ModelSpec` of a response to a request's."""
+    spec.name = request.name
+    spec.version.value = version
+    spec.signature_name = signature_name(request)
+
+
+def find_signature(model: Model, spec: Any) -> Any:
+    """The signature for Classify or Regress; raises `errors.InvalidArgument`."""
+    name = signature_name(spec)
+    if name not in model.signatures:
+        raise errors.InvalidArgument(f"No signature was found with the name: {name}")
+    return model.signatures[name]
+
+
+def shape_text(array: Array) -> str:
+    """A shape as TensorFlow writes it: `[2,3]`."""
+    return f"[{','.join(map(str, array.shape))}]"
+
+
+def type_name(number: int) -> str:
+    """The name of a `DataType`: `"DT_FLOAT"`."""
+    name: str = wire.DataType.values_by_number[number].name
+    return name

@@ -1,0 +1,1 @@
+"""Messages of TensorFlow Serving, tensors and text files, without TensorFlow."""

@@ -1,0 +1,1 @@
+"""Models on TensorFlow's C runtime and in the TensorFlow Lite format."""

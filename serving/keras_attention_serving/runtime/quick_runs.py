@@ -1,0 +1,121 @@
+"""Record of runs of a graph that take less than a millisecond.
+
+Such a run is computed where the request is read, with the interpreter's lock held, and nothing can
+stop it. So it must be known to be quick: the same outputs of inputs of the same shapes, and of the
+same values where they may decide how much there is to compute.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_attention_serving.protocol import tensors
+from keras_attention_serving.protocol.tensors import Array
+
+# A run that took less is quick from then on, until one takes more than the other. Apart, since many
+# threads that wait for each other make every run look slower than it is.
+QUICK_SECONDS, SLOW_SECONDS = 0.0005, 0.005
+SMALL = 1 << 16  # bytes of the inputs, and of the outputs
+MAX_KNOWN = 1000  # runs to know about: clients choose them
+
+# Random numbers, of which a generator always has more.
+_RANDOM = {
+    *("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal"),
+    *("RandomShuffle", "Multinomial", "RandomGammaV2", "RandomGamma", "RandomPoissonV2"),
+}
+# Loops and branches, whose values decide what is computed and how often; files, which may wait.
+_NEVER = {
+    *("While", "StatelessWhile", "For", "Enter", "RefEnter", "Switch", "RefSwitch"),
+    *("If", "StatelessIf", "Case", "StatelessCase", "MapDefun", "RemoteCall", "ReadFile"),
+    *("CTCBeamSearchDecoder", "CTCGreedyDecoder"),
+    *(f"NonMaxSuppression{suffix}" for suffix in ("", "V2", "V3", "V4", "V5", "WithOverlaps")),
+    *("CombinedNonMaxSuppression", "MatchingFiles"),
+}
+# Operations with a state that never wait for anybody: variables, tables, checks and what restores a
+# model. Whatever else has a state may wait (queues, stages, files, other processes).
+_PATIENT = {
+    *("VarHandleOp", "ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableV2"),
+    *("Variable", "VarIsInitializedOp", "AssignVariableOp", "AssignAddVariableOp"),
+    *("StatefulPartitionedCall", "Assert", "HashTable", "HashTableV2", "LookupTableFind"),
+    *("LookupTableFindV2", "LookupTableSizeV2", "LookupTableImportV2", "LookupTableExportV2"),
+    *("MutableHashTable", "MutableHashTableV2", "InitializeTableV2", "InitializeTable"),
+    *("InitializeTableFromTextFile", "InitializeTableFromTextFileV2", "RestoreV2", "SaveV2"),
+    *_RANDOM,
+    *("CheckNumerics", "CheckNumericsV2"),
+    *("ShardedFilename", "MergeV2Checkpoints", "DisableCopyOnRead", "IsVariableInitialized"),
+}
+# Sizes that a graph computes from its values, and what makes integers of other numbers.
+_SIZING = {
+    *_RANDOM,
+    *("StatelessRandomUniform", "StatelessRandomUniformV2", "StatelessRandomUniformInt"),
+    *("StatelessRandomUniformIntV2", "StatelessRandomNormal", "StatelessRandomNormalV2"),
+    *("StatelessTruncatedNormal", "StatelessTruncatedNormalV2", "StatelessMultinomial"),
+    *("Fill", "Range", "Tile", "BroadcastTo", "LinSpace", "OneHot", "Pad", "PadV2", "MirrorPad"),
+    *("TensorListReserve", "EmptyTensorList", "RaggedRange", "Empty", "ScatterNd", "Bincount"),
+    *("SparseToDense", "DenseBincount", "ResizeBilinear", "ResizeNearestNeighbor", "SequenceMask"),
+    *("ResizeArea", "ResizeBicubic", "ScaleAndTranslate", "Substr", "MatrixDiagV2"),
+    *("MatrixDiagV3", "UnsortedSegmentSum", "UnsortedSegmentMax", "UnsortedSegmentMin"),
+    *("UnsortedSegmentProd", "RaggedTensorToTensor", "StringNGrams", "CropAndResize"),
+}
+_INTEGER_MAKERS = {"Cast", "Bitcast", "Bucketize", "QuantizeV2"}
+_FLOATS = "fcV"  # kinds of NumPy dtypes; V are those of ml_dtypes
+_FLOAT_TYPES = {1, 2, 8, 14, 18, 19}  # of DataType
+
+
+class QuickRuns:
+    """Record of the quick runs of one graph, safe to use from any thread.
+
+    Args:
+        meta_graph: its `MetaGraphDef`. One that does not describe its operations, as very old ones
+            do not, has no quick runs.
+    """
+
+    def __init__(self, meta_graph: Any) -> None:
+        graph = meta_graph.graph_def
+        nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+        used = {node.op for node in nodes}
+        described = {op.name: op.is_stateful for op in meta_graph.meta_info_def.stripped_op_list.op}
+        functions = {function.signature.name for function in graph.library.function}
+        self._never = bool(used & _NEVER) or any(
+            described.get(op, op not in functions) and op not in _PATIENT for op in used
+        )
+        # Then the values of floating-point inputs matter as well.
+        self._sizes_from_values = bool(used & _SIZING) and any(
+            node.op in _INTEGER_MAKERS and _from_float(node) for node in nodes
+        )
+        self._known: set[object] = set()
+
+    def key(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> object | None:
+        """Return the key of a run in the record; None if it is never quick."""
+        if self._never or sum(map(tensors.nbytes, feeds.values())) >= SMALL:
+            return None
+        return (tuple(fetches), *((name, self._shape(array)) for name, array in feeds.items()))
+
+    def has(self, key: object | None) -> bool:
+        """Return True if a run is known to be quick."""
+        return key in self._known
+
+    def note(self, key: object | None, seconds: float, outputs: Sequence[Array]) -> None:
+        """Record how long a run took, and what came out."""
+        if key is None:
+            return
+        limit = SLOW_SECONDS if key in self._known else QUICK_SECONDS
+        if seconds > limit or sum(map(tensors.nbytes, outputs)) >= SMALL:
+            self._known.discard(key)
+            return
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()  # what is asked often is known again soon
+        self._known.add(key)
+
+    def _shape(self, array: Array) -> object:
+        if array.dtype.kind in _FLOATS and not self._sizes_from_values:
+            return array.dtype.num, array.shape
+        # A hash of bytes, with a key that no client knows.
+        values = tuple(array.flat) if array.dtype.kind == "O" else array.tobytes()
+        return array.dtype.num, array.shape, hash(values)
+
+
+def _from_float(node: Any) -> bool:
+    """Return True if an operation makes integers of something else."""
+    if node.op != "Cast":
+        return True
+    return node.attr["SrcT"].type in _FLOAT_TYPES and node.attr["DstT"].type not in _FLOAT_TYPES

@@ -1,0 +1,1 @@
+"""Models and their versions: aspired, loaded, warmed up and in use."""
