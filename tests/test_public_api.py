@@ -74,9 +74,10 @@ def test_every_layer_is_registered(layer):
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_one_layer_one_file(layer):
-    # Before a capital that begins a word: MoChA is mo_ch_a, NTMCell ntm_cell.
+    # Before a capital that begins a word: NTMCell is ntm_cell. MoChA is a word of its own.
     words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", layer.__name__).lower()
-    assert layer.__module__ == f"keras_attention.layers.{words}"
+    words = words.replace("mo_ch_a", "mocha")
+    assert re.fullmatch(rf"keras_attention\.layers\.([a-z_]+\.)?{words}", layer.__module__)
 
 
 @pytest.mark.parametrize("public", PUBLIC)
