@@ -22,7 +22,7 @@ from side_by_side import serve  # noqa: E402
 
 import keras_attention as ka  # noqa: E402
 from keras_attention.decoding import beam_search, greedy  # noqa: E402
-from keras_attention.models.rnn_decoder import RNNDecoder  # noqa: E402
+from keras_attention.models.recurrent.rnn_decoder import RNNDecoder  # noqa: E402
 
 SIZES = json.loads(sys.argv[1])
 BATCH, SOURCE, TARGET = SIZES["batch"], SIZES["source"], SIZES["target"]

@@ -29,7 +29,7 @@ from keras_attention.ops.recurrent.attention import (
 from keras_attention.ops.recurrent.attention import recurrent_attention as recurrent_attention
 from keras_attention.ops.scores import dot_scores as dot_scores
 from keras_attention.ops.softmax import masked_softmax as masked_softmax
-from keras_attention.ops.weighted_sum import mix
+from keras_attention.ops.weighted_sum import mix as mix
 
 __all__ = [
     "PROBABILITIES",

@@ -9,7 +9,7 @@ from keras import ops
 
 import keras_attention as ka
 from keras_attention.models import RNNDecoder
-from keras_attention.models.teacher_forcing import can_run_whole
+from keras_attention.models.recurrent.teacher_forcing import can_run_whole
 from tests.models.oracle import Oracle, softmax
 from tests.models.variants import (
     LENGTHS,

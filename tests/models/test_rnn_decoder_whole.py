@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import keras_attention as ka
-from keras_attention.models import rnn_decoder, teacher_forcing
-from keras_attention.models.rnn_decoder import RNNDecoder
-from keras_attention.models.teacher_forcing import can_run_whole
+from keras_attention.models.recurrent import rnn_decoder, teacher_forcing
+from keras_attention.models.recurrent.rnn_decoder import RNNDecoder
+from keras_attention.models.recurrent.teacher_forcing import can_run_whole
 from tests.models.variants import VARIANTS, batch
 
 pytestmark = pytest.mark.skipif(

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import keras_attention as ka
-from keras_attention.models.rnn_decoder import RNNDecoder
+from keras_attention.models.recurrent.rnn_decoder import RNNDecoder
 from keras_attention.ops import additive_scores, settle_key
 from keras_attention.ops.additive import precomputed_key as settled_key
 from tests.arrays import as_float64, assert_close, assert_equal

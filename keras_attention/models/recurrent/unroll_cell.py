@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers.unroll import pack, unroll
-from keras_attention.models.step_noise import draw, one_step, steps_first
+from keras_attention.models.recurrent.step_noise import draw, one_step, steps_first
 
 
 def run_steps(layer, inputs, state, memory, choose=None, extras=(), training=None):

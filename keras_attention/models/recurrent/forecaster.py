@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 from keras_attention.models.argument_attributes import ArgumentAttributes
-from keras_attention.models.attention_cell import AttentionCell
-from keras_attention.models.attention_decoder import AttentionDecoder
-from keras_attention.models.recurrent_cells import CELLS, SEQUENCE_LAYERS, check_cell
+from keras_attention.models.recurrent.attention_cell import AttentionCell
+from keras_attention.models.recurrent.attention_decoder import AttentionDecoder
+from keras_attention.models.recurrent.recurrent_cells import CELLS, SEQUENCE_LAYERS, check_cell
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")

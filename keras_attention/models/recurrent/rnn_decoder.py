@@ -12,9 +12,14 @@ from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.unroll import pack, unroll
 from keras_attention.models.embedding_table import embedding_table
-from keras_attention.models.recurrent_cells import CELLS, STATES_PER_CELL, check_cell, check_layers
-from keras_attention.models.step_noise import draw, one_step, steps_first
-from keras_attention.models.teacher_forcing import can_run_whole, run_whole
+from keras_attention.models.recurrent.recurrent_cells import (
+    CELLS,
+    STATES_PER_CELL,
+    check_cell,
+    check_layers,
+)
+from keras_attention.models.recurrent.step_noise import draw, one_step, steps_first
+from keras_attention.models.recurrent.teacher_forcing import can_run_whole, run_whole
 from keras_attention.models.token_embedding import embed_tokens
 
 QUERIES = ("previous", "current")

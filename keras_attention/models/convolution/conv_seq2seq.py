@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_attention.layers.validation import check_positive
-from keras_attention.models.conv_decoder import ConvDecoder
-from keras_attention.models.conv_encoder import ConvEncoder
+from keras_attention.models.convolution.conv_decoder import ConvDecoder
+from keras_attention.models.convolution.conv_encoder import ConvEncoder
 from keras_attention.models.seq2seq import Seq2Seq
 
 

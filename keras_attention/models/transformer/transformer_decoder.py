@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_attention.layers import TransformerDecoderBlock
 from keras_attention.models.embedding_table import embedding_table
-from keras_attention.models.transformer_stack import TransformerStack
+from keras_attention.models.transformer.transformer_stack import TransformerStack
 from keras_attention.ops.matrix import by_rows
 
 # What says how the memory is read; the rest of the options is about positions in the sequence.

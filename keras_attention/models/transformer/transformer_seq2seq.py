@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_attention.models.seq2seq import Seq2Seq
-from keras_attention.models.transformer_decoder import TransformerDecoder
-from keras_attention.models.transformer_encoder import TransformerEncoder
+from keras_attention.models.transformer.transformer_decoder import TransformerDecoder
+from keras_attention.models.transformer.transformer_encoder import TransformerEncoder
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.models.language_model import LanguageModel
-from keras_attention.models.transformer_decoder import TransformerDecoder
+from keras_attention.models.transformer.transformer_decoder import TransformerDecoder
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")

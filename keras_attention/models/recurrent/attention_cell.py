@@ -10,7 +10,7 @@ from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.models.argument_attributes import ArgumentAttributes
-from keras_attention.models.unroll_cell import run_steps
+from keras_attention.models.recurrent.unroll_cell import run_steps
 
 OUTPUTS = ("attention", "cell")
 

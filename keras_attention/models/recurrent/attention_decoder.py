@@ -6,7 +6,7 @@ from keras import ops
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.validation import in_compute_dtype
-from keras_attention.models.attention_cell import AttentionCell
+from keras_attention.models.recurrent.attention_cell import AttentionCell
 from keras_attention.schedules import ConstantSampling
 
 

@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_attention.models.rnn_decoder import RNNDecoder
-from keras_attention.models.rnn_encoder import RNNEncoder
+from keras_attention.models.recurrent.rnn_decoder import RNNDecoder
+from keras_attention.models.recurrent.rnn_encoder import RNNEncoder
 from keras_attention.models.seq2seq import Seq2Seq
 
 

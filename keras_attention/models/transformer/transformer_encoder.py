@@ -3,7 +3,7 @@
 import keras
 
 from keras_attention.layers import TransformerEncoderBlock
-from keras_attention.models.transformer_stack import TransformerStack
+from keras_attention.models.transformer.transformer_stack import TransformerStack
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")

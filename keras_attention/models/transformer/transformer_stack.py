@@ -6,7 +6,10 @@ from keras import ops
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.token_embedding import embed_tokens
-from keras_attention.models.transformer_positions import added_positions, attended_positions
+from keras_attention.models.transformer.transformer_positions import (
+    added_positions,
+    attended_positions,
+)
 
 
 class TransformerStack(CheckedCall, QuantizedParts, keras.layers.Layer):

@@ -9,7 +9,7 @@ from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.models.argument_attributes import ArgumentAttributes
-from keras_attention.models.conv_encoder import embedding
+from keras_attention.models.convolution.conv_encoder import embedding
 from keras_attention.models.token_embedding import embed_tokens
 from keras_attention.ops import blank
 

@@ -6,7 +6,7 @@ from keras import ops
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.keep_mask import accept_masks
 from keras_attention.layers.quantized_parts import QuantizedParts
-from keras_attention.models.recurrent_cells import (
+from keras_attention.models.recurrent.recurrent_cells import (
     SEQUENCE_LAYERS,
     STATES_PER_CELL,
     check_cell,
