@@ -3,8 +3,8 @@
     python benchmarks/compared_with_keras.py
     PYTHONPATH=.venv/nightly python benchmarks/compared_with_keras.py   # after `make test-nightly`
 
-Each row of README's table "Compared with Keras" as a small input, what Keras makes of it and what
-comes out here: a table in Markdown.
+Each row of the table "Keras' own attention layers" in docs/comparison.md as a small input, with
+what Keras and this package compute: a table in Markdown.
 """
 
 import os
