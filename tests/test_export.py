@@ -116,7 +116,7 @@ def test_only_ops_that_a_server_has(meta_graph):
 PROOF = """
 import json, sys
 import numpy as np
-from keras_attention_serving import tensors
+from keras_attention_serving.protocol import tensors
 from keras_attention_serving.runtime.saved_model import SavedModel
 
 folder, inputs, output = sys.argv[1:]

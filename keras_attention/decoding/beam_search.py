@@ -20,8 +20,10 @@ from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.gather import highest, reshape, take_rows, with_row
 from keras_attention.decoding.hypotheses import NBest
 from keras_attention.decoding.settings import (
-    LARGEST,
+    COUNT,
     MOST,
+    PENALTY,
+    Range,
     by_example,
     check_setting,
     in_range,
@@ -92,25 +94,21 @@ def beam_search(
 
     Reference: Wu et al., 2016, https://arxiv.org/abs/1609.08144, section 7.
     """
-    check_setting("max_length", max_length, "max_length >= 1", lambda x: x >= 1)
-    check_setting("limits", limits, "limits >= 1", lambda x: x >= 1)
-    check_setting("beam_width", beam_width, "beam_width >= 1", lambda x: x >= 1)
-    fits = f"1 <= n_best <= beam_width={beam_width}"
-    check_setting("n_best", n_best, fits, lambda x: 1 <= x <= beam_width)
-
-    def is_finite(x):
-        return 0 <= x < float("inf")
-
-    check_setting("length_penalty", length_penalty, "a finite length_penalty >= 0", is_finite)
-    check_setting("coverage_penalty", coverage_penalty, "a finite coverage_penalty >= 0", is_finite)
+    check_setting("max_length", max_length, COUNT)
+    check_setting("limits", limits, COUNT)
+    check_setting("beam_width", beam_width, COUNT)
+    fits = f"1 <= {{name}} <= beam_width={beam_width}"
+    check_setting("n_best", n_best, Range(fits, lambda x: 1 <= x <= beam_width, 1, beam_width))
+    check_setting("length_penalty", length_penalty, PENALTY)
+    check_setting("coverage_penalty", coverage_penalty, PENALTY)
     covers = not is_off(coverage_penalty, 0)
     if covers and memory_mask is None:
         raise ValueError(
             "Expected memory_mask along with coverage_penalty. Received: memory_mask=None"
         )
-    length_penalty = in_range(length_penalty, 0.0, LARGEST, 0.0)
-    coverage_penalty = in_range(coverage_penalty, 0.0, LARGEST, 0.0)
-    limits = in_range(limits, 1, MOST, MOST)
+    length_penalty = in_range(length_penalty, PENALTY, 0.0)
+    coverage_penalty = in_range(coverage_penalty, PENALTY, 0.0)
+    limits = in_range(limits, COUNT, MOST)
     limits = by_example(max_length if limits is None else limits, 2, "int32")
     search = _BeamSearch(
         step=step,

@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_attention.decoding.constraint import constraint, constraint_fields
 from keras_attention.decoding.processors import (
     block_ngrams,
     end_where_nothing_may_follow,
@@ -12,7 +13,7 @@ from keras_attention.decoding.processors import (
     force_prefix,
     penalize_repetition,
 )
-from keras_attention.decoding.settings import LARGEST, MOST, check_setting, in_range, is_off
+from keras_attention.decoding.settings import POSITIVE, SIZE, check_setting, in_range, is_off
 from keras_attention.known import known_values
 from keras_attention.token_ids import check_token_ids
 
@@ -44,45 +45,31 @@ class Constraints:
     2018, https://arxiv.org/abs/1705.04304.
     """
 
-    min_length: Any = 0
-    repetition_penalty: Any = 1.0
-    no_repeat_ngram: Any = 0
+    # One row a constraint: its neutral value, its range, and the processor that applies it. The
+    # inputs of the exported searches follow from these rows.
+    min_length: Any = constraint(0, SIZE, forbid_early_end)
+    repetition_penalty: Any = constraint(
+        1.0, POSITIVE, penalize_repetition, of_requests=(0.01, 100.0)
+    )
+    no_repeat_ngram: Any = constraint(0, SIZE, block_ngrams)
     prefix: Any = None
     prefix_lengths: Any = None
 
     def __post_init__(self):
-        check_setting("min_length", self.min_length, "min_length >= 0", lambda x: x >= 0)
-        check_setting(
-            "repetition_penalty",
-            self.repetition_penalty,
-            "a finite repetition_penalty > 0",
-            lambda x: 0 < x < float("inf"),
-        )
-        check_setting(
-            "no_repeat_ngram", self.no_repeat_ngram, "no_repeat_ngram >= 0", lambda x: x >= 0
-        )
+        for name, row in constraint_fields(type(self)).items():
+            setting = getattr(self, name)
+            check_setting(name, setting, row.range)
+            # Frozen, but once and for all: not at each step.
+            object.__setattr__(self, name, in_range(setting, row.range, row.neutral))
         if self.prefix is None and self.prefix_lengths is not None:
             raise ValueError(
                 "Expected a prefix along with prefix_lengths. "
                 f"Received: prefix=None, prefix_lengths={self.prefix_lengths}"
             )
 
-        # Frozen, but once and for all: not at each step.
-        for name, low, high, neutral in (
-            ("min_length", 0, MOST, 0),
-            ("repetition_penalty", 1e-30, LARGEST, 1.0),
-            ("no_repeat_ngram", 0, MOST, 0),
-        ):
-            object.__setattr__(self, name, in_range(getattr(self, name), low, high, neutral))
-
     def is_empty(self):
         """True if everything is allowed."""
-        return (
-            self.prefix is None
-            and is_off(self.min_length, 0)
-            and is_off(self.repetition_penalty, 1)
-            and is_off(self.no_repeat_ngram, 0)
-        )
+        return self.prefix is None and not self._active()
 
     def apply(self, log_probabilities, ids, t, end_id):
         """The log-probabilities `(B, W, V)` that remain, -inf for what may not follow.
@@ -94,12 +81,8 @@ class Constraints:
             end_id: the token after the last.
         """
         allowed = log_probabilities
-        if not is_off(self.repetition_penalty, 1):
-            allowed = penalize_repetition(allowed, ids, t, self.repetition_penalty)
-        if not is_off(self.no_repeat_ngram, 0):
-            allowed = block_ngrams(allowed, ids, t, self.no_repeat_ngram)
-        if not is_off(self.min_length, 0):
-            allowed = forbid_early_end(allowed, t, self.min_length, end_id)
+        for setting, process in self._active():
+            allowed = process(allowed, ids, t, end_id, setting)
         allowed = end_where_nothing_may_follow(allowed, log_probabilities, end_id)
         if self.prefix is not None:
             lengths = self.prefix_lengths
@@ -109,6 +92,12 @@ class Constraints:
                 self._check_prefix(log_probabilities.shape[-1])
             allowed = force_prefix(allowed, log_probabilities, t, self.prefix, lengths)
         return allowed
+
+    def _active(self):
+        """Pairs of a setting that is not known to be off and its processor."""
+        rows = constraint_fields(type(self))
+        settings = [(getattr(self, name), row) for name, row in rows.items()]
+        return [(x, row.process) for x, row in settings if not is_off(x, row.neutral)]
 
     def _check_prefix(self, vocabulary_size):
         counts = None

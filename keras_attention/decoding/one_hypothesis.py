@@ -4,7 +4,14 @@ from keras import ops
 
 from keras_attention.decoding.gather import with_row
 from keras_attention.decoding.hypotheses import Hypotheses
-from keras_attention.decoding.settings import MOST, as_int32, check_setting, in_range, is_number
+from keras_attention.decoding.settings import (
+    COUNT,
+    MOST,
+    as_int32,
+    check_setting,
+    in_range,
+    is_number,
+)
 
 
 def one_hypothesis(
@@ -23,12 +30,12 @@ def one_hypothesis(
     Returns:
         `Hypotheses` with L = `max_length`.
     """
-    check_setting("max_length", max_length, "max_length >= 1", lambda x: x >= 1)
-    check_setting("limits", limits, "limits >= 1", lambda x: x >= 1)
+    check_setting("max_length", max_length, COUNT)
+    check_setting("limits", limits, COUNT)
     if limits is None:
         limits = max_length
     else:
-        limits = ops.minimum(as_int32(in_range(limits, 1, MOST, MOST)), max_length)
+        limits = ops.minimum(as_int32(in_range(limits, COUNT, MOST)), max_length)
 
     def advance(t, token, finished, score, lengths, ids, state):
         logits, state, weights = step(token, state, memory)

@@ -1,7 +1,8 @@
 """Functions of the log-probabilities `(B, W, V)` of what may follow W hypotheses of each example.
 
-`ids (B, W, L)` are the tokens of the hypotheses, of which the first `t` count. Settings are numbers
-or tensors `(B,)`.
+`ids (B, W, L)` are the tokens of the hypotheses, of which the first `t` count, and `end_id` is the
+token after the last. Settings are numbers or tensors `(B,)`. The processor of a constraint takes
+`(log_probabilities, ids, t, end_id, setting)`: see `constraint.py`.
 """
 
 from keras import ops
@@ -12,7 +13,7 @@ from keras_attention.decoding.settings import by_example
 LEAST = -1e9
 
 
-def penalize_repetition(log_probabilities, ids, t, penalty):
+def penalize_repetition(log_probabilities, ids, t, end_id, penalty):
     """Multiplies the log-probabilities of the tokens that a hypothesis holds by `penalty`."""
     before = ops.arange(ops.shape(ids)[-1], dtype="int32") < t
     used = _occurs(ids, ops.broadcast_to(before, ops.shape(ids)), log_probabilities)
@@ -20,7 +21,7 @@ def penalize_repetition(log_probabilities, ids, t, penalty):
     return log_probabilities * factor
 
 
-def block_ngrams(log_probabilities, ids, t, size):
+def block_ngrams(log_probabilities, ids, t, end_id, size):
     """Forbids what would complete a sequence of `size` tokens that is there; 0 forbids nothing."""
     # More tokens than there are never occur twice: nothing to go through for a huge size.
     size = ops.minimum(by_example(size, 3, "int32"), ops.shape(ids)[-1] + 1)
@@ -43,7 +44,7 @@ def block_ngrams(log_probabilities, ids, t, size):
     return ops.where(_occurs(ids, matches, log_probabilities), -float("inf"), log_probabilities)
 
 
-def forbid_early_end(log_probabilities, t, min_length, end_id):
+def forbid_early_end(log_probabilities, ids, t, end_id, min_length):
     """Forbids the end before `min_length` tokens."""
     is_end = ops.equal(ops.arange(ops.shape(log_probabilities)[-1], dtype="int32"), end_id)
     early = t < by_example(min_length, 3, "int32")

@@ -8,7 +8,16 @@ from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.gather import take_rows
 from keras_attention.decoding.hypotheses import Hypotheses
 from keras_attention.decoding.one_hypothesis import one_hypothesis
-from keras_attention.decoding.settings import LARGEST, MOST, check_setting, in_range, is_off
+from keras_attention.decoding.settings import (
+    COUNT,
+    POSITIVE_PROBABILITY,
+    PROBABILITY,
+    SIZE,
+    TEMPERATURE,
+    check_setting,
+    in_range,
+    is_off,
+)
 from keras_attention.decoding.step import StepFunction
 from keras_attention.decoding.threefry import uniform
 from keras_attention.decoding.truncation import heat, truncate
@@ -61,14 +70,15 @@ def sample(
     Reference: Fan et al., 2018, https://arxiv.org/abs/1805.04833; Holtzman et al., 2020,
     https://arxiv.org/abs/1904.09751; Nguyen et al., 2025, https://arxiv.org/abs/2407.01082.
     """
-    check_setting("temperature", temperature, "temperature >= 0", lambda x: x >= 0)
-    check_setting("top_k", top_k, "top_k >= 0", lambda x: x >= 0)
-    check_setting("top_p", top_p, "0 < top_p <= 1", lambda x: 0 < x <= 1)
-    check_setting("min_p", min_p, "0 <= min_p <= 1", lambda x: 0 <= x <= 1)
-    check_setting("max_length", max_length, "max_length >= 1", lambda x: x >= 1)
-    temperature = in_range(temperature, 0.0, LARGEST, 1.0)
-    top_k = in_range(top_k, 0, MOST, 0)
-    top_p, min_p = in_range(top_p, 0.0, 1.0, 1.0), in_range(min_p, 0.0, 1.0, 0.0)
+    check_setting("temperature", temperature, TEMPERATURE)
+    check_setting("top_k", top_k, SIZE)
+    check_setting("top_p", top_p, POSITIVE_PROBABILITY)
+    check_setting("min_p", min_p, PROBABILITY)
+    check_setting("max_length", max_length, COUNT)
+    temperature = in_range(temperature, TEMPERATURE, 1.0)
+    top_k = in_range(top_k, SIZE, 0)
+    top_p = in_range(top_p, POSITIVE_PROBABILITY, 1.0)
+    min_p = in_range(min_p, PROBABILITY, 0.0)
     constraints = constraints or Constraints()
     # Time first: one row for each step.
     drawn = ops.transpose(uniform(seeds, max_length))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_attention.decoding import Constraints
+from keras_attention.decoding.constraint import constraint_fields
 from keras_attention.exporting.empty_batches import answering_empty_batches
 
 
@@ -64,9 +65,10 @@ def sample_settings(max_length):
 def _constraints(max_length):
     return {
         "max_length": Setting(max_length, 1, max_length),
-        "min_length": Setting(0, 0, max_length),
-        "repetition_penalty": Setting(1.0, 0.01, 100.0),
-        "no_repeat_ngram": Setting(0, 0, max_length),
+        **{
+            name: Setting(row.neutral, *(row.of_requests or (0, max_length)))
+            for name, row in constraint_fields(Constraints).items()
+        },
     }
 
 
@@ -242,10 +244,5 @@ def _values(table, given):
 
 def _constraints_of(values, prefix):
     prefix_ids, prefix_lengths = (None, None) if prefix is None else prefix
-    return Constraints(
-        min_length=values["min_length"],
-        repetition_penalty=values["repetition_penalty"],
-        no_repeat_ngram=values["no_repeat_ngram"],
-        prefix=prefix_ids,
-        prefix_lengths=prefix_lengths,
-    )
+    settings = {name: values[name] for name in constraint_fields(Constraints)}
+    return Constraints(**settings, prefix=prefix_ids, prefix_lengths=prefix_lengths)
