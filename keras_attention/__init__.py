@@ -1,7 +1,9 @@
 """Attention layers for Keras 3, models made of them, and their export."""
 
 from keras_attention import _keras as _keras  # says what to install if there is no Keras
+from keras_attention import decoding as decoding
 from keras_attention import layers as layers
+from keras_attention import models as models
 from keras_attention import ops as ops
 from keras_attention._version import __version__ as __version__
 from keras_attention.exporting.export import export as export
@@ -29,3 +31,36 @@ from keras_attention.schedules import ExponentialSampling as ExponentialSampling
 from keras_attention.schedules import InverseSigmoidSampling as InverseSigmoidSampling
 from keras_attention.schedules import InverseSquareRoot as InverseSquareRoot
 from keras_attention.schedules import LinearSampling as LinearSampling
+
+__all__ = [
+    "__version__",
+    "AttentionCell",
+    "AttentionDecoder",
+    "ByteNetSeq2Seq",
+    "ConstantSampling",
+    "ConvSeq2Seq",
+    "CoverageLoss",
+    "ExponentialSampling",
+    "Forecaster",
+    "GuidedAlignmentLoss",
+    "InverseSigmoidSampling",
+    "InverseSquareRoot",
+    "LanguageModel",
+    "LinearSampling",
+    "LinearStart",
+    "MemoryNetwork",
+    "RNNSeq2Seq",
+    "Seq2Seq",
+    "SequenceAccuracy",
+    "SequenceCrossentropy",
+    "TokenAccuracy",
+    "TransformerLM",
+    "TransformerSeq2Seq",
+    "WaveNet",
+    "decoding",
+    "export",
+    "layers",
+    "models",
+    "ops",
+]
+__all__ += layers.__all__

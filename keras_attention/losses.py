@@ -12,8 +12,8 @@ and so it is with `reduction="sum"` everywhere.
 import keras
 from keras import ops
 
+from keras_attention._token_ids import check_token_ids, spoil
 from keras_attention.ops.precision import wide_dtype
-from keras_attention.token_ids import check_token_ids, spoil
 
 
 class _TokenLoss(keras.losses.Loss):

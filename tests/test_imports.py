@@ -12,17 +12,17 @@ SERVING = ROOT / "serving" / "keras_attention_serving"
 
 # Part of the library: parts it may import, packages from outside it may import.
 ARROWS = {
-    "xla": (set(), {"keras", "tensorflow"}),  # asks TensorFlow's graphs only where it runs
-    "conversion": (set(), set()),
+    "_xla": (set(), {"keras", "tensorflow"}),  # asks TensorFlow's graphs only where it runs
+    "_conversion": (set(), set()),
     # Reads a tensor's values by its backend, and asserts in a graph of TensorFlow's.
-    "known": (set(), {"jax", "keras", "numpy", "tensorflow", "torch"}),
-    "token_ids": ({"known", "xla"}, {"keras", "numpy", "tensorflow"}),
-    "ops": ({"conversion", "xla"}, {"keras", "numpy"}),
-    "layers": ({"conversion", "ops", "token_ids"}, {"keras", "numpy"}),
-    "decoding": ({"known", "token_ids", "xla"}, {"keras"}),
-    "models": ({"decoding", "layers", "ops", "schedules", "token_ids"}, {"keras"}),
+    "_known": (set(), {"jax", "keras", "numpy", "tensorflow", "torch"}),
+    "_token_ids": ({"_known", "_xla"}, {"keras", "numpy", "tensorflow"}),
+    "ops": ({"_conversion", "_xla"}, {"keras", "numpy"}),
+    "layers": ({"_conversion", "ops", "_token_ids"}, {"keras", "numpy"}),
+    "decoding": ({"_known", "_token_ids", "_xla"}, {"keras"}),
+    "models": ({"decoding", "layers", "ops", "schedules", "_token_ids"}, {"keras"}),
     "schedules": (set(), {"keras"}),
-    "losses": ({"ops", "token_ids"}, {"keras"}),
+    "losses": ({"ops", "_token_ids"}, {"keras"}),
     "metrics": (set(), {"keras"}),
     "text": (set(), {"numpy", "sentencepiece", "tensorflow", "tensorflow_text"}),
     "migrate": ({"layers", "models"}, {"keras", "numpy"}),
@@ -41,11 +41,11 @@ OF_ONE_BACKEND = {
 # The parts that hold what TensorFlow alone can do. Without it, the rest must import.
 WITH_TENSORFLOW = {
     "exporting",
-    "known",
+    "_known",
     "text",
-    "token_ids",
+    "_token_ids",
     "training",
-    "xla",
+    "_xla",
 }
 TENSORFLOW = {"sentencepiece", "tensorflow", "tensorflow_serving", "tensorflow_text"}
 

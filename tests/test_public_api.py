@@ -1,6 +1,7 @@
 """What can be imported from where, and that it says what it is."""
 
 import ast
+import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -39,9 +40,32 @@ def test_all_is_what_is_re_exported(package):
     assert all(hasattr(package, name) for name in package.__all__)
 
 
-@pytest.mark.parametrize("package", [keras_attention], **ids)
-def test_top_level_re_exports_are_typed(package):
-    assert re_exported(package)
+def test_all_at_the_top():
+    """Every name that is no module of its own, and the packages that a user reads from."""
+    exported = set(keras_attention.__all__)
+    assert len(exported) == len(keras_attention.__all__)
+    own = exported - set(layers.__all__)
+    assert own == {name for name in re_exported(keras_attention) if name != "_keras"}
+    public = {name for name in vars(keras_attention) if not name.startswith("_")}
+    modules = {name for name in public if inspect.ismodule(getattr(keras_attention, name))}
+    assert public - modules == exported - modules - {"__version__"}
+
+
+def test_modules_at_the_top_are_meant_for_users():
+    """Those that are not begin with an underscore."""
+    folder = Path(keras_attention.__file__).parent
+    modules = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert {name for name in modules if not name.startswith("_")} == {
+        *("decoding", "exporting", "layers", "losses", "metrics", "migrate", "models", "ops"),
+        *("plotting", "schedules", "text", "training"),
+    }
+
+
+def test_export_is_a_function_and_no_module():
+    assert inspect.isfunction(keras_attention.export)
+    assert importlib.util.find_spec("keras_attention.export") is None
+    module = importlib.import_module("keras_attention.exporting.export")
+    assert module.export is keras_attention.export
 
 
 def test_every_layer_is_at_the_top():

@@ -5,6 +5,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_attention._known import known_values
+from keras_attention._token_ids import check_token_ids
 from keras_attention.decoding.constraint import constraint, constraint_fields
 from keras_attention.decoding.processors import (
     block_ngrams,
@@ -14,8 +16,6 @@ from keras_attention.decoding.processors import (
     penalize_repetition,
 )
 from keras_attention.decoding.settings import POSITIVE, SIZE, check_setting, in_range, is_off
-from keras_attention.known import known_values
-from keras_attention.token_ids import check_token_ids
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ where each operation of a step costs as much as its work, that is much of what a
 import keras
 from keras import ops
 
-from keras_attention.xla import compiled_by_xla
+from keras_attention._xla import compiled_by_xla
 
 # Up to so many, out of so many times as many, one maximum after another is faster than an order of
 # all, where fused. With fewer to choose from, it takes longer to compile than it is worth.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_attention.known import known_values
+from keras_attention._known import known_values
 
 # As good as any larger size, and far from where int32 wraps around.
 MOST = 2**30

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.conversion import traced_for_conversion
+from keras_attention._conversion import traced_for_conversion
 from keras_attention.ops.precision import wide_dtype
 
 

@@ -2,8 +2,8 @@
 
 from keras import ops
 
+from keras_attention._token_ids import check_token_ids
 from keras_attention.models.seq2seq import Seq2Seq
-from keras_attention.token_ids import check_token_ids
 
 
 class LanguageModel(Seq2Seq):

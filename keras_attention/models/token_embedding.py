@@ -1,6 +1,6 @@
 """Tokens that a model is given, as vectors."""
 
-from keras_attention.token_ids import check_token_ids, spoil
+from keras_attention._token_ids import check_token_ids, spoil
 
 
 def embed_tokens(embedding, tokens, mask=None):

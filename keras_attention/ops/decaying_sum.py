@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_attention.conversion import traced_for_conversion
+from keras_attention._conversion import traced_for_conversion
 from keras_attention.ops.precision import as_float
 
 BLOCK = 16

@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from keras_attention.xla import compiled_by_xla
+from keras_attention._xla import compiled_by_xla
 
 # Up to so many values, starting a product of matrices costs more than the sum itself.
 FEW_VALUES = 1 << 15

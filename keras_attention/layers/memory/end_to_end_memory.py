@@ -3,12 +3,12 @@
 import keras
 from keras import ops
 
+from keras_attention._token_ids import check_token_ids, spoil
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.validation import check_positive
 from keras_attention.ops import masked_softmax
 from keras_attention.ops.position_encoding import sum_words
 from keras_attention.ops.precision import wide_dtype
-from keras_attention.token_ids import check_token_ids, spoil
 
 TYINGS = ("adjacent", "layer_wise")
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_attention._xla import compiled_by_xla
 from keras_attention.ops.additive.exact_range import within
 from keras_attention.ops.precision import wide_dtype
 from keras_attention.ops.scores import plain_additive_scores
-from keras_attention.xla import compiled_by_xla
 
 # Of the key, for `e^2k` to be neither 0 nor infinite. Then a query beyond its own limit is as good
 # as there: the tangent is 1 or -1.

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_attention.conversion import traced_for_conversion
+from keras_attention._conversion import traced_for_conversion
 from keras_attention.ops.additive.precomputed_key import SettledKey, settled_scores
 from keras_attention.ops.precision import wide_dtype
 from keras_attention.ops.scores import plain_additive_scores

@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
+from keras_attention._xla import compiled_by_xla
 from keras_attention.ops.additive import elementwise as additive_chain
 from keras_attention.ops.additive import matmul as additive_products
 from keras_attention.ops.scores import plain_additive_scores
-from keras_attention.xla import compiled_by_xla
 
 # Elements of a slab `(groups, B, Tq, Tv)`: enough to keep the processors busy with one operation,
 # few enough to stay in their caches. One group at least.

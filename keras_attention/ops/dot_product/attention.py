@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.conversion import traced_for_conversion
+from keras_attention._conversion import traced_for_conversion
 from keras_attention.ops.masks import combine_masks, hiding_bias, reach_mask, split_nonfinite
 from keras_attention.ops.precision import as_float
 from keras_attention.ops.scores import dot_scores

@@ -6,9 +6,9 @@ For shapes see `dot_product_grid_tensorflow.py`.
 import numpy as np
 import tensorflow as tf
 
+from keras_attention._xla import compiled_by_xla
 from keras_attention.ops.dot_product.block_range_tensorflow import Reach
 from keras_attention.ops.dot_product.tiling_tensorflow import Grid
-from keras_attention.xla import compiled_by_xla
 
 # MASKED is a masked score, NOTHING the log of a sum without terms. MASKED is so far below NOTHING,
 # and NOTHING below every score, that exp(MASKED - NOTHING) is 0. Both are finite, since

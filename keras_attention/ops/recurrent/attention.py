@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_attention.conversion import traced_for_conversion
+from keras_attention._conversion import traced_for_conversion
 
 
 def has_recurrent_attention(dtype):

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attention.known import known_values
-from keras_attention.xla import compiled_by_xla
+from keras_attention._known import known_values
+from keras_attention._xla import compiled_by_xla
 
 NARROW = ("bool", "int8", "uint8", "int16", "uint16")
 
