@@ -1,1 +1,1 @@
-"""Character by character: WaveNet, an LSTM of its size, and n-grams on the same lines."""
+"""Character language models on the same lines: WaveNet, an LSTM of its size, and n-grams."""

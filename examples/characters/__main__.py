@@ -24,7 +24,7 @@ def read_lines(path):
 
 
 def arrays(lines, ids):
-    """Inputs and labels int32 `(B, T)`; characters that are not known have the token 1."""
+    """Inputs and labels int32 `(B, T)`; unknown characters are token 1."""
     tokens = [[ids.get(character, 1) for character in line] for line in lines]
     labels = np.zeros((len(lines), max(map(len, tokens)) + 1), "int32")
     for row, line in zip(labels, tokens, strict=True):
@@ -34,7 +34,7 @@ def arrays(lines, ids):
 
 
 def batches(lines, ids, size, seed=None):
-    """Lines of about one length, the batches in random order; the length a multiple of 16."""
+    """Batches of lines of similar length, in random order, padded to a multiple of 16."""
     order = np.argsort([len(line) for line in lines], kind="stable")
     groups = [order[i : i + size] for i in range(0, len(order), size)]
     if seed is not None:
@@ -46,7 +46,7 @@ def batches(lines, ids, size, seed=None):
 
 
 class LstmModel(ka.LanguageModel):
-    """An LSTM over the embedded characters: what WaveNet is compared with."""
+    """Language model of an LSTM over embedded characters, the peer of WaveNet."""
 
     def __init__(self, vocabulary_size, units, embedding_dim, dropout):
         super().__init__()
@@ -61,7 +61,7 @@ class LstmModel(ka.LanguageModel):
 
 
 def bits_per_character(model, lines, ids):
-    """Of the characters and the end of each line."""
+    """Mean bits of the model over the characters and the end of each line."""
     loss, bits, count = ka.SequenceCrossentropy(), 0.0, 0
     for inputs, labels in batches(lines, ids, 64):
         logits = model.predict_on_batch(inputs)
@@ -72,7 +72,7 @@ def bits_per_character(model, lines, ids):
 
 
 def fit(model, train, ids, epochs, batch_size, learning_rate, seed):
-    """Trains, and returns the seconds of processor time that it took."""
+    """Trains the model; returns the seconds of processor time."""
     steps = -(-len(train) // batch_size) * epochs
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - 50), warmup_target=learning_rate, warmup_steps=min(50, steps)
@@ -104,7 +104,7 @@ def text_of(tokens, characters):
 @click.option("--prompt", default="A man in a ", show_default=True)
 @click.option("--seed", default=1, show_default=True)
 def main(train, dev, test, epochs, units, lstm_units, batch_size, learning_rate, order, **others):
-    """Prints bits per character of WaveNet, of an LSTM and of n-grams."""
+    """Print the bits per character of WaveNet, an LSTM and n-grams."""
     lines = {"train": read_lines(train), "dev": read_lines(dev)}
     if test is not None:
         lines["test"] = read_lines(test)

@@ -1,4 +1,4 @@
-"""The probability of a character by how often it followed the last few."""
+"""N-gram model of characters with interpolated counts."""
 
 import collections
 import math
@@ -15,7 +15,7 @@ class NGram:
 
     Args:
         lines: texts to count in.
-        order: how many characters each count is of, at most.
+        order: largest number of characters of an n-gram.
         size: number of different characters, the end of a line included.
 
     Reference: Witten and Bell, 1991, https://doi.org/10.1109/18.87000, method C.

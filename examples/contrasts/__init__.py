@@ -1,6 +1,6 @@
-"""Classic contrasts: what attention and its relatives are for, each shown by a program of minutes.
+"""Experiments of a few minutes that show the effects of attention and related mechanisms.
 
 PYTHONPATH=examples python -m contrasts.long_sentences [--seed 1] [--picture FILE]
 
-docs/contrasts.md holds what they print and draw.
+docs/contrasts.md has their tables and pictures.
 """

@@ -1,15 +1,15 @@
-"""Cost of one layer, in time and memory, as the sequence grows.
+"""Time and memory of one layer against the length of the sequence.
 
 PYTHONPATH=examples python -m contrasts.cost_against_length [--seed 1] [--steps 5]
     [--lengths 128,256,512,1024,2048] [--picture FILE]
 
 A recurrent layer (LSTM), self-attention (Keras' and ours) and a causal convolution, of one width,
-forwards and backwards by inputs and weights. Times are those for which processors were busy, all
-together, medians of `--steps` calls in turns; memory is the peak of a process beyond what it had
-before, as Linux tells it. The exponent k of cost ~ T^k is fitted to the three longest lengths,
-where what a call costs at any length weighs least. Vaswani et al. (2017, table 1) have 1 for
-recurrence and convolution and 2 for self-attention, in operations; of operations that wait for each
-other they have T for recurrence, 1 for the others.
+forward and backward with respect to inputs and weights. Times are processor seconds, summed over
+all processors, medians of `--steps` calls in turns. Memory is the peak of a process above its
+level before the call, as Linux reports it. The exponent k of cost ~ T^k is fitted to the three
+longest lengths, where the fixed cost of a call weighs least. Vaswani et al. (2017, table 1) give
+exponents of 1 for recurrence and convolution and 2 for self-attention, in operations; of sequential
+operations they give T for recurrence and 1 for the others.
 """
 
 import ctypes
@@ -45,7 +45,7 @@ def layers():
 
 
 def calls(length):
-    """For each layer a function that runs it forwards and backwards."""
+    """Functions by layer that run it forward and backward."""
     import tensorflow as tf
 
     inputs = tf.random.normal((BATCH, length, WIDTH))
@@ -67,7 +67,7 @@ def calls(length):
 
 
 def peak(call):
-    """Bytes of the process at the peak of a call, beyond those before it."""
+    """Peak bytes of the process during a call, above those before it."""
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed is no longer the process's
     Path("/proc/self/clear_refs").write_text("5")  # sets the peak to what there is now
     before = _status("VmRSS")
@@ -82,7 +82,7 @@ def _status(name):
 
 
 def peaks(lengths):
-    """For each layer the bytes at each length, in a process of its own."""
+    """Peak bytes by layer and length, each measured in a separate process."""
     # Of the memory that oneDNN manages, it gives none back; TensorFlow's own count of it leaves out
     # small tensors, of which a recurrent layer has thousands.
     with unittest.mock.patch.dict(os.environ, TF_ENABLE_ONEDNN_OPTS="0"):
@@ -104,7 +104,7 @@ def exponent(lengths, costs, fitted=FITTED):
 
 
 def times(lengths, steps, console=None):
-    """For each layer the median of the processors' seconds at each length."""
+    """Median processor seconds by layer and length."""
     found = {}
     with bar("calls", console) as progress:
         task = progress.add_task("", total=len(lengths) * steps, rate=0.0)
@@ -164,7 +164,7 @@ def report(lengths, seconds, memory, picture):
 @click.option("--lengths", default=",".join(map(str, LENGTHS)), show_default=True)
 @options(steps=5, picture="cost_against_length.png")
 def main(lengths, seed, steps, picture):
-    """Cost of one layer, in time and memory, as the sequence grows."""
+    """Time and memory of one layer against the length of the sequence."""
     lengths = [int(length) for length in lengths.split(",")]
     keras.utils.set_random_seed(seed)
     memory, seconds = peaks(lengths), times(lengths, steps)

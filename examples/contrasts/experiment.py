@@ -1,4 +1,4 @@
-"""Parts that the programs share: options, batches of tokens, training, counting, tables."""
+"""Shared parts of the programs: options, batches of tokens, training, counts, tables."""
 
 import dataclasses
 import time
@@ -18,7 +18,7 @@ START, END, FIRST = 2, 3, 4  # 0 is padding, 1 unknown; symbols count from FIRST
 
 
 def options(steps, picture):
-    """The options that all programs have, with their defaults."""
+    """Decorator that adds the options of all programs, with their defaults."""
 
     def decorate(function):
         for option in (
@@ -54,11 +54,11 @@ def pack(sources, targets, source_length=None, target_length=None):
 
 
 class Trainer:
-    """Trains one model after the other, under one bar that knows how much is left.
+    """Trains several models one after the other, under one progress bar.
 
     Args:
-        models: how many there will be.
-        steps: training steps of each.
+        models: number of models.
+        steps: training steps of each model.
         seed: of the weights, and of the data: batch i is the same for every model.
     """
 
@@ -79,13 +79,13 @@ class Trainer:
         """Makes a model and trains it; returns it, the seconds, and what `look` returned.
 
         Args:
-            name: what the bar shows.
+            name: label of the progress bar.
             make: function that returns the model.
             draw: function of a `np.random.Generator` that returns a batch, inputs and labels.
-            learning_rate: where a cosine starts that ends at 0.
-            warmup: the share of the steps in which the rate rises to it first.
+            learning_rate: initial rate of a cosine decay to 0.
+            warmup: share of the steps in which the rate first rises linearly.
             looks: parts of the training, each followed by a look.
-            look: function of the model.
+            look: function of the model, called after each part.
         """
         keras.utils.set_random_seed(self.seed)
         self.bar.update(self.task, description=name)
@@ -159,7 +159,7 @@ class Right:
         return self.tokens[rows][self.counts[rows]].mean()
 
     def of_sequences(self, rows=slice(None)):
-        """Share of the sequences all of whose tokens are right: what greedy search gets right."""
+        """Share of the sequences all of whose tokens are right, as in greedy search."""
         return np.all(self.tokens | ~self.counts, axis=1)[rows].mean()
 
 

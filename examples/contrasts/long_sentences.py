@@ -3,8 +3,8 @@
 PYTHONPATH=examples python -m contrasts.long_sentences [--seed 1] [--steps 1500] [--picture FILE]
 
 The design of figure 2 of Bahdanau, Cho and Bengio (2015): two models without attention and two
-with it, each trained on sequences of at most 10 and of at most 20 words, and asked about longer
-ones, too. The words of a sequence are all different, and the answer has them in reverse order.
+with it, each trained on sequences of at most 10 and of at most 20 words, and tested on longer ones
+as well. The words of a sequence are all different; the target has them in reverse order.
 """
 
 import click
@@ -22,13 +22,13 @@ EACH = 100  # sequences of each length in the test
 
 
 def sequences(generator, lengths, words=WORDS):
-    """Sources and targets: words that are all different, and the same in reverse order."""
+    """Sources of different words, and targets with the same words in reverse order."""
     sources = [FIRST + generator.permutation(words)[:length] for length in lengths]
     return sources, [source[::-1] for source in sources]
 
 
 def draw(longest, batch=BATCH):
-    """A function that draws a batch of sequences of 1 to `longest` words."""
+    """Function that draws a batch of sequences of 1 to `longest` words."""
 
     def drawn(generator):
         lengths = generator.integers(1, longest + 1, batch)
@@ -47,7 +47,7 @@ def model(attention, units=UNITS):
 
 
 def measure(steps, seed, lengths=LENGTHS, each=EACH, units=UNITS, console=None):
-    """For each model: seconds, and what is right by length, of sequences and of tokens."""
+    """By model: seconds, and shares of right sequences and tokens by length."""
     asked = np.repeat(lengths, each)
     inputs, labels = pack(*sequences(np.random.default_rng([seed, 0, 1]), asked))
     results = {}

@@ -1,4 +1,4 @@
-"""Luong's table 4, on pronunciations: scores, global and local, with input feeding and without.
+"""Luong's table 4 on pronunciations: global and local scores, with and without input feeding.
 
 PYTHONPATH=examples python -m contrasts.luong_table --train FILE --test FILE
     [--seed 1] [--steps 1000] [--picture FILE]
@@ -7,7 +7,7 @@ Files are lines of a word, a tab and its phonemes, UTF-8, .gz as well, such as t
 digits of stress are left out, and so are words of more than 16 letters or 15 phonemes. A word is
 right if its answer is any pronunciation that the file has.
 The table has the figures of Luong, Pham and Manning (2015) beside ours: theirs are of translation
-from English to German, with four layers of 1000 units; it is the order that can be compared.
+from English to German, with four layers of 1000 units, so only the order can be compared.
 """
 
 import itertools
@@ -26,14 +26,14 @@ UNITS, BATCH, LONGEST, WINDOW = 48, 128, 16, 3
 
 
 class FixedConcat(ka.LuongAttention):
-    """The concat score as the paper's authors ran it: the query's half of W is the identity."""
+    """Concat score whose W is fixed to the identity for the query, as in the paper's experiments."""
 
     def project_query(self, query):
         return query
 
 
 def scorers(units):
-    """Functions that make each score."""
+    """Functions by name that create each scorer."""
     return {
         "location": lambda: ka.LuongAttention("location", max_length=LONGEST),
         "dot": lambda: ka.LuongAttention("dot"),
@@ -63,7 +63,7 @@ ROWS = [
 
 
 def feedings(kind):
-    """Input feeding of a row: both ways, but local attention as in the paper's table."""
+    """Values of input feeding for a row: both, but for local attention as in the paper's table."""
     return (False, True) if kind == "global" else (True,)
 
 
@@ -76,9 +76,9 @@ def attention(kind, score, units=UNITS):
 
 
 class LuongSeq2Seq(ka.Seq2Seq):
-    """The paper's decoder: h~ = tanh(W [c; h]) makes the logits and, with feeding, the next input.
+    """Decoder of the paper: h~ = tanh(W [c; h]) gives the logits and, with feeding, the next input.
 
-    The encoder reads in both directions, and its final state is where the decoder starts.
+    The encoder is bidirectional; its final state is the decoder's initial state.
     """
 
     def __init__(self, source_size, target_size, units, attention, feeding):
@@ -115,7 +115,7 @@ class Words:
         self.phonemes = {phoneme: FIRST + i for i, phoneme in enumerate(phonemes)}
 
     def tokens(self, pairs):
-        """Tokens of all words and pronunciations; what is unknown is token 1."""
+        """Tokens of all words and pronunciations; unknown symbols are token 1."""
         sources = [[self.letters.get(letter, 1) for letter in word] for word, _ in pairs]
         return sources, [[self.phonemes.get(phoneme, 1) for phoneme in said] for _, said in pairs]
 
@@ -129,7 +129,7 @@ def read(path):
 
 
 def word_error_rate(right, pairs):
-    """Share of the words of which no pronunciation is what greedy search answers.
+    """Share of the words for which greedy search finds none of the pronunciations.
 
     Args:
         right: for each pair, whether all of its phonemes are predicted, given those before.
@@ -142,7 +142,7 @@ def word_error_rate(right, pairs):
 
 
 def measure(train, test, steps, seed, rows=ROWS, units=UNITS, batch=BATCH, console=None):
-    """For each row and feeding: perplexity and word error rate on `test`, and seconds."""
+    """By row and feeding: perplexity and word error rate on `test`, and seconds."""
     words = Words(train)
     sources, targets = words.tokens(train)
     sizes = FIRST + len(words.letters), FIRST + len(words.phonemes)
@@ -233,7 +233,7 @@ def report(results, picture, rows=ROWS):
 @click.option("--test", type=Path, required=True, help="the same, of other words")
 @options(steps=1000, picture="luong_table.png")
 def main(train, test, seed, steps, picture):
-    """Luong's table 4: scores, global and local, with input feeding and without."""
+    """Luong's table 4: global and local scores, with and without input feeding."""
     train, test = read(train), read(test)
     click.echo(f"{len(train)} lines to train on, {len(test)} to test with")
     results = measure(train, test, steps, seed)

@@ -1,6 +1,6 @@
-"""A Neural Turing Machine and a memory network that answer a sequence with a sequence.
+"""A Neural Turing Machine and a memory network as sequence-to-sequence models.
 
-Neither paper has such a model; this is how each does what the others of `side_by_side` do.
+Neither paper has such a model; these make the two comparable with those of `side_by_side`.
 """
 
 import keras
@@ -11,7 +11,7 @@ from contrasts.experiment import END
 
 
 class TuringMachine(ka.LanguageModel):
-    """Reads the source token by token, then says the answer: one sequence for one `RNN(NTMCell)`.
+    """One `RNN(NTMCell)` over the source followed by the target.
 
     Args:
         vocabulary_size: number of tokens.
@@ -48,8 +48,9 @@ class TuringMachine(ka.LanguageModel):
 
 
 class StoryReader(ka.Seq2Seq):
-    """A memory network: each word of the source is a sentence, and so is the end, before them; the
-    question at step t is the number t. What was said before is not asked for.
+    """Memory network whose sentences are the words of the source, after the end token.
+
+    The question at step t is the number t; earlier target tokens are not an input.
 
     Args:
         vocabulary_size: number of tokens.

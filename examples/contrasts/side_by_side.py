@@ -1,10 +1,10 @@
-"""Every way from a sequence to a sequence, on one task, with the same data and as many weights.
+"""All sequence-to-sequence models on one task, with the same data and number of weights.
 
 PYTHONPATH=examples python -m contrasts.side_by_side [--seed 1] [--steps 2000] [--picture FILE]
 
 Sequences of at most 15 words are to be reversed, as in `long_sentences`. Each system is as wide as
-100,000 weights allow. How many answers are right, by number of words, up to more than were ever
-seen in training; what a step of training takes, and to decode the answers.
+100,000 weights allow. Reported are right answers by number of words, up to more words than occur
+in training, and the times of a training step and of decoding.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ DILATIONS = (1, 2, 4, 8)
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """A way to build a model of some width, and the rate at which it learns.
+    """Constructor of a model by width, with its width and learning rate.
 
     Args:
         make: function of the width.
@@ -66,7 +66,7 @@ SYSTEMS = {
 
 
 def compiled(function):
-    """A function of tensors, as the backend compiles it."""
+    """Function of tensors, compiled by the backend."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -77,7 +77,7 @@ def compiled(function):
 
 
 def median_milliseconds(call, times=7):
-    """Of calls that return a tensor, the first one left out."""
+    """Median time of calls that return a tensor, without the first."""
     seconds = []
     for _ in range(times + 1):
         start = time.perf_counter()
@@ -97,7 +97,7 @@ def measure(
     looks=LOOKS,
     console=None,
 ):
-    """For each system: its size, a learning curve, what is right by length, and times."""
+    """By system: size, learning curve, right answers by length, and times."""
     asked = np.repeat(lengths, each)
     inputs, labels = pack(*sequences(np.random.default_rng([seed, 0, 1]), asked))
     batch = draw(longest)(np.random.default_rng([seed, 0, 2]))
@@ -174,7 +174,7 @@ def report(results, steps, picture, lengths=LENGTHS):
 @click.command()
 @options(steps=2000, picture="side_by_side.png")
 def main(seed, steps, picture):
-    """Every way from a sequence to a sequence, on one task."""
+    """All sequence-to-sequence models on one task."""
     report(measure(steps, seed), steps, picture)
 
 

@@ -2,10 +2,10 @@
 
 PYTHONPATH=examples python -m contrasts.soft_and_hard [--seed 1] [--steps 1500] [--picture FILE]
 
-The source has words with pauses of 0 to 2 steps after each, the answer the words alone: what a
-speech recogniser does. Attention has to move forward past the pauses, to one step at a time. How
-many answers are right, how far the weights are spread (entropy in nats: 0 for one step), how often
-the heaviest weight is on the word that is said, and what the weights look like, for
+The source has words with pauses of 0 to 2 steps after each, the target the words alone, as in
+speech recognition. Attention has to move forward past the pauses, to one step at a time. Reported
+are right answers, the entropy of the weights (in nats; 0 for one step), how often the largest
+weight is on the predicted word, and pictures of the weights, for
 
 - soft attention (Bahdanau et al., 2015);
 - Gumbel: drawn one step at a time in training, with a straight-through gradient; hard afterwards;
@@ -51,7 +51,7 @@ ATTENTIONS = {
 
 
 def draw(generator, batch=BATCH, longest=LONGEST):
-    """Inputs, labels, and the step `(B, longest)` of the source at which each word stands."""
+    """Inputs, labels, and the source step `(B, longest)` of each word."""
     sources, targets, steps = [], [], np.full((batch, longest), -1)
     for row in range(batch):
         words = PAUSE + 1 + generator.integers(0, WORDS, generator.integers(2, longest + 1))
@@ -71,7 +71,7 @@ def model(attention, units=UNITS):
 
 
 def weights_of(model, inputs):
-    """Weights `(B, Tt, Ts)` with which a trained model reads, given the right words."""
+    """Weights `(B, Tt, Ts)` of a trained model, given the right words."""
     memory, state = model.encode(inputs["source"])
     weights = []
     for token in inputs["target"].T:
@@ -81,7 +81,7 @@ def weights_of(model, inputs):
 
 
 def entropy(weights):
-    """Of weights along the last axis, in nats, as shares of their sum; 0 where there are none."""
+    """Entropy of weights along the last axis, in nats, relative to their sum; 0 without weights."""
     total = weights.sum(axis=-1, keepdims=True)
     shares = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
@@ -89,7 +89,7 @@ def entropy(weights):
 
 
 def on_the_word(weights, steps):
-    """Share of the words, those whose step is no -1, on which the heaviest weight is."""
+    """Share of the words (steps other than -1) that have the largest weight."""
     said = steps >= 0
     heaviest = weights[:, : steps.shape[1]].argmax(axis=-1)
     return (heaviest == steps)[said].mean()
@@ -98,7 +98,7 @@ def on_the_word(weights, steps):
 def measure(
     steps, seed, names=tuple(ATTENTIONS), longest=LONGEST, units=UNITS, test=TEST, console=None
 ):
-    """For each attention: seconds, what is right, entropy, alignment, the weights of an example."""
+    """By attention: seconds, right answers, entropy, alignment, and the weights of an example."""
     inputs, labels, stands = draw(np.random.default_rng([seed, 0, 1]), test, longest)
     example = int(np.argmax((labels != 0).sum(axis=1)))
     rows, columns = (int((x[example] != 0).sum()) for x in (labels, inputs["source"]))

@@ -1,11 +1,11 @@
-"""In which order is a source best read: as it stands, reversed, or in both directions?
+"""Order of the source: in order, reversed, or both directions.
 
 PYTHONPATH=examples python -m contrasts.source_order [--seed 1] [--steps 800] [--picture FILE]
 
-The answer has the words of the source, all different, in the same order, as translations roughly
+The target has the words of the source, all different, in the same order, as translations roughly
 do. Sutskever, Vinyals and Le (2014, section 3.3) found that their encoder-decoder does better when
-it reads the source from its end: on average a word is then as far from its translation as before,
-but the first ones are near, which gives training a hold. With attention there is no distance.
+it reads the source from its end: the mean distance of a word from its translation is the same, but
+the first words are near, which helps training to start. With attention there is no distance.
 """
 
 import click
@@ -23,7 +23,7 @@ STYLES = dict(zip(ORDERS, ("C0", "C1", "C2"), strict=True))
 
 
 def batch_of(generator, order, lengths, longest=LONGEST):
-    """Inputs and labels: the words of `lengths` sequences, to be said in the order they have."""
+    """Inputs and labels: the words of `lengths` sequences, to be repeated in order."""
     targets, _ = sequences(generator, lengths)
     sources = [target[::-1] for target in targets] if order == "reversed" else targets
     return pack(sources, targets, longest, longest + 1)
@@ -43,7 +43,7 @@ def model(order, attention, units=UNITS):
 def measure(
     steps, seed, orders=ORDERS, longest=LONGEST, units=UNITS, test=TEST, looks=LOOKS, console=None
 ):
-    """For each (attention, order): seconds, a learning curve, shares by position in the longest."""
+    """By (attention, order): seconds, learning curve, right tokens by position in the longest."""
     results = {}
     with Trainer(2 * len(orders), steps, seed, console) as trainer:
         for attention in (False, True):
@@ -117,7 +117,7 @@ def report(results, steps, picture):
 @click.command()
 @options(steps=800, picture="source_order.png")
 def main(seed, steps, picture):
-    """In which order is a source best read?"""
+    """Order of the source, with and without attention."""
     results = measure(steps, seed)
     report(results, steps, picture)
 

@@ -1,14 +1,14 @@
-"""Share of the error at the end of a sequence that reaches an input d steps before it.
+"""Norm of the gradient that reaches an input d steps before the end of a sequence.
 
 PYTHONPATH=examples python -m contrasts.vanishing_gradients [--seed 1] [--steps 600]
     [--picture FILE]
 
-A sequence of random symbols, one of which is marked; which one it was is asked at the end. In a
-recurrent network the error goes back through every step in between (Bengio, Simard and Frasconi,
-1994), in an LSTM along a sum, and past attention it goes in one step. What is measured is the norm
-of the gradient of the loss by the input at distance d, relative to that at distance 0, as a mean
-over sequences, before and after training; and how often the answer is right by distance of the
-marked symbol.
+The input is a sequence of random symbols, one of which is marked; the target at the end is the
+marked symbol. In a recurrent network the gradient passes through every step in between (Bengio,
+Simard and Frasconi, 1994), in an LSTM along a sum, and with attention in one step. Measured are the
+norm of the gradient of the loss with respect to the input at distance d, relative to that at
+distance 0, as a mean over sequences, before and after training; and right answers by distance of
+the marked symbol.
 """
 
 import click
@@ -28,7 +28,7 @@ KINDS = ("plain RNN", "plain RNN, orthogonal", "GRU", "LSTM", "LSTM with attenti
 
 
 def draw(generator, batch=BATCH, length=LENGTH):
-    """Symbols `(B, T, symbols + 1)`, the last feature the mark; which is marked; the labels."""
+    """Symbols `(B, T, symbols + 1)`, the last feature a mark; the marked steps; the labels."""
     symbols = generator.integers(0, SYMBOLS, (batch, length))
     marked = generator.integers(0, length, batch)
     inputs = np.zeros((batch, length, SYMBOLS + 1), "float32")
@@ -58,7 +58,7 @@ def model(kind, length=LENGTH, units=UNITS):
 
 
 def gradient_norms(model, inputs, labels):
-    """Mean norm of the gradient of a sequence's loss by its input at distance 0, 1, ... `(T,)`."""
+    """Mean gradient norms of a sequence's loss for the inputs at distance 0, 1, ... `(T,)`."""
 
     def loss(inputs):  # a sum: each sequence has the gradient of its own loss
         logits = model(inputs, training=False)
@@ -81,7 +81,7 @@ def gradient_norms(model, inputs, labels):
 
 
 def measure(steps, seed, kinds=KINDS, length=LENGTH, units=UNITS, test=TEST, console=None):
-    """For each kind: seconds, relative norms by distance before and after, right by distance."""
+    """By kind: seconds, relative norms by distance before and after, right answers by distance."""
     inputs, labels, marked = draw(np.random.default_rng([seed, 0, 1]), test, length)
     distance = length - 1 - marked
     some = slice(MEASURED)
@@ -153,7 +153,7 @@ def report(results, picture, distances=DISTANCES):
 @click.command()
 @options(steps=600, picture="vanishing_gradients.png")
 def main(seed, steps, picture):
-    """Share of the error at the end of a sequence that reaches an input d steps before it."""
+    """Norm of the gradient that reaches an input d steps before the end of a sequence."""
     results = measure(steps, seed)
     report(results, picture)
 

@@ -1,4 +1,4 @@
-"""The whole way: trains the date normaliser, exports it, serves it, asks it, shows where it looked.
+"""The demo: trains the date normaliser, exports, serves and queries it, and draws alignments.
 
 python -m date_normalizer [--folder runs/date_normalizer] [--models saved_models]
 """
@@ -58,7 +58,7 @@ def main() -> None:
     with serving(options.models / MODEL) as address:
         answers = ask(address, console)
 
-    console.rule("4  where it looked")
+    console.rule("4  alignments")
     from keras_attention.plotting import save_alignment
 
     for number in PICTURES:
@@ -83,7 +83,7 @@ def train(paths, run_folder, console):
         embedding_dim=32,
         source_tokenizer="char",
         target_tokenizer="char",
-        normalization="nfkc_cf",  # who writes MAY means may
+        normalization="nfkc_cf",  # MAY is may
         source_symbols=tuple(f"{locale}:".lower() for locale in corpus.LOCALES),
         target_symbols=("-0", "-1", "-2", "-3"),  # fewer steps than with lone hyphens
         batch_size=256,

@@ -1,4 +1,4 @@
-"""The date formats of each locale, how a date is rendered in one, and which are held out.
+"""Date formats of each locale: their patterns, rendering, and the held-out ones.
 
 A format is a CLDR date pattern (``EEEE, d. MMMM y``). The list of a locale joins CLDR's own
 (the four standard lengths and every skeleton with day, month and year) with what people and
@@ -98,7 +98,7 @@ def _numeric(locale: str, two_digits: bool) -> list[str]:
 
 
 def _typeable(pattern: str) -> str:
-    """The pattern without what a keyboard does not give: special blanks, direction marks."""
+    """Pattern without characters that keyboards lack: special blanks, direction marks."""
     return re.sub("[\u200e\u200f]", "", re.sub("[\u00a0\u202f]", " ", pattern))
 
 
@@ -177,7 +177,7 @@ def families(locale: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _evidence(patterns: tuple[str, ...]) -> set[str]:
-    """Fields and numeric orders that these formats show."""
+    """Fields and numeric orders that occur in these formats."""
     learnt = set()
     for pattern in patterns:
         names = [field for field, _ in fields(pattern) if field]

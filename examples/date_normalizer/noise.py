@@ -1,4 +1,4 @@
-"""The ways in which typed dates differ from the book: none of them changes which day is meant."""
+"""Noise of typed dates: deviations from the format that keep the date unambiguous."""
 
 import random
 import re
@@ -28,7 +28,7 @@ _FIRST = {"fr": "er", "es": "º", "it": "º", "pt": "º"}
 def noisy(
     pieces: list[tuple[str, str]], locale: str, rng: random.Random, typos: float = TYPO
 ) -> tuple[str, bool]:
-    """The rendered date as somebody might have typed it, and whether it has a wrong letter."""
+    """Rendered date with random noise, and True if a letter of it is wrong."""
     words = any(field[:3] == "MMM" for field, _ in pieces)
     texts = [
         _ordinal(text, locale, rng) if field == "d" and words else _abbreviation(text, rng)
@@ -148,7 +148,7 @@ def _bare(name: str) -> str:
 
 
 def decidable(typed: str, meant: str, field: str, locale: str) -> bool:
-    """True if a mistyped word can still be told: no other month is as near as the one meant.
+    """True if a mistyped word is still unambiguous: no other month is as near as the right one.
 
     ``Jn`` for June is not, since January's ``Jan`` is one letter away as well.
     """

@@ -1,1 +1,1 @@
-"""Monthly car sales forecast with attention, without, and as they were a year ago."""
+"""Forecasts of monthly car sales: with attention, without, and seasonal naive."""

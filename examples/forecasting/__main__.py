@@ -1,9 +1,10 @@
-"""Forecasts the sales of a year that was held back; prints the errors, draws what was attended to.
+"""Forecasts of a held-out year of sales: prints the errors, draws forecasts and an alignment.
 
 PYTHONPATH=examples python -m forecasting [--seed 1] [--epochs 25] [--picture FILE]
 
-Three ways: what was sold in the same month of the year before (seasonal naive), an LSTM that puts
-out a whole year from its last state, and a `Forecaster`, which attends to the three years it read.
+Three methods: the sales of the same month of the year before (seasonal naive), an LSTM that
+computes a whole year from its last state, and a `Forecaster`, which attends to the three years
+before.
 """
 
 import time
@@ -24,7 +25,7 @@ LENGTH, HELD_BACK, UNITS = 3 * YEAR, 2, 48  # months of a window, years, size of
 
 
 def lstm(units=UNITS, length=LENGTH, horizon=YEAR):
-    """The same window, standardised in the same way, to a year in one go."""
+    """LSTM from the same window, standardised in the same way, to a year at once."""
     values = keras.Input((length, 1))
     mean, scale = ops.mean(values, axis=1, keepdims=True), ops.std(values, axis=1, keepdims=True)
     state = keras.layers.LSTM(units)((values - mean) / scale)
@@ -33,7 +34,7 @@ def lstm(units=UNITS, length=LENGTH, horizon=YEAR):
 
 
 def train(model, inputs, future, epochs, batch_size=128):
-    """Fits the model; returns the seconds that took."""
+    """Fits the model; returns the seconds."""
     steps = epochs * -(-len(future) // batch_size)
     rate = keras.optimizers.schedules.CosineDecay(0.01, steps)
     model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), "mae")
@@ -91,7 +92,7 @@ def draw_figure(results, asked, wanted, dealer=0):
 @click.option("--epochs", default=25, show_default=True, help="of each training")
 @click.option("--picture", type=Path, default=Path("docs/forecasting.png"), show_default=True)
 def main(seed, epochs, picture):
-    """Forecasts the sales of a year that was held back."""
+    """Forecast a held-out year of sales."""
     results, asked, wanted = measure(seed, epochs)
     print_table(
         f"{len(asked)} years that were held back: cars a month off, and relative to a seasonal "

@@ -1,4 +1,4 @@
-"""Monthly car sales as they might be: a trend, a season, noise. Generated, no data of anybody."""
+"""Generated monthly car sales: a trend, a season, noise."""
 
 import numpy as np
 
@@ -28,14 +28,14 @@ def generate(seed, dealers=40, years=15):
 
 
 def windows(sales, length, horizon):
-    """All windows of each series and what follows, `(N, length, 1)` and `(N, horizon, 1)`."""
+    """All windows `(N, length, 1)` of each series and the following values `(N, horizon, 1)`."""
     views = np.lib.stride_tricks.sliding_window_view(sales, length + horizon, axis=1)
     both = views.reshape(-1, length + horizon, 1).astype("float32")
     return both[:, :length], both[:, length:]
 
 
 def held_back(sales, length, horizon, years):
-    """For each of the last `years`, the window before it and the year."""
+    """Windows and targets of each of the last `years`."""
     starts = [sales.shape[1] - YEAR * n for n in range(years, 0, -1)]
     parts = [windows(sales[:, s - length : s + horizon], length, horizon) for s in starts]
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))

@@ -1,1 +1,1 @@
-"""A memory network reads stories of people who move and carry things, and says where they are."""
+"""Memory networks on stories of people who move and carry things; the question is a location."""

@@ -1,4 +1,4 @@
-"""Trains memory networks with 1, 2 and 3 hops on two kinds of stories; prints errors, draws hops.
+"""Memory networks with 1, 2 and 3 hops on two kinds of stories: prints errors, draws hops.
 
 python -m memory_network [--questions 10000] [--seed 1] [--picture docs/memory_network.png]
 """

@@ -1,1 +1,1 @@
-"""A Neural Turing Machine learns to copy, and to recall what followed an item."""
+"""Neural Turing Machines on copying and associative recall."""

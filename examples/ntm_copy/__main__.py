@@ -1,4 +1,4 @@
-"""Trains a Neural Turing Machine and an LSTM on the same task; prints errors, draws the heads.
+"""Neural Turing Machine and LSTM on the same task: prints errors, draws the heads.
 
 python -m ntm_copy [--task copy|recall] [--seed 1] [--steps N] [--picture docs/ntm_copy.png]
 """
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def train(model, task, options, console):
-    """Fits the model; returns the seconds that took, compilation included."""
+    """Fits the model; returns the seconds, compilation included."""
     model.compile(keras.optimizers.Adam(global_clipnorm=10.0), "binary_crossentropy")
     slower = keras.callbacks.LearningRateScheduler(
         lambda look: options.rate * (1 + np.cos(np.pi * look / LOOKS)) / 2

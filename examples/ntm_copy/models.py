@@ -1,4 +1,4 @@
-"""The Neural Turing Machine and the LSTM that it is compared with."""
+"""The Neural Turing Machine and its peer, an LSTM."""
 
 import keras
 
@@ -6,7 +6,7 @@ import keras_attention as ka
 
 
 def ntm(inputs_size, bits, controller="dense", units=100, locations=128, heads=1):
-    """A model of unknown length, as in the paper: a memory of 20 numbers in each location."""
+    """Model for any sequence length, as in the paper; 20 numbers in each location of the memory."""
     made = {
         "dense": lambda: keras.layers.Dense(units, "tanh"),
         "lstm": lambda: keras.layers.LSTMCell(units),
@@ -23,7 +23,7 @@ def lstm(inputs_size, bits, units=256):
 
 
 def with_locations(model, locations):
-    """The same machine with a longer memory: no weight depends on how long it is."""
+    """The same machine with another number of locations, on which no weight depends."""
     config = {**model.get_layer("ntm").cell.get_config(), "locations": locations}
     longer = _around(ka.NTMCell.from_config(config), model.input.shape[-1], model.output.shape[-1])
     longer.set_weights(model.get_weights())
@@ -31,7 +31,7 @@ def with_locations(model, locations):
 
 
 def with_weights(model):
-    """The same machine, which also tells where its heads stood at each step."""
+    """The same machine, which also returns the weights of its heads at each step."""
     layer = model.get_layer("ntm")
     features, read, write = layer.cell.split(layer.output)
     bits = model.get_layer("bits")(features)

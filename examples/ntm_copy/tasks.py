@@ -11,7 +11,7 @@ TRAIN, CHOOSE, REPORT = 0, 1, 2
 
 @dataclasses.dataclass(frozen=True)
 class Copy:
-    """Vectors of random bits, a mark; then the same vectors are wanted while the input is silent.
+    """Copy task: vectors of random bits, a mark; then the same vectors as targets, inputs zero.
 
     Reference: Graves et al., 2014, section 4.1.
     """
@@ -37,8 +37,9 @@ class Copy:
 
 @dataclasses.dataclass(frozen=True)
 class Recall:
-    """Items of three vectors, each after a mark; then one of them again, between marks of a
-    question; the item that came after it is wanted.
+    """Recall task: items of three vectors, each after a mark, then one of them as the question.
+
+    The question stands between marks of its own; the target is the item that followed it.
 
     Reference: Graves et al., 2014, section 4.3.
     """
@@ -96,7 +97,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def bit_error(model, task, size, padded_size, stream=REPORT, sequences=100):
-    """The share of wrong bits, and how many a sequence: of sequences never trained on."""
+    """Share of wrong bits, and wrong bits per sequence, of sequences never trained on."""
     generator = np.random.default_rng([stream, size])
     inputs, targets, counts = task.batch(generator, sequences, size, padded_size)
     found = model.predict(inputs, batch_size=sequences, verbose=0) > 0.5
