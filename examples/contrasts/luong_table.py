@@ -26,7 +26,7 @@ UNITS, BATCH, LONGEST, WINDOW = 48, 128, 16, 3
 
 
 class FixedConcat(ka.LuongAttention):
-    """Concat score whose W is fixed to the identity for the query, as in the paper's experiments."""
+    """Concat score whose W is the identity for the query, as in the paper's experiments."""
 
     def project_query(self, query):
         return query
