@@ -33,7 +33,7 @@ from rich.table import Table
 REPOSITORY = Path(__file__).parents[1]
 sys.path[:0] = [str(REPOSITORY / "serving")]
 
-from keras_attention_serving.client import messages as calls  # noqa: E402
+from keras_attention_serving.client import messages  # noqa: E402
 from keras_attention_serving.protocol import wire  # noqa: E402
 from keras_attention_serving.runtime.saved_model import SavedModel  # noqa: E402
 
@@ -171,7 +171,7 @@ def serve_by_hand(port: int, path: str) -> None:
 
 async def load(port: int, model: str, connections: int, seconds: float) -> list[float]:
     """Latencies of as many callers as there are connections, each asking one after the other."""
-    data = calls.predict_request(
+    data = messages.predict_request(
         model, INPUTS[model], wire.DEFAULT_SIGNATURE, None, None, ()
     ).SerializeToString()
     options = [("grpc.use_local_subchannel_pool", 1)]

@@ -17,7 +17,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 
-from keras_attention_serving.client import messages as calls
+from keras_attention_serving.client import messages
 from keras_attention_serving.protocol import wire
 
 SERVE = wire.DEFAULT_SIGNATURE
@@ -90,13 +90,13 @@ def export(folder: Path) -> None:
 
 def predict(model: str, inputs, signature: str = SERVE) -> bytes:
     """A `PredictRequest` on the wire."""
-    message = calls.predict_request(model, inputs, signature, None, None, ())
+    message = messages.predict_request(model, inputs, signature, None, None, ())
     return message.SerializeToString()
 
 
 def claim(shape: tuple[int, ...]) -> bytes:
     """A request for `tiny` with a tensor of that shape and without values."""
-    message = calls.predict_request("tiny", {"x": np.zeros(1)}, SERVE, None, None, ())
+    message = messages.predict_request("tiny", {"x": np.zeros(1)}, SERVE, None, None, ())
     message.inputs["x"].CopyFrom(wire.TensorProto(dtype=1))
     for size in shape:
         message.inputs["x"].tensor_shape.dim.add(size=size)

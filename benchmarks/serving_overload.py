@@ -27,7 +27,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 import serving
-from keras_attention_serving.client import messages as calls
+from keras_attention_serving.client import messages
 from keras_attention_serving.protocol import wire
 
 MODEL = "slow"
@@ -61,7 +61,7 @@ def export(folder: Path) -> None:
 
 async def ask(port: int, seconds: float, rate: float, clients: int) -> list[tuple[str, float]]:
     """Code and latency of every request: `rate` per second, or `clients` in turn if that is 0."""
-    data = calls.predict_request(
+    data = messages.predict_request(
         MODEL, {"x": np.zeros((1, 1), np.float32)}, wire.DEFAULT_SIGNATURE, None, None, ()
     ).SerializeToString()
     found: list[tuple[str, float]] = []

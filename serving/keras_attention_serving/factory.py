@@ -6,15 +6,14 @@ from collections.abc import Sequence
 import grpc
 
 from keras_attention_serving import errors
-from keras_attention_serving.batching import parameters as batching_parameters
 from keras_attention_serving.batching.batchers import Batching
-from keras_attention_serving.batching.parameters import Parameters
+from keras_attention_serving.batching.parameters import Parameters, read_parameters
 from keras_attention_serving.monitoring.metrics import Metrics
 from keras_attention_serving.runtime import devices
 from keras_attention_serving.settings import monitoring_config, session_config, tls_config
 from keras_attention_serving.settings.options import Options
 from keras_attention_serving.versions.loading import SavedModelLoader
-from keras_attention_serving.versions.model_manager import Servables
+from keras_attention_serving.versions.model_manager import ModelManager
 from keras_attention_serving.versions.model_versions import Retries
 
 
@@ -24,13 +23,13 @@ def make_batching(settings: Options, metrics: Metrics) -> Batching | None:
         return None
     parameters = Parameters(thread_pool_name="model_server_batch_threads")
     if settings.batching_parameters_file:
-        parameters = batching_parameters.read(settings.batching_parameters_file)
+        parameters = read_parameters(settings.batching_parameters_file)
     return Batching(parameters, settings.enable_per_model_batching_parameters, metrics)
 
 
-def make_servables(
+def make_model_manager(
     settings: Options, poll_wait_seconds: float, batching: Batching | None, metrics: Metrics
-) -> Servables:
+) -> ModelManager:
     """The models, before any is loaded; raises `errors.ServingError` for a wrong file."""
     loader = SavedModelLoader(
         tags=settings.saved_model_tags.split(","),
@@ -43,7 +42,7 @@ def make_servables(
         tflite_interpreters=settings.num_tflite_pools * settings.num_tflite_interpreters_per_pool,
         metrics=metrics,
     )
-    servables = Servables(
+    manager = ModelManager(
         loader,
         load_threads=settings.num_load_threads,
         unload_threads=settings.num_unload_threads,
@@ -53,8 +52,8 @@ def make_servables(
         poll_wait_seconds=poll_wait_seconds,
         allow_labels_for_unavailable=settings.allow_version_labels_for_unavailable_models,
     )
-    metrics.watch_models(servables.loaded)
-    return servables
+    metrics.watch_models(manager.loaded)
+    return manager
 
 
 def report_devices(settings: Options) -> None:

@@ -12,8 +12,7 @@ from typing import Any
 
 import grpc
 
-from keras_attention_serving import errors
-from keras_attention_serving import factory as assembly
+from keras_attention_serving import errors, factory
 from keras_attention_serving.grpc import profiler
 from keras_attention_serving.grpc.server import GrpcServer
 from keras_attention_serving.monitoring.metrics import Metrics
@@ -138,14 +137,14 @@ class Server:
         ports = _Ports(
             0 if settings.free_port else settings.port or None,
             _rest_port(settings),
-            credentials=assembly.make_credentials(settings),
+            credentials=factory.make_credentials(settings),
         )
         server = cls.__new__(cls)
         wait = settings.file_system_poll_wait_seconds
         server._start(config, settings, ports, wait, patient=True)
         if path and settings.model_config_file_poll_wait_seconds > 0:
             server._config_file = ConfigFile(
-                path, server._servables, settings.model_config_file_poll_wait_seconds
+                path, server._manager, settings.model_config_file_poll_wait_seconds
             )
         return server
 
@@ -159,21 +158,21 @@ class Server:
             _check_free(ports.host, ports.grpc_port)
         # Kept in any case: a reload of the configuration may ask for them too.
         metrics = PrometheusMetrics()
-        metrics_path = assembly.metrics_path(settings)
-        rest_tls = assembly.make_rest_tls(settings)
+        metrics_path = factory.metrics_path(settings)
+        rest_tls = factory.make_rest_tls(settings)
         self._log = RequestLog(settings.access_log)
         self._grace = float(settings.stop_grace_seconds)
         self._config_file: ConfigFile | None = None
         transport: GrpcServer | None = None
         self._rest: RestServer | None = None
-        batching = assembly.make_batching(settings, metrics)
-        self._servables = assembly.make_servables(settings, poll_wait_seconds, batching, metrics)
+        batching = factory.make_batching(settings, metrics)
+        self._manager = factory.make_model_manager(settings, poll_wait_seconds, batching, metrics)
         try:
-            arguments = assembly.channel_arguments(settings)
-            assembly.report_devices(settings)
-            self._servables.start(config, patient)
+            arguments = factory.channel_arguments(settings)
+            factory.report_devices(settings)
+            self._manager.start(config, patient)
             service = Service(
-                self._servables,
+                self._manager,
                 metrics=metrics,
                 batching=batching,
                 check_method_names=settings.enable_signature_method_name_check,
@@ -200,7 +199,7 @@ class Server:
         except BaseException:
             if transport is not None:
                 transport.stop()  # which gives its ports back
-            self._servables.close()
+            self._manager.close()
             raise
         self._grpc.start()
         if self._rest is not None:
@@ -257,7 +256,7 @@ class Server:
 
     def available(self) -> list[tuple[str, int]]:
         """Name and version of every model that is served."""
-        return self._servables.available()
+        return self._manager.available()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits for `stop`, or for so many seconds; returns whether the server still runs."""
@@ -274,13 +273,13 @@ class Server:
         if self._config_file is not None:
             self._config_file.stop()
         if self._grpc.wait(0):
-            self._servables.drain()
+            self._manager.drain()
         with ThreadPoolExecutor(2) as pool:  # both at once, so that the grace is not doubled
             for transport in (self._grpc, self._rest):
                 if transport is not None:
                     pool.submit(transport.stop, grace)
         self._log.close()
-        self._servables.close()
+        self._manager.close()
 
     def __enter__(self) -> "Server":
         return self

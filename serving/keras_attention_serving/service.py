@@ -1,4 +1,4 @@
-"""What the server can do, apart from how it is reached: one method per RPC, messages in and out."""
+"""The methods of the API, independent of the transport: request messages in, responses out."""
 
 import functools
 import time
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_attention_serving import errors
-from keras_attention_serving.batching.batchers import Batching, Pending
+from keras_attention_serving.batching.batchers import Batcher, Batching, QueuedRequest
 from keras_attention_serving.concurrency.cancellation import Cancellation
-from keras_attention_serving.concurrency.event_loop import to_the_end
-from keras_attention_serving.concurrency.worker_pool import Runs
+from keras_attention_serving.concurrency.event_loop import shielded
+from keras_attention_serving.concurrency.worker_pool import WorkerPool
 from keras_attention_serving.inference.classify import classify
 from keras_attention_serving.inference.inference import Inference
 from keras_attention_serving.inference.model import Model, signature_name
@@ -21,31 +21,26 @@ from keras_attention_serving.open_inference.infer import infer, spec_of
 from keras_attention_serving.open_inference.models import Models
 from keras_attention_serving.protocol import claims, tensors, wire
 from keras_attention_serving.protocol.tensors import Array
-from keras_attention_serving.versions.model_manager import Servables
-from keras_attention_serving.versions.model_versions import Lease, Version, not_found
+from keras_attention_serving.versions.model_manager import ModelManager
+from keras_attention_serving.versions.model_versions import ModelHandle, Version, not_found
 
-LARGE = 1 << 18  # bytes of outputs that take long to write
-_ASK = {
-    **{"Classify": classify, "Regress": regress, "MultiInference": multi_inference},
-    "ModelInfer": infer,
-}
-_OF_EXAMPLES = {"Classify", "Regress", "MultiInference"}
+LARGE = 1 << 18  # bytes of outputs that take long to serialize
+_WITH_EXAMPLES = {"Classify", "Regress", "MultiInference"}  # requests that hold tensorflow.Examples
 
 
 class Service:
     """The methods of PredictionService and ModelService over a set of models, and `ModelInfer`.
 
-    Every method takes a request message, the seconds that are left for it (None: no limit) and word
-    of a caller that has left; returns a response message and raises `errors.ServingError`.
+    Methods take a request message, return a response message and raise `errors.ServingError`.
 
     Args:
-        servables: the models.
+        manager: the models.
         metrics: is told of every run.
-        batching: puts requests together; each runs alone by default.
+        batching: runs requests together; by default each runs alone.
         check_method_names: refuse signatures that were made for another method.
-        tensor_content: Predict answers with numbers as raw bytes instead of in typed fields.
-        max_claimed_bytes: what inputs may claim by their shapes without being sent; no limit by
-            default.
+        tensor_content: Predict responds with numbers as raw bytes instead of in typed fields.
+        max_claimed_bytes: the most memory that the shapes of inputs may claim beyond the bytes that
+            were sent; no limit by default.
 
     Attributes:
         models: the other methods of the Open Inference Protocol.
@@ -53,7 +48,7 @@ class Service:
 
     def __init__(
         self,
-        servables: Servables,
+        manager: ModelManager,
         *,
         metrics: Metrics = NO_METRICS,
         batching: Batching | None = None,
@@ -61,61 +56,41 @@ class Service:
         tensor_content: bool = False,
         max_claimed_bytes: int | None = None,
     ) -> None:
-        self.models = Models(servables)
-        self._servables = servables
+        self.models = Models(manager)
+        self._manager = manager
         self._max_claimed_bytes = max_claimed_bytes
         self._metrics = metrics
         self._batching = batching
         self._check_method_names = check_method_names
-        self._predict = functools.partial(predict, tensor_content=tensor_content)
+        # By API: makes an `Inference` of (model, version, request, check_method_names).
+        self._inferences: dict[str, Callable[..., Inference]] = {
+            "Predict": functools.partial(predict, tensor_content=tensor_content),
+            "Classify": classify,
+            "Regress": regress,
+            "MultiInference": multi_inference,
+            "ModelInfer": infer,
+        }
 
-    def predict(
+    def run(
         self,
+        api: str,
         request: Any,
         timeout: float | None = None,
         cancellation: Cancellation | None = None,
     ) -> Any:
-        with self.open("Predict", request) as call:
-            return call.answer(timeout, cancellation)
+        """Runs an inference in the calling thread, which waits for it.
 
-    def classify(
-        self,
-        request: Any,
-        timeout: float | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Any:
-        with self.open("Classify", request) as call:
-            return call.answer(timeout, cancellation)
+        Args:
+            api: name of the method, see `open`.
+            request: its request message.
+            timeout: the seconds that are left for it; None for no limit.
+            cancellation: set when the caller has left.
+        """
+        with self.open(api, request) as pending:
+            return pending.run(timeout, cancellation)
 
-    def regress(
-        self,
-        request: Any,
-        timeout: float | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Any:
-        with self.open("Regress", request) as call:
-            return call.answer(timeout, cancellation)
-
-    def multi_inference(
-        self,
-        request: Any,
-        timeout: float | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Any:
-        with self.open("MultiInference", request) as call:
-            return call.answer(timeout, cancellation)
-
-    def model_infer(
-        self,
-        request: Any,
-        timeout: float | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Any:
-        with self.open("ModelInfer", request) as call:
-            return call.answer(timeout, cancellation)
-
-    def open(self, api: str, request: Any) -> "Call":
-        """What a request asks, ready to be run; for a `with` block, in which its version stays.
+    def open(self, api: str, request: Any) -> "PendingInference":
+        """Checks a request and prepares its inference, for a `with` block.
 
         Args:
             api: `"Predict"`, `"Classify"`, `"Regress"`, `"MultiInference"` or `"ModelInfer"`.
@@ -130,48 +105,45 @@ class Service:
         else:
             _check_model_spec(request)
             spec = request.model_spec
-        lease = self._lease(spec)
-        version, model = lease.__enter__()
+        handle = self._get_handle(spec)
+        version, model = handle.__enter__()
         try:
-            ask = self._predict if api == "Predict" else _ASK[api]
-            inference = ask(model, version, request, self._check_method_names)
+            make_inference = self._inferences[api]
+            inference = make_inference(model, version, request, self._check_method_names)
+            batcher = self._batching.batcher(spec.name, model) if self._batching else None
         except BaseException:
-            lease.__exit__()
+            handle.__exit__()
             raise
-        return Call(self._metrics, self._batching, api, spec, lease, model, inference)
+        return PendingInference(self._metrics, batcher, api, spec, handle, model, inference)
 
     def is_ready(self) -> bool:
-        """Return True if each configured model has an available version, and the server goes on."""
-        return self._servables.is_ready()
+        """True if each configured model has an available version and the server is not stopping."""
+        return self._manager.is_ready()
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """Has `changed` be called, in some thread, whenever `is_ready` may have changed."""
-        self._servables.watch(changed)
+        """Calls `changed`, in some thread, whenever `is_ready` may have changed."""
+        self._manager.watch(changed)
 
     def run_quick(self) -> None:
-        """Runs what waits in queues, is due and takes next to no time."""
+        """Runs the batches that are due and known to be quick, in the calling thread."""
         if self._batching is not None:
             self._batching.run_quick()
 
     def signature_inputs(self, spec: Any) -> dict[str, Any]:
         """The inputs of the signature that a `ModelSpec` names, as `TensorInfo`s by name.
 
-        What the REST API must know before it can read a request.
+        The REST API has to know them before it can read a request.
         """
         name = signature_name(spec)
-        with self._lease(spec) as (_, model):
+        with self._get_handle(spec) as (_, model):
             if name not in model.signatures:
                 raise errors.InvalidArgument(
                     f'Serving signature name: "{name}" not found in signature def'
                 )
             return dict(model.signatures[name].inputs)
 
-    def get_model_metadata(
-        self,
-        request: Any,
-        timeout: float | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Any:
+    def get_model_metadata(self, request: Any) -> Any:
+        """The signatures of a model, for `GetModelMetadata`."""
         _check_model_spec(request)
         if not request.metadata_field:
             raise errors.InvalidArgument(
@@ -182,7 +154,7 @@ class Service:
                 raise errors.InvalidArgument(f"Metadata field {field} is not supported")
         signatures = wire.SignatureDefMap()
         response = wire.GetModelMetadataResponse()
-        with self._lease(request.model_spec) as (version, model):
+        with self._get_handle(request.model_spec) as (version, model):
             for name, signature in model.signatures.items():
                 signatures.signature_def[name].CopyFrom(signature)
             response.model_spec.name = request.model_spec.name
@@ -190,16 +162,12 @@ class Service:
         response.metadata["signature_def"].Pack(signatures)
         return response
 
-    def get_model_status(
-        self,
-        request: Any,
-        timeout: float | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Any:
+    def get_model_status(self, request: Any) -> Any:
+        """The states of the versions of a model, for `GetModelStatus`."""
         _check_model_spec(request)
         spec = request.model_spec
-        servable = self._servables.get(spec.name)
-        versions = servable.versions() if servable else []
+        model_versions = self._manager.get(spec.name)
+        versions = model_versions.versions() if model_versions else []
         if spec.HasField("version"):
             number = spec.version.value
             versions = [version for version in versions if version.number == number]
@@ -218,17 +186,17 @@ class Service:
         timeout: float | None = None,
         cancellation: Cancellation | None = None,
     ) -> Any:
-        """Serves other models from now on; answers when all that are new can be used."""
+        """Serves the models of another configuration; returns when all new ones are available."""
         before = {name: self._metrics.total(name) for name in request.metric_names}
-        self._servables.reload(request.config, timeout, cancellation)
+        self._manager.reload(request.config, timeout, cancellation)
         response = wire.ReloadConfigResponse()
-        response.status.SetInParent()  # there, and OK
+        response.status.SetInParent()  # present, which means OK
         for name, count in before.items():
             response.metric.add(name=name, int64_value_increase=self._metrics.total(name) - count)
         return response
 
-    def _lease(self, spec: Any) -> Lease:
-        """The version that a `ModelSpec` asks for."""
+    def _get_handle(self, spec: Any) -> ModelHandle:
+        """A handle of the version that a `ModelSpec` names."""
         if not spec.name:
             raise errors.InvalidArgument("ModelSpec has no name specified.")
         choice = spec.WhichOneof("version_choice")
@@ -236,103 +204,101 @@ class Service:
         if choice == "version":
             number = spec.version.value
         elif choice == "version_label":
-            number = self._servables.version_for_label(spec.name, spec.version_label)
-        servable = self._servables.get(spec.name)
-        if servable is None:
+            number = self._manager.version_for_label(spec.name, spec.version_label)
+        model_versions = self._manager.get(spec.name)
+        if model_versions is None:
             raise not_found(spec.name, number)
-        return servable.lease(number)
+        return model_versions.get_handle(number)
 
 
-class Call:
-    """One inference: its run is batched, measured, and not begun in vain.
+class PendingInference:
+    """One inference request: batching, metrics, deadline.
 
-    The right to use a version lasts until the `with` block ends.
+    Holds a handle of its model version until the `with` block ends. Either `run` is called, in a
+    thread that may wait; or, in an event loop, `enqueue` and then `run` or `result`.
     """
 
     def __init__(
         self,
         metrics: Metrics,
-        batching: Batching | None,
+        batcher: Batcher | None,
         api: str,
         spec: Any,
-        lease: Lease,
+        handle: ModelHandle,
         model: Model,
         inference: Inference,
     ) -> None:
         self._metrics = metrics
-        self._batching = batching
+        self._batcher = batcher
         self._api = api
         self._spec = spec
-        self._lease = lease
+        self._handle = handle
         self._model = model
         self._inference = inference
-        self._pending: Pending | None = None
-        self._entered = 0.0
+        self._queued: QueuedRequest | None = None
+        self._enqueued_at = 0.0
 
-    def __enter__(self) -> "Call":
+    def __enter__(self) -> "PendingInference":
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._lease.__exit__()
+        self._handle.__exit__()
 
-    def answer(self, timeout: float | None, cancellation: Cancellation | None = None) -> Any:
-        """The response; waits for it."""
+    def run(self, timeout: float | None, cancellation: Cancellation | None = None) -> Any:
+        """Runs the model in the calling thread, or waits for a batch; returns the response."""
         if cancellation is not None and cancellation.cancelled:
             raise errors.Cancelled("The client has left.")
         start = time.monotonic()
         feeds, fetches, _ = self._inference
-        if self._batching is None:
+        if self._batcher is None:
             outputs = self._model.run(feeds, fetches, timeout)
         else:
-            outputs = self._batching.run(
-                self._spec.name, self._model, feeds, fetches, timeout, cancellation
-            )
+            outputs = self._batcher.run(self._model, feeds, fetches, timeout, cancellation)
         return self._respond(outputs, start)
 
-    def enter(self, timeout: float | None) -> bool:
-        """For a task of an event loop: enters the queue, if there is one.
+    def enqueue(self, timeout: float | None) -> bool:
+        """Enters the batching queue, if there is one; to be called in the event loop's thread.
 
         Returns:
-            Whether `answer` would take next to no time; otherwise `wait` is to be awaited.
+            True if it is not queued and `run` is known to be quick, so that it may be called right
+            here; False if `result` is to be awaited.
         """
-        self._entered = time.monotonic()
+        self._enqueued_at = time.monotonic()
         feeds, fetches, _ = self._inference
-        if self._batching is not None:
-            self._pending = self._batching.submit(
-                self._spec.name, self._model, feeds, fetches, timeout
-            )
-        if self._pending is not None:
+        if self._batcher is not None:
+            self._queued = self._batcher.enqueue(self._model, feeds, fetches, timeout)
+        if self._queued is not None:
             return False
         return self._model.is_quick(feeds, fetches)
 
-    async def wait(self, timeout: float | None, runs: Runs) -> bytes:
-        """The serialized response, after `enter`; what is large is written in a thread.
+    async def result(self, timeout: float | None, workers: WorkerPool) -> bytes:
+        """Waits for the serialized response, after `enqueue`.
 
         Args:
             timeout: seconds until the run is abandoned.
-            runs: where runs that take a while are.
+            workers: threads for runs that are not quick, and to serialize large outputs.
 
         Raises:
             errors.ServingError: the run failed, or would have ended too late.
         """
-        if self._pending is not None:
-            outputs = await self._pending.outputs(runs.run)
+        if self._queued is not None:
+            outputs = await self._queued.outputs(workers.run)
             if sum(map(tensors.nbytes, outputs)) < LARGE:
-                return self._written(outputs)
-            return await runs.run(self._written, outputs)
-        runs.admit(timeout)
+                return self._serialize(outputs)
+            return await workers.run(self._serialize, outputs)
+        workers.admit(timeout)
         cancellation = Cancellation()
-        run = runs.run(self._answer_later, timeout, cancellation, cancellation=cancellation)
-        return await to_the_end(run, cancellation)
+        run = workers.run(self._run_in_thread, timeout, cancellation, cancellation=cancellation)
+        return await shielded(run, cancellation)
 
-    def _written(self, outputs: list[Array]) -> bytes:
-        response: bytes = self._respond(outputs, self._entered).SerializeToString()
+    def _serialize(self, outputs: list[Array]) -> bytes:
+        response: bytes = self._respond(outputs, self._enqueued_at).SerializeToString()
         return response
 
-    def _answer_later(self, timeout: float | None, cancellation: Cancellation) -> bytes:
+    def _run_in_thread(self, timeout: float | None, cancellation: Cancellation) -> bytes:
         if timeout is not None:
-            timeout -= time.monotonic() - self._entered  # it may have waited for a thread
-        response: bytes = self.answer(timeout, cancellation).SerializeToString()
+            timeout -= time.monotonic() - self._enqueued_at  # the time that it waited for a thread
+        response: bytes = self.run(timeout, cancellation).SerializeToString()
         return response
 
     def _respond(self, outputs: list[Array], start: float) -> Any:
@@ -341,8 +307,8 @@ class Call:
         name = self._spec.name
         self._metrics.runtime(name, self._api, seconds, signature_name(self._spec))
         response = respond(outputs)
-        if self._api in _OF_EXAMPLES:
-            examples = next(iter(feeds.values()))  # every input is given the same ones
+        if self._api in _WITH_EXAMPLES:
+            examples = next(iter(feeds.values()))  # every input is fed the same examples
             self._metrics.examples(name, len(examples))
         return response
 
@@ -354,7 +320,7 @@ def _check_model_spec(request: Any) -> None:
 
 def _add_status(response: Any, version: Version) -> None:
     entry = response.model_version_status.add(version=version.number, state=int(version.state))
-    # Present even if all is well: clients tell "OK" from "not known" by it.
+    # Present even if it is OK: clients tell "OK" from "not known" by it.
     entry.status.SetInParent()
     if version.error is not None:
         entry.status.error_code = version.error.code

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_attention_serving import errors
-from keras_attention_serving.batching import tensors as batch_tensors
+from keras_attention_serving.batching.tensors import merge, num_rows, split
 
 
 def rows(*values):
@@ -12,7 +12,7 @@ def rows(*values):
 
 
 def test_rows():
-    assert batch_tensors.rows({"a": np.zeros((3, 2)), "b": np.zeros(3)}) == 3
+    assert num_rows({"a": np.zeros((3, 2)), "b": np.zeros(3)}) == 3
 
 
 @pytest.mark.parametrize(
@@ -31,22 +31,22 @@ def test_rows():
 )
 def test_no_rows(feeds, text):
     with pytest.raises(errors.InvalidArgument) as caught:
-        batch_tensors.rows(feeds)
+        num_rows(feeds)
     assert caught.value.message == text
 
 
 def test_one_request_is_left_as_it_is():
     feeds = rows([1, 2])
-    assert batch_tensors.merge([feeds], 0, False)["x:0"] is feeds["x:0"]
+    assert merge([feeds], 0, False)["x:0"] is feeds["x:0"]
 
 
 def test_the_first_row_of_the_last_request_fills_up():
-    merged = batch_tensors.merge([rows([1, 2]), rows([3, 5], [7, 11])], 2, False)
+    merged = merge([rows([1, 2]), rows([3, 5], [7, 11])], 2, False)
     assert merged["x:0"].tolist() == [[1, 2], [3, 5], [7, 11], [3, 5], [3, 5]]
 
 
 def test_shapes_are_filled_up_with_the_first_element_of_each_request():
-    merged = batch_tensors.merge([rows([2, 3, 5]), rows([7], [11])], 1, True)
+    merged = merge([rows([2, 3, 5]), rows([7], [11])], 1, True)
     assert merged["x:0"].tolist() == [[2, 3, 5], [7, 7, 7], [11, 7, 7], [7, 7, 7]]
 
 
@@ -54,7 +54,7 @@ def test_strings_keep_their_bytes():
     first, second = np.empty((1, 2), object), np.empty((1, 1), object)
     first[0] = [b"a\0", b"b"]
     second[0] = [b"c\0"]
-    merged = batch_tensors.merge([{"x:0": first}, {"x:0": second}], 1, True)
+    merged = merge([{"x:0": first}, {"x:0": second}], 1, True)
     assert merged["x:0"].tolist() == [[b"a\0", b"b"], [b"c\0", b"c\0"], [b"c\0", b"c\0"]]
 
 
@@ -97,13 +97,13 @@ def test_strings_keep_their_bytes():
 )
 def test_what_does_not_go_together(requests, pad, error, text):
     with pytest.raises(error) as caught:
-        batch_tensors.merge(requests, 0, pad)
+        merge(requests, 0, pad)
     assert caught.value.message == text
 
 
 def test_split():
     outputs = [np.array([[2], [3], [5], [7]]), np.array([b"a", b"b", b"c", b"d"], object)]
-    parts = batch_tensors.split(outputs, [1, 2], 1)
+    parts = split(outputs, [1, 2], 1)
     assert [[array.tolist() for array in part] for part in parts] == [
         [[[2]], [b"a"]],
         [[[3], [5]], [b"b", b"c"]],
@@ -123,5 +123,5 @@ def test_split():
 )
 def test_outputs_without_a_row_for_each(output, text):
     with pytest.raises(errors.FailedPrecondition) as caught:
-        batch_tensors.split([output], [1, 3], 1)
+        split([output], [1, 3], 1)
     assert caught.value.message == text

@@ -428,7 +428,7 @@ def test_batching_of_models():
     batching = Batching(parameters, metrics=record)
     model = Doubler()
     feeds = {"x:0": np.array([2, 3], np.float32)}
-    assert batching.run("model", model, feeds, ["a:0", "b:0"])[1].tolist() == [4, 6]
+    assert batching.batcher("model", model).run(model, feeds, ["a:0", "b:0"])[1].tolist() == [4, 6]
     assert record.notes == [("input", 2), ("pool", True), ("model", 2, 5)]
     assert record.depth() == 0
     gone = weakref.ref(model)
@@ -446,8 +446,8 @@ def test_parameters_of_each_model(tmp_path):
     batching.prepare(without, tmp_path)
     feeds = {"x:0": np.array([2, 3, 5], np.float32)}
     with pytest.raises(errors.InvalidArgument, match="maximum input batch size 2"):
-        batching.run("a", with_own, feeds, ["a:0", "b:0"])
-    assert len(batching.run("b", without, feeds, ["a:0", "b:0"])) == 2
+        batching.batcher("a", with_own).run(with_own, feeds, ["a:0", "b:0"])
+    assert batching.batcher("b", without) is None
 
 
 def test_bad_parameters_of_a_model(tmp_path):
@@ -471,10 +471,10 @@ class Loop:
 
     def begin(self, *rows, timeout=None):
         feeds = {"x:0": np.array(rows, np.float32)}
-        pending = self.batcher.submit(self.model, feeds, ["b:0", "a:0"], timeout)
-        return asyncio.ensure_future(pending.outputs(self.elsewhere))
+        pending = self.batcher.enqueue(self.model, feeds, ["b:0", "a:0"], timeout)
+        return asyncio.ensure_future(pending.outputs(self.run_in_thread))
 
-    def elsewhere(self, function, *arguments):
+    def run_in_thread(self, function, *arguments):
         return asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
 
     async def running(self, count=1):
@@ -603,7 +603,7 @@ async def test_threads_and_tasks_share_a_batch():
     await setting.running()
     feeds = {"x:0": np.array([2], np.float32)}
     queues = list(setting.batcher.queues.values())
-    other = setting.elsewhere(setting.batcher.run, setting.model, feeds, ["b:0", "a:0"])
+    other = setting.run_in_thread(setting.batcher.run, setting.model, feeds, ["b:0", "a:0"])
     while not setting.scheduler.waiting(queues):
         await asyncio.sleep(0.001)
     task = setting.begin(3)

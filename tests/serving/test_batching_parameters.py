@@ -1,10 +1,14 @@
-"""Batching parameters: what the text says, and what is refused."""
+"""Batching parameters: their text, and what is refused."""
 
 import pytest
 
 from keras_attention_serving import errors
-from keras_attention_serving.batching import parameters as batching_parameters
-from keras_attention_serving.batching.parameters import Parameters
+from keras_attention_serving.batching.parameters import (
+    Parameters,
+    parse_parameters,
+    read_parameters,
+    read_version_parameters,
+)
 from keras_attention_serving.concurrency.processors import processors
 
 TEXT = """
@@ -22,7 +26,7 @@ max_execution_batch_size { value: 13 }
 
 
 def test_defaults():
-    assert batching_parameters.parse("", "here") == Parameters(
+    assert parse_parameters("", "here") == Parameters(
         max_batch_size=1000,
         batch_timeout_micros=0,
         max_enqueued_batches=10,
@@ -37,7 +41,7 @@ def test_defaults():
 
 def test_everything(tmp_path):
     (tmp_path / "file").write_text(TEXT)
-    parameters = batching_parameters.read(tmp_path / "file")
+    parameters = read_parameters(tmp_path / "file")
     assert parameters == Parameters(
         23, 7000, 3, 5, "pool", (11, 23), True, True, max_execution_batch_size=13
     )
@@ -46,20 +50,20 @@ def test_everything(tmp_path):
 
 
 def test_beside_a_model(tmp_path):
-    assert batching_parameters.for_version(tmp_path) is None
+    assert read_version_parameters(tmp_path) is None
     (tmp_path / "batching_params.pbtxt").write_text("max_batch_size { value: 3 }")
-    assert batching_parameters.for_version(tmp_path).max_batch_size == 3
+    assert read_version_parameters(tmp_path).max_batch_size == 3
 
 
 @pytest.mark.parametrize("text", ["max_batch_size: 3", "nonsense", "allowed_batch_sizes { }"])
 def test_something_else(text):
     with pytest.raises(errors.InvalidArgument, match=r"^Invalid protobuf file: 'here'$"):
-        batching_parameters.parse(text, "here")
+        parse_parameters(text, "here")
 
 
 def test_no_file(tmp_path):
     with pytest.raises(errors.NotFound, match="No such file or directory"):
-        batching_parameters.read(tmp_path / "missing")
+        read_parameters(tmp_path / "missing")
 
 
 @pytest.mark.parametrize(

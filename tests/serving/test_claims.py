@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from keras_attention_serving import service
 from keras_attention_serving.errors import ResourceExhausted
 from keras_attention_serving.protocol import claims, tensors, wire
 from keras_attention_serving.server import Server
+from keras_attention_serving.service import PendingInference
 from keras_attention_serving.settings.options import Options
 
 
@@ -92,8 +92,8 @@ def test_large_claims_are_read_and_large_answers_written_in_threads(stub, monkey
         return spied
 
     monkeypatch.setattr(tensors, "to_array", spy(tensors.to_array))
-    monkeypatch.setattr(service.Call, "_written", spy(service.Call._written))
-    monkeypatch.setattr(service.Call, "_answer_later", spy(service.Call._answer_later))
+    monkeypatch.setattr(PendingInference, "_serialize", spy(PendingInference._serialize))
+    monkeypatch.setattr(PendingInference, "_run_in_thread", spy(PendingInference._run_in_thread))
     response = stub.Predict(request(tensor(1, 100_003, 3)), timeout=30)
     assert len(response.outputs["y"].float_val) == 300_009
     assert threads and all(name.startswith("grpc-runs") for name in threads)

@@ -424,10 +424,11 @@ def test_the_stable_reflection(channel):
 SCRIPT = """
     import sys
     {first}
-    from keras_attention_serving import grpc_server, service, servables
+    from keras_attention_serving.grpc.server import GrpcServer
+    from keras_attention_serving.service import Service
     import grpc
     from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-    server = grpc_server.GrpcServer(service.Service(None), health=True, profiler=True)
+    server = GrpcServer(Service(None), health=True, profiler=True)
     port = server.listen("127.0.0.1:0")
     server.start()
     {then}

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attention_serving import Client, errors
-from keras_attention_serving import factory as assembly
+from keras_attention_serving import Client, errors, factory
 from keras_attention_serving.monitoring import log_format, request_log
 from keras_attention_serving.monitoring.request_log import RequestLog
 from keras_attention_serving.runtime import devices
@@ -266,13 +265,13 @@ def test_devices(caplog, monkeypatch, tmp_path):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(devices, "listed", lambda config: ["CPU:0"])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assembly.report_devices(Options())
+    factory.report_devices(Options())
     assert caplog.messages == ["Devices of TensorFlow: CPU:0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assembly.report_devices(Options())
+    factory.report_devices(Options())
     assert caplog.messages[2].startswith("No GPU is used, although CUDA_VISIBLE_DEVICES=0: ")
     monkeypatch.setattr(devices, "listed", lambda config: ["CPU:0", "GPU:0 (7.0 GiB)"])
-    assembly.report_devices(Options())
+    factory.report_devices(Options())
     assert caplog.messages[3:] == ["Devices of TensorFlow: CPU:0, GPU:0 (7.0 GiB)"]
     assert devices.gpu_expected({}, tmp_path) == ""
     (tmp_path / "nvidia1").touch()

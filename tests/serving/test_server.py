@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from keras_attention_serving import errors
-from keras_attention_serving.grpc import server as grpc_server
+from keras_attention_serving.grpc.server import GrpcServer
 from keras_attention_serving.server import Server
 from keras_attention_serving.service import Service
 
@@ -362,7 +362,7 @@ class Broken(Service):
 
 
 def test_a_bug_shows_nothing_of_the_inside(caplog):
-    server = grpc_server.GrpcServer(Broken(None))
+    server = GrpcServer(Broken(None))
     port = server.listen("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -16,8 +16,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from keras_attention_serving import Client, errors
-from keras_attention_serving import factory as assembly
+from keras_attention_serving import Client, errors, factory
 from keras_attention_serving.server import Server
 from keras_attention_serving.settings.options import Options
 
@@ -211,12 +210,12 @@ def test_tensor_content(serve):
 
 def test_channel_arguments(serve):
     settings = Options(grpc_channel_arguments="grpc.max_receive_message_length=1000,a.b=x,c=-5")
-    assert assembly.channel_arguments(settings) == [
+    assert factory.channel_arguments(settings) == [
         ("grpc.max_receive_message_length", 1000),
         ("a.b", "x"),
         ("c", -5),
     ]
-    assert assembly.channel_arguments(Options()) == []
+    assert factory.channel_arguments(Options()) == []
     with client(serve(grpc_channel_arguments="grpc.max_receive_message_length=1000")) as caller:
         assert caller.predict("model", ONE)["y"] == 2
         with pytest.raises(errors.ResourceExhausted):

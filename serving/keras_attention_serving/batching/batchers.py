@@ -1,6 +1,6 @@
-"""Requests that arrive together are run together: the batchers of models.
+"""Batchers: they run requests that arrive together in one run of the model.
 
-`batch_queue` says who is in a batch, `batch_scheduler` which one runs next, and in whose thread.
+`queue` forms batches; `scheduler` decides which one runs next, and in whose thread.
 """
 
 import threading
@@ -11,12 +11,11 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from keras_attention_serving import errors
-from keras_attention_serving.batching import parameters as batching_parameters
-from keras_attention_serving.batching import tensors as batch_tensors
 from keras_attention_serving.batching.inboxes import LoopInbox, ThreadInbox
-from keras_attention_serving.batching.parameters import Parameters
+from keras_attention_serving.batching.parameters import Parameters, read_version_parameters
 from keras_attention_serving.batching.queue import Feeds, Inbox, Queue, Request
-from keras_attention_serving.batching.scheduler import Elsewhere, Scheduler
+from keras_attention_serving.batching.scheduler import RunInThread, Scheduler
+from keras_attention_serving.batching.tensors import check_shapes, fits, num_rows
 from keras_attention_serving.concurrency.cancellation import Cancellation
 from keras_attention_serving.inference.model import Model
 from keras_attention_serving.monitoring.metrics import NO_METRICS, Metrics
@@ -27,8 +26,8 @@ class Batcher:
     """Runs the requests to one version of a model in batches.
 
     Args:
-        signatures: `SignatureDef` messages; a run that is not of exactly the inputs and outputs of
-            one of them is not batched, as in TensorFlow Serving.
+        signatures: `SignatureDef` messages; a run that does not have exactly the inputs and outputs
+            of one of them is not batched, as in TensorFlow Serving.
         parameters: sizes and times.
         scheduler: shared by all models.
         model: a name for the metrics.
@@ -61,20 +60,22 @@ class Batcher:
         timeout: float | None = None,
         cancellation: Cancellation | None = None,
     ) -> list[Array]:
-        """`model.run(feeds, fetches, timeout)`, together with the requests of other callers.
+        """Computes `model.run(feeds, fetches, timeout)` together with the requests of others.
+
+        Blocks the calling thread, which may run a batch meanwhile.
 
         Args:
-            model: computes a batch.
+            model: computes the batches that this request leads.
             feeds: arrays `(rows, ...)` by the name of their tensor.
             fetches: names of the tensors to compute.
             timeout: seconds until the caller stops waiting.
             cancellation: set when the caller has left.
 
         Raises:
-            errors.ServingError: what `run` raised for the batch, or no place was left.
+            errors.ServingError: the run of the batch failed, or the queue is full.
         """
         inbox = ThreadInbox()
-        request = self._submit(model, feeds, fetches, timeout, inbox)
+        request = self._enqueue(model, feeds, fetches, timeout, inbox)
         if request is None:
             return model.run(feeds, fetches, timeout)
         if cancellation is not None:
@@ -83,15 +84,18 @@ class Batcher:
             self._scheduler.wait(request, inbox)
             return request.outputs(fetches)
 
-    def submit(
+    def enqueue(
         self, model: Model, feeds: Feeds, fetches: Sequence[str], timeout: float | None
-    ) -> "Pending | None":
-        """`run` for a task of an event loop; None if this run is not batched."""
-        inbox = LoopInbox()
-        request = self._submit(model, feeds, fetches, timeout, inbox)
-        return None if request is None else Pending(self._scheduler, request, inbox, fetches)
+    ) -> "QueuedRequest | None":
+        """Queues a run for a task of an event loop; returns None if it is not to be batched.
 
-    def _submit(
+        Arguments and errors are those of `run`.
+        """
+        inbox = LoopInbox()
+        request = self._enqueue(model, feeds, fetches, timeout, inbox)
+        return None if request is None else QueuedRequest(self._scheduler, request, inbox, fetches)
+
+    def _enqueue(
         self,
         model: Model,
         feeds: Feeds,
@@ -103,11 +107,11 @@ class Batcher:
         queue = self.queues.get(key)
         if queue is None:
             return None
-        size = batch_tensors.rows(feeds)
+        size = num_rows(feeds)
         if self.parameters.pad_variable_length_inputs:
-            batch_tensors.check_shapes(feeds, self._infos[key])
-        if not batch_tensors.fits(feeds, self._infos[key]):
-            return None  # what is wrong with it would be the fault of the whole batch
+            check_shapes(feeds, self._infos[key])
+        if not fits(feeds, self._infos[key]):
+            return None  # it runs alone: a wrong tensor would fail the requests of others
         if size > self.parameters.max_batch_size:
             raise errors.InvalidArgument(
                 f"Task size {size} is larger than maximum input batch size "
@@ -118,8 +122,8 @@ class Batcher:
         return request
 
 
-class Pending:
-    """A request in a queue, asked by a task of an event loop."""
+class QueuedRequest:
+    """A request in a queue, made by a task of an event loop."""
 
     def __init__(
         self, scheduler: Scheduler, request: Request, inbox: LoopInbox, fetches: Sequence[str]
@@ -129,10 +133,10 @@ class Pending:
         self._inbox = inbox
         self._fetches = fetches
 
-    async def outputs(self, elsewhere: Elsewhere) -> list[Array]:
-        """What the run has computed. Gives up its place in the queue if the task is cancelled."""
+    async def outputs(self, run_in_thread: RunInThread) -> list[Array]:
+        """Waits for the run; leaves the queue if the task is cancelled."""
         with self._request as request:
-            await self._scheduler.wait_on_loop(request, self._inbox, elsewhere)
+            await self._scheduler.wait_on_loop(request, self._inbox, run_in_thread)
             return request.outputs(self._fetches)
 
 
@@ -141,8 +145,8 @@ class Batching:
 
     Args:
         parameters: sizes and times; the number of batches that run at a time is for all models.
-        per_model: sizes and times are those that lie beside each model, see `prepare`; a model
-            without is not batched.
+        per_model: sizes and times are read from the version folder of each model, see `prepare`; a
+            model without a file of them is not batched.
         metrics: is told of queues and batches.
     """
 
@@ -159,55 +163,29 @@ class Batching:
             self._parameters.num_batch_threads, self._parameters.thread_pool_name, metrics
         )
         self._lock = threading.Lock()
-        self._own: WeakKeyDictionary[Any, Parameters] = WeakKeyDictionary()
+        self._model_parameters: WeakKeyDictionary[Any, Parameters] = WeakKeyDictionary()
         self._batchers: dict[str, WeakKeyDictionary[Any, Batcher]] = {}
 
     def prepare(self, model: Any, folder: Path) -> None:
         """Reads the parameters in the version folder of a model; raises `errors.ServingError`."""
         if self._per_model:
-            parameters = batching_parameters.for_version(folder)
+            parameters = read_version_parameters(folder)
             if parameters is not None:
                 with self._lock:
-                    self._own[model] = parameters
+                    self._model_parameters[model] = parameters
 
-    def run(
-        self,
-        name: str,
-        model: Model,
-        feeds: Feeds,
-        fetches: Sequence[str],
-        timeout: float | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> list[Array]:
-        """`model.run(feeds, fetches, timeout)` in batches; see `Batcher.run`."""
-        batcher = self._batcher(name, model)
-        if batcher is None:
-            return model.run(feeds, fetches, timeout)
-        return batcher.run(model, feeds, fetches, timeout, cancellation)
-
-    def submit(
-        self,
-        name: str,
-        model: Model,
-        feeds: Feeds,
-        fetches: Sequence[str],
-        timeout: float | None,
-    ) -> Pending | None:
-        """`run` for a task of an event loop; None if this run is not batched."""
-        batcher = self._batcher(name, model)
-        return None if batcher is None else batcher.submit(model, feeds, fetches, timeout)
-
-    def run_quick(self) -> None:
-        """Runs batches that are due and over in no time, here and now."""
-        self._scheduler.run_quick()
-
-    def _batcher(self, name: str, model: Model) -> Batcher | None:
-        parameters = self._own.get(model) if self._per_model else self._parameters
+    def batcher(self, name: str, model: Model) -> Batcher | None:
+        """The batcher of a version of a model; None if its runs are not batched."""
+        parameters = self._model_parameters.get(model) if self._per_model else self._parameters
         if parameters is None:
             return None
         batchers = self._batchers.get(name)
         batcher = batchers.get(model) if batchers is not None else None
         return batcher or self._make_batcher(name, model, parameters)
+
+    def run_quick(self) -> None:
+        """Runs the batches that are due and known to be quick, in the calling thread."""
+        self._scheduler.run_quick()
 
     def _make_batcher(self, name: str, model: Model, parameters: Parameters) -> Batcher:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Where the callers of a batching queue wait: a thread of their own, or a turn of an event loop."""
+"""Inboxes of the callers of a batching queue: threads, or tasks of an event loop."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from keras_attention_serving.batching.queue import Batch
 
 
 class ThreadInbox:
-    """For a caller that has a thread to sleep in."""
+    """Inbox of a caller that has a thread to sleep in."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Batch | None] = SimpleQueue()
@@ -18,22 +18,22 @@ class ThreadInbox:
         self._queue.put(batch)
 
     def get(self, seconds: float | None) -> Batch | None:
-        """What was put first, or None after so many seconds."""
+        """Removes and returns the oldest item; None after so many seconds without one."""
         try:
             return self._queue.get(timeout=seconds)
         except Empty:
             return None
 
-    def rest(self) -> list[Batch]:
-        """The batches that were put and not taken."""
-        found = []
+    def remaining_batches(self) -> list[Batch]:
+        """The batches that were delivered and not taken."""
+        items = []
         while not self._queue.empty():
-            found.append(self._queue.get())
-        return [batch for batch in found if batch is not None]
+            items.append(self._queue.get())
+        return [batch for batch in items if batch is not None]
 
 
 class LoopInbox:
-    """For a caller that is a task of the running event loop; only `put` may come from elsewhere."""
+    """Inbox of a task of the running event loop; only `put` may be called from other threads."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -49,7 +49,7 @@ class LoopInbox:
             self._loop.call_soon_threadsafe(self._wake)
 
     async def get(self, seconds: float | None) -> Batch | None:
-        """What was put first, or None after so many seconds."""
+        """Removes and returns the oldest item; None after so many seconds without one."""
         if not self._items:
             self._sleeper = self._loop.create_future()
             timer = None if seconds is None else self._loop.call_later(seconds, self._wake)
@@ -61,8 +61,8 @@ class LoopInbox:
                     timer.cancel()
         return self._items.popleft() if self._items else None
 
-    def rest(self) -> list[Batch]:
-        """The batches that were put and not taken."""
+    def remaining_batches(self) -> list[Batch]:
+        """The batches that were delivered and not taken."""
         return [batch for batch in self._items if batch is not None]
 
     def _wake(self) -> None:

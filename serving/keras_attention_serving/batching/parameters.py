@@ -1,11 +1,11 @@
-"""How requests are put together: TensorFlow Serving's `BatchingParameters`.
+"""Parameters of batching: TensorFlow Serving's `BatchingParameters`.
 
     max_batch_size { value: 64 }
     batch_timeout_micros { value: 2000 }
     allowed_batch_sizes: 16
     allowed_batch_sizes: 64
 
-No package defines the message, so that it is built here, in the pool of the protocol.
+No package defines the message, so it is built here, in the descriptor pool of the protocol.
 """
 
 import os
@@ -51,17 +51,17 @@ _BatchingParameters = _message()
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the message says, with TensorFlow Serving's defaults.
+    """Batching parameters, with TensorFlow Serving's defaults.
 
     Attributes:
         max_batch_size: rows of the largest request, and of the largest batch unless
             `max_execution_batch_size` says otherwise.
-        batch_timeout_micros: how long a request waits for company at most.
-        max_enqueued_batches: batches that may wait for a thread.
-        num_batch_threads: batches that run at a time; one per processor by default.
+        batch_timeout_micros: the longest time that a request waits for others.
+        max_enqueued_batches: number of batches that may wait for a thread.
+        num_batch_threads: number of batches that run at a time; one per processor by default.
         thread_pool_name: a name for metrics.
-        allowed_batch_sizes: batches are filled up to one of these sizes; increasing.
-        pad_variable_length_inputs: inputs are filled up to a common shape.
+        allowed_batch_sizes: batches are padded to one of these sizes; increasing.
+        pad_variable_length_inputs: pad inputs to a common shape.
         enable_large_batch_splitting: requests may be spread over several batches.
         max_execution_batch_size: rows of the largest batch; only with splitting.
 
@@ -107,36 +107,36 @@ class Parameters:
 
     @property
     def largest_batch(self) -> int:
-        """Rows of the largest batch that is run, before it is filled up."""
+        """Rows of the largest batch that is run, before it is padded."""
         if self.enable_large_batch_splitting and self.max_execution_batch_size is not None:
             return self.max_execution_batch_size
         return self.max_batch_size
 
     def rounded(self, size: int) -> int:
-        """The size that a batch of so many rows is filled up to."""
+        """Rounds the size of a batch up to the next allowed one."""
         return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), size)
 
 
-def parse(text: str, origin: str) -> Parameters:
-    """Parameters from a text proto; what it does not mention keeps its default.
+def parse_parameters(text: str, origin: str) -> Parameters:
+    """Parses a text proto; fields that it does not mention keep their defaults.
 
     Raises `errors.InvalidArgument`, with `origin` in its text, if it is none.
     """
     return _from_message(text_proto.parse(text, _BatchingParameters, origin))
 
 
-def read(path: str | os.PathLike[str]) -> Parameters:
-    """Parameters from a file (`--batching_parameters_file`).
+def read_parameters(path: str | os.PathLike[str]) -> Parameters:
+    """Reads parameters from a file (`--batching_parameters_file`).
 
     Raises `errors.ServingError` if it cannot be read or holds something else.
     """
     return _from_message(text_proto.read(os.fspath(path), _BatchingParameters))
 
 
-def for_version(folder: Path) -> Parameters | None:
-    """The parameters that lie in a version folder, if any; errors as in `read`."""
+def read_version_parameters(folder: Path) -> Parameters | None:
+    """Reads the parameters in a version folder, if there are any; raises as `read_parameters`."""
     path = folder / FILE
-    return read(path) if path.exists() else None
+    return read_parameters(path) if path.exists() else None
 
 
 def _from_message(message: Any) -> Parameters:

@@ -1,10 +1,14 @@
-"""Which requests form a batch, and when it is due. No threads, no clock: the time is an argument.
+"""Queue of batches: the requests that form a batch, and the time when it is due.
 
-A request waits until its batch is due: when the batch is full, or when its oldest request has
-waited for the timeout, or at once when nobody else is expected. Expected are as many requests as
-were there when the last batch ended, those that it answered included, since a client that was
-answered asks again. They get a part of the time that the batch took to come back. So a client that
-is alone never waits, and many clients fill batches. While a batch runs, the next one gathers.
+There are no threads here and no clock: the time is an argument. `scheduler` describes the life of
+requests and batches.
+
+A batch is due when it is full, when its oldest request has waited for the timeout, or at once if no
+further request is expected. The number of expected requests is the number that were present when
+the last batch ended, including those in that batch, because a client that got its response usually
+sends the next request. Clients have `PATIENCE` times the duration of that batch to come back. So a
+client that is alone never waits, and many clients fill batches. While a batch runs, the next one
+gathers.
 """
 
 from collections import deque
@@ -14,36 +18,36 @@ from typing import Protocol
 import numpy as np
 
 from keras_attention_serving import errors
-from keras_attention_serving.batching import tensors as batch_tensors
 from keras_attention_serving.batching.parameters import Parameters
+from keras_attention_serving.batching.tensors import merge
 from keras_attention_serving.inference.model import Model
 from keras_attention_serving.protocol.tensors import Array
 
 Feeds = Mapping[str, Array]
 
 FOREVER = float("inf")
-MAX_QUICK_BYTES = 1 << 16
-PATIENCE = 0.5  # how long clients may take to come back, as a part of the time of the last batch
+MAX_QUICK_BYTES = 1 << 16  # inputs of a batch that may run on the event loop
+PATIENCE = 0.5  # time that clients have to come back, relative to the duration of the last batch
 
 
 class Inbox(Protocol):
-    """Where a caller waits for word of its request."""
+    """Inbox of a caller that waits for its request."""
 
     def put(self, batch: "Batch | None") -> None:
-        """Leaves a batch to run, or None: look at your request again. From any thread."""
+        """Delivers a batch to run, or None to make the caller re-check its request. Thread-safe."""
 
 
 class Request:
-    """What one caller waits for: one task, or several if it is spread over batches.
+    """A request of one caller: one task, or several if it is spread over batches.
 
     Attributes:
         model: computes the batches that this request leads.
-        queued_at: when it came, in seconds.
-        deadline: when its caller stops waiting.
+        queued_at: time of arrival, in seconds.
+        deadline: time when its caller stops waiting.
         tasks: its parts, in order.
-        unfinished: how many of them have no result yet.
-        error: why it has failed.
-        inbox: where its caller is told.
+        unfinished: number of tasks without a result.
+        error: the reason why it failed; None if it did not.
+        inbox: inbox of its caller.
     """
 
     __slots__ = ("deadline", "error", "inbox", "model", "queued_at", "tasks", "unfinished")
@@ -58,7 +62,7 @@ class Request:
         self.error: BaseException | None = None
 
     def outputs(self, fetches: Sequence[str]) -> list[Array]:
-        """The arrays that were asked for, once all tasks are done."""
+        """Returns the arrays by the names `fetches`, once all tasks are done."""
         parts = [task.outputs for task in self.tasks]
         whole = parts[0] if len(parts) == 1 else [*map(np.concatenate, zip(*parts, strict=True))]
         by_name = dict(zip(self.tasks[0].batch.queue.fetches, whole, strict=True))
@@ -68,11 +72,11 @@ class Request:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.tasks = []  # which know their request: a circle would keep their arrays
+        self.tasks = []  # breaks the reference cycle with the tasks, which would keep their arrays
 
 
 class Task:
-    """Rows of a request that are run together, and their results."""
+    """Rows of one request in one batch, and their results."""
 
     __slots__ = ("batch", "feeds", "outputs", "request", "size")
 
@@ -85,7 +89,7 @@ class Task:
 
 
 class Batch:
-    """Tasks that are run together, by the caller of the first one."""
+    """Tasks that are run together, by the caller of the first one, the leader."""
 
     __slots__ = ("opened_at", "queue", "running", "size", "tasks")
 
@@ -102,12 +106,12 @@ class Batch:
 
     @property
     def is_quick(self) -> bool:
-        """Whether it takes less time to run than handing it to another thread."""
-        if self.size_in_bytes >= MAX_QUICK_BYTES:  # not worth being put together to find out
+        """True if its run is known to take less time than handing it to another thread."""
+        if self.size_in_bytes >= MAX_QUICK_BYTES:  # merging it to find out would take long already
             return False
         try:
             return self.leader.model.is_quick(self.feeds(), self.queue.fetches)
-        except errors.ServingError:  # said when it is run
+        except errors.ServingError:  # raised again, and reported, when the batch is run
             return False
 
     @property
@@ -116,12 +120,12 @@ class Batch:
 
     @property
     def padding(self) -> int:
-        """Number of rows that are added to make the size an allowed one."""
+        """Number of rows that are added to reach an allowed batch size."""
         return self.queue.parameters.rounded(self.size) - self.size
 
     def feeds(self) -> Feeds:
-        """The tensors of all tasks put together; raises `errors.ServingError`."""
-        return batch_tensors.merge(
+        """Concatenates the tensors of all tasks; raises `errors.ServingError`."""
+        return merge(
             [task.feeds for task in self.tasks],
             self.padding,
             self.queue.parameters.pad_variable_length_inputs,
@@ -155,9 +159,9 @@ class Queue:
         self._expected_until = 0.0
 
     def add(self, request: Request, feeds: Feeds, size: int, now: float) -> None:
-        """Puts a request of so many rows into the open batch, or into new ones.
+        """Adds a request of `size` rows to the open batch, or to new ones.
 
-        Raises `errors.Unavailable` if that would be too many batches; nothing is added then.
+        Raises `errors.Unavailable` if there would be too many batches; nothing is added then.
         """
         largest = self.parameters.largest_batch
         room = largest - self.batches[-1].size if self.batches else -1
@@ -179,7 +183,7 @@ class Queue:
             self.batches[-1].add(request, _rows(feeds, start, start + part, size), part)
 
     def due_at(self) -> float:
-        """When the first batch should run, in seconds; 0 for at once."""
+        """Time when the first batch should run, in seconds; 0 for at once."""
         batch = self.batches[0]
         if len(self.batches) > 1 or batch.size >= self.parameters.largest_batch:
             return 0.0
@@ -191,20 +195,20 @@ class Queue:
         return min(timeout_at, self._expected_until)
 
     def take(self) -> Batch:
-        """The first batch, which is about to run."""
+        """Removes and returns the first batch, which is about to run."""
         batch = self.batches.popleft()
         batch.running = True
         self._running += 1
         return batch
 
     def ended(self, batch: Batch, now: float, seconds: float) -> None:
-        """A batch has run, in so many seconds."""
+        """Records that a batch has run, in so many seconds."""
         self._running -= 1
         self._expected = len(batch.tasks) + self.waiting()
         self._expected_until = now + PATIENCE * seconds
 
     def withdraw(self, task: Task) -> None:
-        """Takes out a task that waits; its place is free."""
+        """Removes a waiting task, and its batch if that is empty then."""
         batch = task.batch
         batch.tasks.remove(task)
         batch.size -= task.size
@@ -213,7 +217,7 @@ class Queue:
             self.batches.remove(batch)
 
     def waiting(self) -> int:
-        """How many tasks wait."""
+        """Number of tasks that wait."""
         return sum(len(batch.tasks) for batch in self.batches)
 
 

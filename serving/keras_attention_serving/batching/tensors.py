@@ -1,7 +1,7 @@
-"""Tensors of several requests put together to those of one batch, and its results taken apart.
+"""Merging of the tensors of several requests into those of a batch, and splitting of its results.
 
-Rows are along dimension 0. Pure functions of arrays; the texts of the errors are TensorFlow
-Serving's.
+Rows are along dimension 0. These are pure functions of arrays; the texts of their errors are
+TensorFlow Serving's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from keras_attention_serving.protocol import tensors
 from keras_attention_serving.protocol.tensors import Array
 
 MAX_PADDED_RANK = 6
-_ANY = 0  # DT_INVALID: not stated
+_ANY = 0  # DT_INVALID: the signature states no dtype
 
 
-def rows(feeds: Mapping[str, Array]) -> int:
-    """How many rows a request has: dimension 0, the same in all its tensors.
+def num_rows(feeds: Mapping[str, Array]) -> int:
+    """Number of rows of a request: dimension 0, the same in all its tensors.
 
     Raises `errors.InvalidArgument` if it is not the same, or missing.
     """
@@ -41,7 +41,8 @@ def rows(feeds: Mapping[str, Array]) -> int:
 def check_shapes(feeds: Mapping[str, Array], infos: Mapping[str, Any]) -> None:
     """Raises `errors.InvalidArgument` for a tensor that padding cannot make fit a signature.
 
-    Axes that the signature leaves open may have any size, all others but the first only theirs.
+    Except for the first axis, sizes must be those that the signature states; where it states none,
+    any size fits.
 
     Args:
         feeds: arrays by the name of their tensor.
@@ -70,16 +71,16 @@ def _has_shape(array: Array, info: Any) -> bool:
     if info.tensor_shape.unknown_rank or not sizes:
         return True
     pairs = zip(sizes[1:], array.shape[1:], strict=False)
-    return len(sizes) == array.ndim and not any(-1 < size != given for size, given in pairs)
+    return len(sizes) == array.ndim and all(size in (-1, actual) for size, actual in pairs)
 
 
 def merge(requests: Sequence[Mapping[str, Array]], padding: int, pad: bool) -> dict[str, Array]:
-    """The feeds of a batch.
+    """Concatenates the feeds of several requests to those of a batch.
 
     Args:
         requests: the feeds of each request, `(rows, ...)`, all with the same names.
-        padding: how often the first row of the last request is repeated at the end.
-        pad: requests of different shapes are filled up, each with its own first element.
+        padding: number of rows to add at the end: copies of the last request's first row.
+        pad: requests of different shapes are padded, each with its own first element.
 
     Raises:
         errors.FailedPrecondition: the shapes differ and `pad` is not set.
@@ -94,7 +95,7 @@ def merge(requests: Sequence[Mapping[str, Array]], padding: int, pad: bool) -> d
 
 
 def split(outputs: Sequence[Array], sizes: Sequence[int], padding: int) -> list[list[Array]]:
-    """The outputs of each request, by its number of rows; the rows of padding are dropped.
+    """Splits outputs by the numbers of rows of the requests, and drops the rows of padding.
 
     Raises `errors.FailedPrecondition` if an output does not have a row for each row of the batch.
     """
@@ -107,10 +108,10 @@ def split(outputs: Sequence[Array], sizes: Sequence[int], padding: int) -> list[
                 "Batched output tensor's 0th dimension does not equal the sum of the 0th "
                 "dimension sizes of the input tensors"
             )
-    parts, at = [], 0
+    parts, start = [], 0
     for size in sizes:
-        parts.append([array[at : at + size] for array in outputs])
-        at += size
+        parts.append([array[start : start + size] for array in outputs])
+        start += size
     return parts
 
 
@@ -140,11 +141,11 @@ def _pad(name: str, arrays: list[Array]) -> list[Array]:
     if arrays[0].ndim > MAX_PADDED_RANK:
         raise errors.InvalidArgument("Only tensors with rank from 1 to 6 can be padded.")
     largest = tuple(np.max([array.shape[1:] for array in arrays], axis=0).tolist())
-    return [array if array.shape[1:] == largest else _fill_up(array, largest) for array in arrays]
+    return [array if array.shape[1:] == largest else _pad_rows(array, largest) for array in arrays]
 
 
-def _fill_up(array: Array, shape: tuple[int, ...]) -> Array:
-    """`array` in the first corner of rows of a larger shape; its first element everywhere else."""
+def _pad_rows(array: Array, shape: tuple[int, ...]) -> Array:
+    """Pads the rows of `array` at the end of each axis to `shape`, with its first element."""
     if not array.size:
         raise errors.InvalidArgument("Got empty tensor in batch of non-empty tensors.")
     result = np.empty((array.shape[0], *shape), array.dtype)

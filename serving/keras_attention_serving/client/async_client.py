@@ -10,8 +10,7 @@ import grpc
 import grpc.aio
 from numpy.typing import ArrayLike
 
-from keras_attention_serving.client import channel
-from keras_attention_serving.client import messages as calls
+from keras_attention_serving.client import channel, messages
 from keras_attention_serving.errors import ServingError
 from keras_attention_serving.protocol import wire
 from keras_attention_serving.protocol.tensors import Array
@@ -40,7 +39,7 @@ class AsyncClient:
         attempts: int = 4,
         wait_for_ready: bool = False,
         options: channel.ChannelOptions = (),
-        max_claimed_output_bytes: int | None = calls.MAX_CLAIMED_BYTES,
+        max_claimed_output_bytes: int | None = messages.MAX_CLAIMED_BYTES,
         max_pending_calls: int | None = None,
     ) -> None:
         self.target = target
@@ -50,7 +49,7 @@ class AsyncClient:
         self._places = nullcontext() if places is None else asyncio.Semaphore(places)
         self._closed = False
         # What `metadata` has said, by model, version and label.
-        self._known: dict[tuple[str, int | None, str | None], calls.ModelMetadata] = {}
+        self._known: dict[tuple[str, int | None, str | None], messages.ModelMetadata] = {}
         self._wait_for_ready = wait_for_ready
         settings = channel.options(attempts, options)
         self._attempts = int(attempts)
@@ -77,12 +76,12 @@ class AsyncClient:
     ) -> dict[str, Array]:
         """Runs one signature of a model; see `Client.predict`."""
         known = self._known.get((model, version, label))
-        request = calls.predict_request(
+        request = messages.predict_request(
             model, inputs, signature, version, label, output_filter, known
         )
         response = await self._call(self._predict, wire.PredictResponse, request, timeout)
-        result = calls.predict_result(response, self._limit)
-        if known is not None and calls.is_outdated(known, response):
+        result = messages.predict_result(response, self._limit)
+        if known is not None and messages.is_outdated(known, response):
             with suppress(ServingError):  # this call has its answer
                 await self.metadata(model, version=version, label=label, timeout=timeout)
         return result
@@ -94,25 +93,25 @@ class AsyncClient:
         version: int | None = None,
         label: str | None = None,
         timeout: float | None = None,
-    ) -> calls.ModelMetadata:
+    ) -> messages.ModelMetadata:
         """The signatures of a model: names, dtypes and shapes of inputs and outputs.
 
         Later predictions with the same model, version and label give optional inputs `(1,)`, or
         left out, once for each row of the others, as a server that batches wants them.
         """
-        request = calls.metadata_request(model, version, label)
+        request = messages.metadata_request(model, version, label)
         response = await self._call(self._metadata, wire.GetModelMetadataResponse, request, timeout)
-        result = calls.metadata_result(response)
+        result = messages.metadata_result(response)
         self._known[model, version, label] = result
         return result
 
     async def status(
         self, model: str, *, version: int | None = None, timeout: float | None = None
-    ) -> list[calls.VersionStatus]:
+    ) -> list[messages.VersionStatus]:
         """The state of every version of a model that the server knows, newest first."""
-        request = calls.status_request(model, version)
+        request = messages.status_request(model, version)
         response = await self._call(self._status, wire.GetModelStatusResponse, request, timeout)
-        return calls.status_result(response)
+        return messages.status_result(response)
 
     async def close(self) -> None:
         """Closes the connection; calls under way and later ones fail as `Cancelled`."""
@@ -142,7 +141,7 @@ class AsyncClient:
                     data = await method(
                         request, timeout=seconds, wait_for_ready=self._wait_for_ready
                     )
-                    return calls.parse(kind, data)
+                    return messages.parse(kind, data)
                 except grpc.RpcError as error:
                     tried += 1
                     seconds = until - time.monotonic()

@@ -1,4 +1,4 @@
-"""What tasks of an event loop need to work beside each other and beside threads."""
+"""Scheduling helpers for coroutines of an event loop that works beside threads."""
 
 import asyncio
 import collections
@@ -7,60 +7,69 @@ from typing import Any, TypeVar
 
 from keras_attention_serving.concurrency.cancellation import Cancellation
 
-AT_ONCE = 128  # pieces of work, before the loop does something else
-IDLE_TURNS = 10  # of the loop without a newcomer: nobody else is about to come
+MAX_BURST = 128  # callables that are run before the loop does anything else
+IDLE_TURNS = 10  # turns of the loop without a newcomer, after which nobody is about to come
 
 _T = TypeVar("_T")
+_Waiting = tuple["asyncio.Future[Any]", Callable[[], Any], str]  # result, function, connection
 
 
-class Together:
-    """Does small pieces of work one right after the other instead of each when it comes.
+class BurstCoalescer:
+    """Runs callables that arrive in one burst back to back, once the event loop is idle.
 
-    A request costs twice as much if gRPC's own work on other requests has driven code and data out
-    of the processor's caches meanwhile; and requests that enter a queue together share a batch. So
-    a piece of work waits until the loop has nothing else to do.
+    Interleaving requests with gRPC's own work evicts code and data from the processor's caches and
+    doubles the cost of a request. Requests that are queued together can also share a batch. So each
+    callable waits until the loop has had `IDLE_TURNS` turns without a newcomer.
 
-    Where more wait than are done in one go, those come first before which their connection has the
-    fewest: so one with a few does not wait for the thousands of another.
+    If more than `MAX_BURST` wait, connections take turns, so that a connection with few requests
+    does not wait for the thousands of another.
 
     Args:
-        afterwards: called when a number of pieces is done.
+        on_burst_done: called after each burst, for example to run batches that have become due.
     """
 
-    def __init__(self, afterwards: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, on_burst_done: Callable[[], None] = lambda: None) -> None:
         self._loop = asyncio.get_running_loop()
-        self._afterwards = afterwards
-        self._waiting: list[tuple[asyncio.Future[Any], Callable[[], Any], str]] = []
+        self._on_burst_done = on_burst_done
+        self._waiting: list[_Waiting] = []
 
-    async def do(self, work: Callable[[], _T], connection: str = "") -> _T:
-        """The result of `work()`, which somebody asks for over a connection."""
-        future: asyncio.Future[_T] = self._loop.create_future()
+    async def run(self, function: Callable[[], _T], connection: str = "") -> _T:
+        """Returns `function()`, called at the end of the current burst.
+
+        Args:
+            function: is called in the event loop's thread.
+            connection: the connection that asks for it; connections take turns.
+        """
+        result: asyncio.Future[_T] = self._loop.create_future()
         if not self._waiting:
-            self._loop.call_soon(self._look, 0, 0)
-        self._waiting.append((future, work, connection))
-        return await future
+            self._loop.call_soon(self._run_if_idle, 0, 0)
+        self._waiting.append((result, function, connection))
+        return await result
 
-    def _look(self, seen: int, idle_turns: int) -> None:
+    def _run_if_idle(self, last_count: int, idle_turns: int) -> None:
         count = len(self._waiting)
-        if count > seen:
-            self._loop.call_soon(self._look, count, 0)
+        if count > last_count:
+            self._loop.call_soon(self._run_if_idle, count, 0)
         elif idle_turns < IDLE_TURNS:
-            self._loop.call_soon(self._look, count, idle_turns + 1)
+            self._loop.call_soon(self._run_if_idle, count, idle_turns + 1)
         else:
-            waiting, self._waiting = self._waiting, []
-            if len(waiting) > AT_ONCE:
-                waiting = _in_turns(waiting)
-                waiting, self._waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
-                self._loop.call_soon(self._look, len(self._waiting), 0)
-            for future, work, _ in waiting:
-                _settle(future, work)
-            self._afterwards()
+            self._run_burst()
+
+    def _run_burst(self) -> None:
+        burst, self._waiting = self._waiting, []
+        if len(burst) > MAX_BURST:
+            burst = _in_turns(burst)
+            burst, self._waiting = burst[:MAX_BURST], burst[MAX_BURST:]
+            self._loop.call_soon(self._run_if_idle, len(self._waiting), 0)
+        for result, function, _ in burst:
+            _set_result(result, function)
+        self._on_burst_done()
 
 
-async def to_the_end(future: "asyncio.Future[_T]", cancellation: Cancellation | None = None) -> _T:
-    """Awaits work that cannot be stopped, also if the task is cancelled meanwhile.
+async def shielded(future: "asyncio.Future[_T]", cancellation: Cancellation | None = None) -> _T:
+    """Awaits `future` to its end even if the awaiting task is cancelled, then re-raises.
 
-    The task is cancelled after that, so that nothing the work uses is freed too early.
+    For work that cannot be interrupted and uses memory of its caller: nothing may be freed earlier.
 
     Args:
         future: the work.
@@ -77,12 +86,12 @@ async def to_the_end(future: "asyncio.Future[_T]", cancellation: Cancellation | 
             except asyncio.CancelledError:
                 continue
         if not future.cancelled():
-            future.exception()  # seen
+            future.exception()  # retrieved, so that asyncio does not log it
         raise
 
 
-def _in_turns(waiting: list[tuple[Any, Any, str]]) -> list[tuple[Any, Any, str]]:
-    """The first piece of each connection, then the second of each, and so on."""
+def _in_turns(waiting: list[_Waiting]) -> list[_Waiting]:
+    """Orders callables by turns: the first of each connection, then the second of each, ..."""
     counts: collections.Counter[str] = collections.Counter()
     ranks = []
     for _, _, connection in waiting:
@@ -91,10 +100,10 @@ def _in_turns(waiting: list[tuple[Any, Any, str]]) -> list[tuple[Any, Any, str]]
     return [waiting[i] for i in sorted(range(len(waiting)), key=ranks.__getitem__)]
 
 
-def _settle(future: "asyncio.Future[Any]", work: Callable[[], Any]) -> None:
-    if future.done():  # its task has been cancelled
+def _set_result(result: "asyncio.Future[Any]", function: Callable[[], Any]) -> None:
+    if result.done():  # the task that asked for it has been cancelled
         return
     try:
-        future.set_result(work())
+        result.set_result(function())
     except Exception as error:
-        future.set_exception(error)
+        result.set_exception(error)

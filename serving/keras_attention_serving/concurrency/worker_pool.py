@@ -1,4 +1,4 @@
-"""Threads for runs that take a while, and the refusal of those that would come too late."""
+"""A thread pool that refuses work which would end too late."""
 
 import asyncio
 import threading
@@ -10,29 +10,29 @@ from typing import TypeVar
 from keras_attention_serving import errors
 from keras_attention_serving.concurrency.cancellation import Cancellation
 
-_WEIGHT = 0.1  # of the newest run in the mean of their times
+_WEIGHT = 0.1  # of the newest run in the moving average of run times
 
 _T = TypeVar("_T")
 
 
-class Runs:
-    """Runs in threads, for tasks of one event loop.
+class WorkerPool:
+    """Thread pool with admission control, for tasks of one event loop.
 
-    Whoever asks for more than can be done fills a queue in which every request waits until it has
-    hardly any time left, so that its run is begun and then in vain: a server that is busy and
-    answers nobody. So a request that would wait too long is refused when it comes.
+    Clients that ask for more than the server can do fill a queue in which every request waits until
+    hardly any time is left for it; its run is then begun in vain, and a busy server answers nobody.
+    So `admit` refuses a request on arrival if it would wait too long.
 
     Args:
-        threads: how many runs may be under way.
-        name: a name for the threads.
+        threads: number of functions that may run at a time.
+        name: prefix of the threads' names.
     """
 
     def __init__(self, threads: int, name: str) -> None:
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, name)
         self._lock = threading.Lock()
-        self._seconds = 0.0  # that a run takes, the mean of the last ones
-        # Waiting or under way. Those that were given up end as soon as they begin.
+        self._seconds = 0.0  # moving average of the time of a run
+        # Functions that wait or run. Those that were given up end as soon as they begin.
         self._present: dict[object, Cancellation | None] = {}
 
     def admit(self, timeout: float | None) -> None:
@@ -53,18 +53,24 @@ class Runs:
         *arguments: object,
         cancellation: Cancellation | None = None,
     ) -> "asyncio.Future[_T]":
-        """`function(*arguments)` in a thread; `cancellation` says whether it was given up."""
+        """Calls `function(*arguments)` in a thread.
+
+        Args:
+            function: the function.
+            arguments: its arguments.
+            cancellation: set when it is given up; it does not count as work ahead any more then.
+        """
         key = object()
         with self._lock:
             self._present[key] = cancellation
         loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._pool, self._measured, key, function, *arguments)
+        return loop.run_in_executor(self._pool, self._timed, key, function, *arguments)
 
     def close(self) -> None:
         """Begins no more runs."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _measured(self, key: object, function: Callable[..., _T], *arguments: object) -> _T:
+    def _timed(self, key: object, function: Callable[..., _T], *arguments: object) -> _T:
         start = time.monotonic()
         try:
             return function(*arguments)

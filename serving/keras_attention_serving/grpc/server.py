@@ -1,7 +1,6 @@
-"""The service over gRPC: an event loop in a thread, and threads for what would hold it up."""
+"""The service over gRPC: an event loop in one thread, and threads for work that would block it."""
 
 import asyncio
-import concurrent.futures
 import contextlib
 import logging
 import threading
@@ -13,9 +12,9 @@ import grpc
 import grpc.aio
 
 from keras_attention_serving import errors
-from keras_attention_serving.concurrency.event_loop import Together
+from keras_attention_serving.concurrency.event_loop import BurstCoalescer
 from keras_attention_serving.concurrency.processors import processors
-from keras_attention_serving.concurrency.worker_pool import Runs
+from keras_attention_serving.concurrency.worker_pool import WorkerPool
 from keras_attention_serving.grpc import health, standard_services
 from keras_attention_serving.grpc.bounds import BODY_SECONDS, Bounds, Method
 from keras_attention_serving.grpc.health import Health
@@ -30,7 +29,7 @@ from keras_attention_serving.service import Service
 logger = logging.getLogger(__name__)
 
 MAX_CALLS = 1024
-# Beyond its own limits gRPC cancels calls at random; ours, which says why, is to come before.
+# Beyond this limit gRPC cancels calls at random. `Bounds` refuses them earlier, and says why.
 _PENDING = 1 << 20
 
 _T = TypeVar("_T")
@@ -39,23 +38,23 @@ _T = TypeVar("_T")
 class GrpcServer:
     """Serves the RPCs of a service from `start` to `stop`.
 
-    Calls are read and answered in one thread. So is a run of a model that is over in no time, and
-    the preparation of every run; all other runs have threads of their own, where they do not hold
-    the interpreter's lock. A thread per call, as in `grpc.server`, hands every call from thread to
-    thread several times, which takes longer than a small model.
+    Requests are read and responses are written in one thread. So are quick runs of a model and the
+    preparation of every run; all other runs have worker threads, where they do not hold the
+    interpreter's lock: see `methods`. A thread per call, as in `grpc.server`, would hand every call
+    from thread to thread several times, which takes longer than a small model.
 
     Args:
-        service: answers the calls.
-        max_threads: how many runs, or batches, may be under way; four per processor by default.
-        max_calls: how many calls may be under way, a quarter of them on one connection; then each
-            connection has its part of them alone, and more are refused at once.
-        body_seconds: how long the request of a call may take to come.
-        metrics: is told of every answer.
-        log: the same; by default, failures are logged.
+        service: the methods.
+        max_threads: number of runs, or batches, at a time; four per processor by default.
+        max_calls: number of calls at a time, a quarter of them on one connection. Beyond it each
+            connection has its share of them, and more are refused at once.
+        body_seconds: the longest time that the request of a call may take to arrive.
+        metrics: is told of every response.
+        log: is told of every response; by default, failures are logged.
         health: offer `grpc.health.v1`.
-        health_follows_models: offer it, and have it say how the models are.
+        health_follows_models: offer it, with the state of the models.
         profiler: offer TensorFlow's profiler service.
-        channel_arguments: options of the gRPC server, which replace ours.
+        channel_arguments: options of the gRPC server, which override ours.
     """
 
     def __init__(
@@ -78,10 +77,10 @@ class GrpcServer:
         self._body_seconds = body_seconds
         self._metrics = metrics
         self._log = log or RequestLog()
-        self._runs = Runs(threads, "grpc-runs")
-        # Apart from the runs, so that the state of a model can be asked however many there are.
+        self._workers = WorkerPool(threads, "grpc-runs")
+        # Apart from the runs, so that the state of a model can be asked for however many there are.
         self._others = ThreadPoolExecutor(8, "grpc")
-        self._reloads = ThreadPoolExecutor(4, "grpc-reloads")  # of which one waits for models
+        self._reloads = ThreadPoolExecutor(4, "grpc-reloads")  # only one of them waits for models
         self._stopping = threading.Lock()
         self._stopped = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -93,20 +92,20 @@ class GrpcServer:
             "grpc.so_reuseport": 0,
             "grpc.server.max_pending_requests": _PENDING,
             "grpc.server.max_pending_requests_hard_limit": _PENDING,
-            # So that no connection has all calls to itself; its further calls wait in the client.
+            # No connection has all calls to itself; its further calls wait in the client.
             "grpc.max_concurrent_streams": max(1, max_calls // 4),
-            "grpc.http.overload_protection": 0,  # which refuses calls at random, too
+            "grpc.http.overload_protection": 0,  # it would refuse calls at random, too
             **dict(channel_arguments),
         }
         self._health: Health | None = None
         if health or health_follows_models:
             self._health = self._make_health(health_follows_models)
-        self._server = self._do(self._make(options, profiler))
+        self._server = self._run(self._make(options, profiler))
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
-        """Takes an address (`"host:port"`, `"unix:path"`); returns the port.
+        """Binds an address (`"host:port"`, `"unix:path"`); returns the port.
 
-        Raises `RuntimeError` if it cannot be had.
+        Raises `RuntimeError` if that fails.
         """
 
         async def add() -> int:
@@ -114,18 +113,18 @@ class GrpcServer:
                 return int(self._server.add_insecure_port(address))
             return int(self._server.add_secure_port(address, credentials))
 
-        return self._do(add())
+        return self._run(add())
 
     def start(self) -> None:
-        """Begins to answer."""
-        self._do(self._server.start())
+        """Begins to accept calls."""
+        self._run(self._server.start())
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits for the end of `stop`, or for so many seconds; whether the server still runs."""
+        """Waits for the end of `stop`, or for so many seconds; returns True if it still runs."""
         return not self._stopped.wait(timeout)
 
     def stop(self, grace: float | None = None) -> None:
-        """Takes no more calls, and lets those under way finish for `grace` seconds.
+        """Accepts no more calls, and lets those under way finish for `grace` seconds.
 
         A second call does nothing.
         """
@@ -134,11 +133,11 @@ class GrpcServer:
                 return
             if self._health is not None:
                 self._loop.call_soon_threadsafe(self._health.stop)
-            self._do(self._server.stop(grace))
+            self._run(self._server.stop(grace))
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
-            self._runs.close()
+            self._workers.close()
             for pool in (self._others, self._reloads):
                 pool.shutdown(wait=False, cancel_futures=True)
             self._stopped.set()
@@ -174,42 +173,42 @@ class GrpcServer:
 
     def _methods(self) -> dict[str, Method]:
         service = self._service
-        together = Together(service.run_quick)
-        found: dict[str, Method] = {}
-        for path, api, request in (
+        coalescer = BurstCoalescer(service.run_quick)
+        methods: dict[str, Method] = {
+            wire.HANDLE_RELOAD_CONFIG: waiting_method(
+                service.handle_reload_config,
+                wire.ReloadConfigRequest,
+                "HandleReloadConfigRequest",
+                self._log,
+                self._reloads,
+            )
+        }
+        for path, api, request_class in (
             (wire.PREDICT, "Predict", wire.PredictRequest),
             (wire.CLASSIFY, "Classify", wire.ClassificationRequest),
             (wire.REGRESS, "Regress", wire.RegressionRequest),
             (wire.MULTI_INFERENCE, "MultiInference", wire.MultiInferenceRequest),
             (messages.MODEL_INFER, "ModelInfer", messages.ModelInferRequest),
         ):
-            found[path] = InferenceMethod(
-                service, api, request, together, self._runs, self._metrics, self._log
-            ).answer
-        for path, (plain, request_of_plain) in {
-            wire.GET_MODEL_METADATA: (service.get_model_metadata, wire.GetModelMetadataRequest),
-            wire.GET_MODEL_STATUS: (service.get_model_status, wire.GetModelStatusRequest),
-            **service.models.methods(),
-        }.items():
+            methods[path] = InferenceMethod(
+                service, api, request_class, coalescer, self._workers, self._metrics, self._log
+            )
+        for path, method, request_class in (
+            (wire.GET_MODEL_METADATA, service.get_model_metadata, wire.GetModelMetadataRequest),
+            (wire.GET_MODEL_STATUS, service.get_model_status, wire.GetModelStatusRequest),
+            *service.models.methods(),
+        ):
             name = path.split("/")[-1]
-            found[path] = plain_method(plain, request_of_plain, name, self._log, self._others)
-        found[wire.HANDLE_RELOAD_CONFIG] = waiting_method(
-            service.handle_reload_config,
-            wire.ReloadConfigRequest,
-            "HandleReloadConfigRequest",
-            self._log,
-            self._reloads,
-        )
-        return found
+            methods[path] = plain_method(method, request_class, name, self._log, self._others)
+        return methods
 
-    def _do(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Has the loop do something and waits for it."""
-        future: concurrent.futures.Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return future.result()
+    def _run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Runs a coroutine in the event loop and waits for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
 
 class _Unknown(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Notes calls of methods that there are not; gRPC answers them."""
+    """Logs calls of unknown methods, to which gRPC responds itself."""
 
     def __init__(self, log: RequestLog) -> None:
         self._log = log

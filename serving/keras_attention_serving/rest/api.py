@@ -278,19 +278,19 @@ class RestApi:
                 lambda: self._service.signature_inputs(request.model_spec),
                 check=call.left,
             )
-            response = self._service.predict(request, call.left(), call.cancellation)
+            response = self._service.run("Predict", request, call.left(), call.cancellation)
             call.left()
             return json_encode.predictions(response.outputs, rows)
         if match["method"] == "classify":
-            request, service = wire.ClassificationRequest(), self._service.classify
+            request, api = wire.ClassificationRequest(), "Classify"
             encode = json_encode.classifications
         else:
-            request, service = wire.RegressionRequest(), self._service.regress
+            request, api = wire.RegressionRequest(), "Regress"
             encode = json_encode.regressions
         _fill_spec(request.model_spec, match)
         call.left()
         json_decode.fill_examples(request, body)
-        result = service(request, call.left(), call.cancellation).result
+        result = self._service.run(api, request, call.left(), call.cancellation).result
         call.left()
         return encode(result)
 

@@ -2,8 +2,9 @@
 
 Python's `import tensorflow` takes seconds and hundreds of megabytes; the library inside the wheel
 is all that a server needs, and its C interface is stable. Functions that return at once keep the
-GIL (`PyDLL`): releasing it for a microsecond only invites other threads to take it. Those that
-compute or wait release it (`CDLL`). `TF_SessionRun` and `TF_TensorFromProto` are there both ways.
+GIL (`PyDLL`), because releasing it for a microsecond only invites other threads to take it. Those
+that compute or wait release it (`CDLL`). `TF_SessionRun` and `TF_TensorFromProto` are bound both
+ways: the names of the forms that keep it end in `_keeping_gil`.
 """
 
 import ctypes
@@ -42,7 +43,7 @@ class Buffer(ctypes.Structure):
 _OUTPUTS, _TENSORS, _STATUS = POINTER(Output), POINTER(c_void_p), c_void_p
 
 # name: (result, arguments)
-_QUICK: dict[str, tuple[Any, list[Any]]] = {
+_KEEPS_GIL: dict[str, tuple[Any, list[Any]]] = {
     "TF_Version": (c_char_p, []),
     "TF_NewStatus": (c_void_p, []),
     "TF_DeleteStatus": (None, [_STATUS]),
@@ -72,7 +73,7 @@ _QUICK: dict[str, tuple[Any, list[Any]]] = {
     "TF_StringGetDataPointer": (c_void_p, [c_void_p]),
     "TF_StringGetSize": (c_size_t, [c_void_p]),
 }
-_SLOW: dict[str, tuple[Any, list[Any]]] = {
+_RELEASES_GIL: dict[str, tuple[Any, list[Any]]] = {
     "TF_TensorFromProto": (None, [POINTER(Buffer), c_void_p, _STATUS]),
     "TF_NewSession": (c_void_p, [c_void_p, c_void_p, _STATUS]),
     "TF_SessionListDevices": (c_void_p, [c_void_p, _STATUS]),
@@ -112,15 +113,15 @@ _SLOW: dict[str, tuple[Any, list[Any]]] = {
     "TF_DeleteSession": (None, [c_void_p, _STATUS]),
 }
 # The names of all C functions that are bound.
-FUNCTIONS = frozenset({*_QUICK, *_SLOW})
+FUNCTIONS = frozenset({*_KEEPS_GIL, *_RELEASES_GIL})
 
 _loading = threading.Lock()
 
 
 def library() -> Any:
-    """The C functions as attributes of one object; loaded at the first call.
+    """An object with the C functions as attributes; loads the library at the first call.
 
-    The kernels of tensorflow_text are registered too if it is installed.
+    It also registers the kernels of tensorflow_text if that is installed.
 
     Raises `ImportError` if there is no TensorFlow wheel, or one without the library.
     """
@@ -159,7 +160,7 @@ def operation_libraries(folder: Path) -> list[Path]:
 @functools.cache
 def _load() -> Any:
     path = _path()
-    # Each session has the threads that it asks for; else all have those of the first one.
+    # Each session has the threads that it asks for; otherwise all share those of the first one.
     os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
     # Not RTLD_GLOBAL: the library carries a TLS implementation of its own, and Python's `hashlib`
     # and `ssl` would bind to it and crash.
@@ -168,22 +169,22 @@ def _load() -> Any:
 
     functions = type("Library", (), {})()
     functions.path = str(path)
-    for loader, table in ((ctypes.PyDLL, _QUICK), (ctypes.CDLL, _SLOW)):
+    for loader, table in ((ctypes.PyDLL, _KEEPS_GIL), (ctypes.CDLL, _RELEASES_GIL)):
         handle = loader(str(path))
         for name, (result, arguments) in table.items():
             setattr(functions, name, _function(handle, name, result, arguments))
-    quick = ctypes.PyDLL(str(path))
+    keeping = ctypes.PyDLL(str(path))
     for name in ("TF_SessionRun", "TF_TensorFromProto"):
-        setattr(functions, f"{name}_quick", _function(quick, name, *_SLOW[name]))
+        setattr(functions, f"{name}_keeping_gil", _function(keeping, name, *_RELEASES_GIL[name]))
     _register_text_operations(functions)
     return functions
 
 
 def disable_xla() -> None:
-    """From now on, in this process, a function that asks to be compiled by XLA fails.
+    """Makes functions that ask to be compiled by XLA fail, in this process, from now on.
 
-    So TensorFlow Serving does by default. Not part of the C interface: without it in the library,
-    nothing happens.
+    TensorFlow Serving does so by default. The function is not part of the C interface: if the
+    library does not have it, nothing happens.
     """
     library()
     function = getattr(ctypes.CDLL(str(_path())), "_ZN10tensorflow21DisableXlaCompilationEv", None)
@@ -199,25 +200,28 @@ def _function(handle: ctypes.CDLL, name: str, result: Any, arguments: list[Any])
 
 
 LARGE = 1 << 20
-_copy_quick = _function(ctypes.PyDLL(None), "memmove", c_void_p, [c_void_p, c_void_p, c_size_t])
+_copy_keeping_gil = _function(
+    ctypes.PyDLL(None), "memmove", c_void_p, [c_void_p, c_void_p, c_size_t]
+)
 
 
 def copy(target: int, source: int, size: int) -> None:
-    """Copies bytes from one address to another; lets go of the GIL only if they are many."""
-    (ctypes.memmove if size > LARGE else _copy_quick)(target, source, size)
+    """Copies bytes from one address to another; releases the GIL only if they are many."""
+    (ctypes.memmove if size > LARGE else _copy_keeping_gil)(target, source, size)
 
 
-# CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE: of the run itself.
+# Their texts are about the run itself and quote no values:
+# CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE.
 _ABOUT_NO_VALUES = {1, 4, 8, 12, 14}
 _NODE = re.compile(r"\{\{node [^{}]*\}\}")
 
 
 @contextmanager
 def checked(lib: Any, of_run: bool = False) -> Iterator[Any]:
-    """A status to hand to a C function; leaving the block raises what it says.
+    """A `TF_Status` to pass to a C function; leaving the block raises its error, if it has one.
 
-    What the status of a run of a model says may quote the values it was fed; the text for the log
-    is then the names of the nodes that failed.
+    The status of a run of a model (`of_run`) may quote values that it was fed. The text for the log
+    then holds only the names of the nodes that failed.
     """
     status = lib.TF_NewStatus()
     try:
@@ -235,12 +239,12 @@ def checked(lib: Any, of_run: bool = False) -> Iterator[Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences TensorFlow's remarks, unless TF_CPP_MIN_LOG_LEVEL asks for them.
+    """Silences TensorFlow's log, unless TF_CPP_MIN_LOG_LEVEL asks for it.
 
-    The first of them are written while the library is being loaded, before it looks at its
-    settings, so that standard error itself is set aside for that fraction of a second.
+    TensorFlow writes its first lines while the library is loaded, before it reads its settings, so
+    standard error itself is redirected for that fraction of a second.
     """
-    silent = "3"  # nothing is lost: what fails is raised
+    silent = "3"  # nothing is lost: errors are raised
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", silent) != silent:
         yield
         return
@@ -256,7 +260,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _package(name: str) -> Path | None:
-    """The folder of an installed package, which is not imported."""
+    """The folder of an installed package, without importing it."""
     spec = importlib.util.find_spec(name)
     return Path(spec.origin).parent if spec and spec.origin else None
 
@@ -269,5 +273,5 @@ def _register_text_operations(lib: Any) -> None:
         try:
             with checked(lib) as status:
                 lib.TF_DeleteLibraryHandle(lib.TF_LoadLibrary(str(path).encode(), status))
-        except errors.ServingError as error:  # only models that use its operations will miss it
+        except errors.ServingError as error:  # only models that use its operations need it
             logger.warning("tensorflow_text: %s was not loaded: %s", path.name, error)

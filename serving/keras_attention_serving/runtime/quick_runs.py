@@ -23,7 +23,7 @@ _RANDOM = {
     *("RandomShuffle", "Multinomial", "RandomGammaV2", "RandomGamma", "RandomPoissonV2"),
 }
 # Loops and branches, whose values decide what is computed and how often; files, which may wait.
-_NEVER = {
+_UNBOUNDED_OPS = {
     *("While", "StatelessWhile", "For", "Enter", "RefEnter", "Switch", "RefSwitch"),
     *("If", "StatelessIf", "Case", "StatelessCase", "MapDefun", "RemoteCall", "ReadFile"),
     *("CTCBeamSearchDecoder", "CTCGreedyDecoder"),
@@ -32,7 +32,7 @@ _NEVER = {
 }
 # Operations with a state that never wait for anybody: variables, tables, checks and what restores a
 # model. Whatever else has a state may wait (queues, stages, files, other processes).
-_PATIENT = {
+_NONBLOCKING_OPS = {
     *("VarHandleOp", "ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableV2"),
     *("Variable", "VarIsInitializedOp", "AssignVariableOp", "AssignAddVariableOp"),
     *("StatefulPartitionedCall", "Assert", "HashTable", "HashTableV2", "LookupTableFind"),
@@ -44,7 +44,7 @@ _PATIENT = {
     *("ShardedFilename", "MergeV2Checkpoints", "DisableCopyOnRead", "IsVariableInitialized"),
 }
 # Sizes that a graph computes from its values, and what makes integers of other numbers.
-_SIZING = {
+_OPS_SIZED_BY_VALUES = {
     *_RANDOM,
     *("StatelessRandomUniform", "StatelessRandomUniformV2", "StatelessRandomUniformInt"),
     *("StatelessRandomUniformIntV2", "StatelessRandomNormal", "StatelessRandomNormalV2"),
@@ -56,7 +56,7 @@ _SIZING = {
     *("MatrixDiagV3", "UnsortedSegmentSum", "UnsortedSegmentMax", "UnsortedSegmentMin"),
     *("UnsortedSegmentProd", "RaggedTensorToTensor", "StringNGrams", "CropAndResize"),
 }
-_INTEGER_MAKERS = {"Cast", "Bitcast", "Bucketize", "QuantizeV2"}
+_INTEGER_OPS = {"Cast", "Bitcast", "Bucketize", "QuantizeV2"}
 _FLOATS = "fcV"  # kinds of NumPy dtypes; V are those of ml_dtypes
 _FLOAT_TYPES = {1, 2, 8, 14, 18, 19}  # of DataType
 
@@ -75,12 +75,12 @@ class QuickRuns:
         used = {node.op for node in nodes}
         described = {op.name: op.is_stateful for op in meta_graph.meta_info_def.stripped_op_list.op}
         functions = {function.signature.name for function in graph.library.function}
-        self._never = bool(used & _NEVER) or any(
-            described.get(op, op not in functions) and op not in _PATIENT for op in used
+        self._never = bool(used & _UNBOUNDED_OPS) or any(
+            described.get(op, op not in functions) and op not in _NONBLOCKING_OPS for op in used
         )
         # Then the values of floating-point inputs matter as well.
-        self._sizes_from_values = bool(used & _SIZING) and any(
-            node.op in _INTEGER_MAKERS and _from_float(node) for node in nodes
+        self._sizes_from_values = bool(used & _OPS_SIZED_BY_VALUES) and any(
+            node.op in _INTEGER_OPS and _from_float(node) for node in nodes
         )
         self._known: set[object] = set()
 

@@ -19,7 +19,7 @@ from keras_attention_serving.runtime.quick_runs import QuickRuns
 from keras_attention_serving.runtime.trial_runs import trial
 
 _VARIABLES = {"VarHandleOp", "VariableV2", "Variable"}
-_HERE: bytes = wire.RunOptions(inter_op_thread_pool=-1).SerializeToString()
+_IN_CALLER_THREAD: bytes = wire.RunOptions(inter_op_thread_pool=-1).SerializeToString()
 
 
 class SavedModel:
@@ -142,7 +142,7 @@ class SavedModel:
         lib = self._lib
         key = self._quick.key(feeds, fetches)
         quick = self._quick.has(key)
-        session_run = lib.TF_SessionRun_quick if quick else lib.TF_SessionRun
+        session_run = lib.TF_SessionRun_keeping_gil if quick else lib.TF_SessionRun
         sources = [self._output(name) for name in feeds]
         targets = [self._output(name) for name in fetches]
         fed: list[int] = []
@@ -261,7 +261,7 @@ def _run_options(timeout: float | None, quick: bool) -> bytes:
     too: handing either to others and back takes longer than the run. No timeout can stop it then.
     """
     if quick:
-        return _HERE
+        return _IN_CALLER_THREAD
     if timeout is None:
         return b""
     milliseconds = max(1, int(timeout * 1000))
@@ -298,7 +298,7 @@ def _strings_to_tensor(lib: Any, array: Array) -> int:
     # TensorFlow unpacks the strings of a message faster than one call per string could.
     data = tensors.to_proto(array).SerializeToString()
     large = len(data) > c_api.LARGE
-    unpack = lib.TF_TensorFromProto if large else lib.TF_TensorFromProto_quick
+    unpack = lib.TF_TensorFromProto if large else lib.TF_TensorFromProto_keeping_gil
     buffer = _buffer(lib, data)
     tensor: int = lib.TF_AllocateTensor(tensors.DT_STRING, (c_int64 * 1)(0), 1, 0)
     try:

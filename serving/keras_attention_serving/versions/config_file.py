@@ -5,7 +5,7 @@ import threading
 
 from keras_attention_serving import errors
 from keras_attention_serving.protocol import text_proto, wire
-from keras_attention_serving.versions.model_manager import Servables
+from keras_attention_serving.versions.model_manager import ModelManager
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +22,9 @@ class ConfigFile:
         poll_wait_seconds: time between looks.
     """
 
-    def __init__(self, path: str, servables: Servables, poll_wait_seconds: float) -> None:
+    def __init__(self, path: str, manager: ModelManager, poll_wait_seconds: float) -> None:
         self._path = path
-        self._servables = servables
+        self._manager = manager
         self._poll_wait_seconds = poll_wait_seconds
         self._broken: bytes | None = None
         self._stop = threading.Event()
@@ -59,12 +59,12 @@ class ConfigFile:
             self._broken = content
             raise type(error)(f"Failed to read ModelServerConfig file: {error.message}") from None
         self._broken = None
-        if config == self._servables.config:
+        if config == self._manager.config:
             return
         try:
             # No longer than to the next look: a model that does not come must not keep the server
             # from a file that has been corrected meanwhile.
-            self._servables.reload(config, self._poll_wait_seconds)
+            self._manager.reload(config, self._poll_wait_seconds)
         except errors.DeadlineExceeded as error:
             logger.info("%s: %s", self._path, error.message)
         except errors.ServingError as error:

@@ -1,4 +1,4 @@
-"""What the folders of the models hold, and which of it is wanted."""
+"""Version folders of the models, and the choice of those to load."""
 
 import contextlib
 import os
@@ -15,30 +15,35 @@ def check(models: Sequence[ModelConfig]) -> None:
     """Raises `errors.StartError` if a base path is missing or holds no version."""
     for model in models:
         try:
-            found = version_policy.versions_in(model.base_path)
+            versions = version_policy.versions_in(model.base_path)
         except OSError as error:
             raise errors.StartError(
                 f"Expected a folder of versions for model {model.name!r}. "
                 f"Received: base_path={model.base_path} ({error.strerror})"
             ) from None
-        if not found:
+        if not versions:
             raise errors.StartError(
                 f"Expected a version of model {model.name!r}: a folder with a number for a "
                 f"name. Received: base_path={model.base_path} without one"
             )
 
 
-def look(models: Sequence[ModelConfig]) -> tuple[dict[str, dict[int, Path]], set[str]]:
-    """The folders of the versions that are wanted, by model and version, and what is odd.
+def aspired_versions(
+    models: Sequence[ModelConfig],
+) -> tuple[dict[str, dict[int, Path]], set[str]]:
+    """Finds the versions that should be loaded.
 
-    If one base path cannot be read, nothing is said of any model: storage that fails for a moment
+    If one base path cannot be read, the result has no model at all: storage that fails for a moment
     must not cost a model.
+
+    Returns:
+        Folders by name of the model and number of the version; and complaints for the log.
     """
     complaints: set[str] = set()
-    wanted = {}
+    aspired = {}
     for model in models:
         try:
-            wanted[model.name] = _choose(model, complaints)
+            aspired[model.name] = _choose(model, complaints)
         except OSError as error:
             status = errors.status_text(errors.from_os_error(error, str(model.base_path)))
             complaints.add(
@@ -47,29 +52,29 @@ def look(models: Sequence[ModelConfig]) -> tuple[dict[str, dict[int, Path]], set
                 f"with error {status}"
             )
             return {}, complaints
-    return wanted, complaints
+    return aspired, complaints
 
 
 def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """Names, sizes and times of change of all files in a folder; empty if it cannot be read."""
-    found = set()
+    """Paths, sizes and modification times of all files in a folder; empty if it cannot be read."""
+    files = set()
     for parent, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(parent, name)
-            with contextlib.suppress(OSError):  # gone since
+            with contextlib.suppress(OSError):  # deleted meanwhile
                 status = os.stat(path)
-                found.add((path, status.st_size, status.st_mtime_ns))
-    return frozenset(found)
+                files.add((path, status.st_size, status.st_mtime_ns))
+    return frozenset(files)
 
 
 def _choose(model: ModelConfig, complaints: set[str]) -> dict[int, Path]:
-    """The folders of the versions that a model wants; what is odd about them is added."""
-    found = version_policy.versions_in(model.base_path)
-    chosen = model.policy.choose(found)
-    for path in version_policy.duplicates_in(model.base_path, found):
+    """The folders of the versions that a model's policy chooses; adds to `complaints`."""
+    folders = version_policy.versions_in(model.base_path)
+    chosen = model.policy.choose(folders)
+    for path in version_policy.duplicates_in(model.base_path, folders):
         complaints.add(
             f"Duplicate version directories detected. Version {int(path.name)} will be loaded "
-            f"from {found[int(path.name)].name}, {path.name} will be ignored."
+            f"from {folders[int(path.name)].name}, {path.name} will be ignored."
         )
     if isinstance(model.policy, Specific):
         for number in model.policy.versions.difference(chosen):
@@ -83,4 +88,4 @@ def _choose(model: ModelConfig, complaints: set[str]) -> dict[int, Path]:
             f"No versions of servable {model.name} found under base path {model.base_path}. Did "
             "you forget to name your leaf directory as a number (eg. '/1/')?"
         )
-    return {number: found[number] for number in chosen}
+    return {number: folders[number] for number in chosen}

@@ -1,7 +1,7 @@
-"""All models of a server, kept as their configuration and their folders say while it runs.
+"""Manager of the models of a server: it follows their configuration and their folders.
 
-Three kinds of threads: one looks at the folders, one decides what to load and unload, and a few do
-it. A model that takes long to load, or that fails and is tried again, does not hold up the others.
+It has three kinds of threads: one polls the folders, one decides what to load and unload, and a few
+do it. A model that takes long to load, or that fails and is tried again, does not delay the others.
 """
 
 import logging
@@ -20,27 +20,27 @@ from keras_attention_serving.versions.model_config import ModelConfig
 from keras_attention_serving.versions.model_versions import (
     DEFAULT_RETRIES,
     Loader,
+    ModelVersions,
     Retries,
-    Servable,
     State,
     Version,
 )
 
 logger = logging.getLogger(__name__)
 
-QUIET_SECONDS = 0.02  # without a call, nobody is thought to be calling
+QUIET_SECONDS = 0.02  # without a call in this time, no client is thought to be active
 DRAIN_SECONDS = 0.25
 
 
-class Servables:
-    """All models of a server.
+class ModelManager:
+    """Manager of all models of a server.
 
     Args:
-        loader: makes a model from a version folder.
-        load_threads: how many versions may be loaded at a time after the start; 0 means 1.
-        unload_threads: how many may be unloaded at a time; 0 means 1.
-        retries: what to do with a version that cannot be loaded.
-        poll_wait_seconds: time between looks at the folders; 0: look once; negative: never.
+        loader: loads a model from a version folder.
+        load_threads: number of versions that may be loaded at a time after the start; 0 means 1.
+        unload_threads: number of versions that may be unloaded at a time; 0 means 1.
+        retries: attempts to load a version that fails.
+        poll_wait_seconds: time between polls of the folders; 0: poll once; negative: never.
         allow_labels_for_unavailable: see `Labels.assign`.
     """
 
@@ -61,16 +61,16 @@ class Servables:
         self._allow_labels_for_unavailable = allow_labels_for_unavailable
         self._labels = Labels()
         self._config: Any = None
-        self._models: Sequence[ModelConfig] = ()
-        self._servables: dict[str, Servable] = {}
+        self._model_configs: Sequence[ModelConfig] = ()
+        self._models: dict[str, ModelVersions] = {}
         self._complaints: set[str] = set()
         self._draining = False
         self._watchers: list[Callable[[], None]] = []
 
-        self._reloading = threading.Lock()  # held while a configuration is put into effect
+        self._reloading = threading.Lock()  # held while a configuration is applied
         self._reloads = 0
-        self._awaited: list[Servable] = []  # by the last reload
-        self._looking = threading.Lock()  # a look at the folders, with the models it is made for
+        self._awaited: list[ModelVersions] = []  # models that the last reload waits for
+        self._polling = threading.Lock()  # held from reading the configuration to applying the poll
         self._changed = threading.Condition()
         self._changes = 0
         self._stop = threading.Event()
@@ -83,12 +83,12 @@ class Servables:
         }
 
     def start(self, config: Any, patient: bool = True) -> None:
-        """Loads the models of a `ModelServerConfig`, then keeps looking for new versions.
+        """Loads the models of a `ModelServerConfig`, then keeps polling for new versions.
 
         Args:
-            config: what to serve.
-            patient: wait for folders and versions that are not there yet, and try again to load
-                what failed. Otherwise all that is an error at once.
+            config: the models to serve.
+            patient: wait for folders and versions that do not exist yet, and retry failed loads.
+                Otherwise each of these is an error at once.
 
         Raises:
             errors.StartError: if not `patient`: a base path is missing or holds no version.
@@ -101,13 +101,13 @@ class Servables:
         self._start_thread(self._manage, "manager")
         new = self._apply(config)
         if self._poll_wait_seconds > 0:
-            self._start_thread(self._poll, "poll")
+            self._start_thread(self._poll_forever, "poll")
         elif self._poll_wait_seconds == 0:
-            self._look()
+            self._poll_folders()
         self._wait_for(new, "servable(s)", None)
         self._retries = retries
         with self._pools_in_use:
-            self._pools["load"].shutdown(wait=False)  # what it has begun is finished
+            self._pools["load"].shutdown(wait=False)  # loads that have begun are finished
             self._pools["load"] = ThreadPoolExecutor(self._load_threads, "load")
 
     def reload(
@@ -118,9 +118,9 @@ class Servables:
     ) -> None:
         """Serves the models of another `ModelServerConfig` from now on.
 
-        Returns when every new model has an available version. Models that are gone from the
-        configuration are unloaded. A configuration without anything in it changes nothing. Another
-        one replaces it, also while its models are waited for, and waits for those that it keeps.
+        Returns when every new model has an available version. Models that are not in the
+        configuration are unloaded. An empty configuration changes nothing. A later reload replaces
+        this one, even while it waits for its models, and waits for those models that it keeps.
 
         Raises:
             errors.ServingError: the configuration is wrong, and nothing has changed; or a new
@@ -138,18 +138,18 @@ class Servables:
             if config.WhichOneof("config") is None:
                 return
             if new and self._poll_wait_seconds >= 0:
-                self._look()
-            names = {model.name for model in self._models}
+                self._poll_folders()
+            names = {model.name for model in self._model_configs}
             new += [
-                servable
-                for servable in self._awaited
-                if servable not in new and servable.name in names and not servable.outcome()
+                model
+                for model in self._awaited
+                if model not in new and model.name in names and not model.load_result()
             ]
             self._awaited = new
             self._reloads = number = self._reloads + 1
         finally:
             self._reloading.release()
-        self._notify()  # who waits for the configuration before
+        self._notify()  # ends the reload that this one replaces
 
         def check() -> None:
             if cancellation is not None and cancellation.cancelled:
@@ -168,61 +168,61 @@ class Servables:
 
     @property
     def config(self) -> Any:
-        """The `ModelServerConfig` in effect; `None` before there is one."""
+        """The `ModelServerConfig` in effect; None before there is one."""
         return self._config
 
-    def get(self, name: str) -> Servable | None:
-        """The model of that name, if there is or has been one."""
-        return self._servables.get(name)
+    def get(self, name: str) -> ModelVersions | None:
+        """The versions of a model; None if there has never been one of that name."""
+        return self._models.get(name)
 
     def names(self) -> list[str]:
         """The names of the models of the configuration, in order."""
-        return sorted(model.name for model in self._models)
+        return sorted(model.name for model in self._model_configs)
 
     def is_ready(self) -> bool:
-        """Return True if every model of the configuration has a version that can be used.
+        """True if every model of the configuration has an available version.
 
-        No more once `drain` has been called: who asks is to send calls elsewhere.
+        False once `drain` has been called, so that load balancers send calls elsewhere.
         """
-        servables = [self._servables.get(name) for name in self.names()]
+        models = [self._models.get(name) for name in self.names()]
         return not self._draining and all(
-            servable is not None and servable.is_ready() for servable in servables
+            model is not None and model.is_ready() for model in models
         )
 
     def version_for_label(self, name: str, label: str) -> int:
-        """The version that a label means; raises `errors.InvalidArgument` if there is none."""
+        """The number that a label stands for; raises `errors.InvalidArgument` if it is unknown."""
         return self._labels.version(name, label)
 
     def available(self) -> list[tuple[str, int]]:
-        """Name and version of all that is served."""
+        """Name and number of all available versions."""
         return self._in_states(State.AVAILABLE)
 
     def loaded(self) -> list[tuple[str, int]]:
-        """Name and version of all that is in memory."""
+        """Name and number of all versions in memory."""
         return self._in_states(State.AVAILABLE, State.UNLOADING)
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """Has `changed` be called, in some thread, whenever `is_ready` may have changed."""
+        """Calls `changed`, in some thread, whenever `is_ready` may have changed."""
         self._watchers.append(changed)
 
     def drain(self) -> None:
-        """Sends calls away that come from now on, so that they are made elsewhere.
+        """Refuses calls from now on, so that clients make them elsewhere.
 
-        Who closes a connection under load cannot say which of the calls on it have been answered.
-        So, if there are calls, those that may have come before this one are waited for; later ones
-        are refused for a moment, in which their clients can learn of it.
+        A connection that is closed under load does not tell its client which calls were answered.
+        So, if clients are active, this waits for the calls that came before it, and then refuses
+        calls for a moment, in which the clients can learn of it.
         """
         self._draining = True
         self._notify()
         if not self._is_busy():
             return
         time.sleep(DRAIN_SECONDS)
-        for servable in list(self._servables.values()):
-            servable.refuse()
+        for model in list(self._models.values()):
+            model.refuse()
         time.sleep(DRAIN_SECONDS)
 
     def close(self) -> None:
-        """Ends the threads and unloads everything; a version in use goes when it is no longer."""
+        """Ends the threads and unloads everything; a version in use, when its last call ends."""
         self._stop.set()
         self._notify()
         for thread in self._threads:
@@ -231,25 +231,25 @@ class Servables:
             self._closed = True
         for pool in self._pools.values():
             pool.shutdown(cancel_futures=True)
-        for servable in list(self._servables.values()):
-            servable.want({})  # and frees what is not in use
+        for model in list(self._models.values()):
+            model.set_aspired_versions({})  # also frees versions that are not in use
 
     def _is_busy(self) -> bool:
-        servables = list(self._servables.values())
-        asked = [servable.asked for servable in servables]
+        models = list(self._models.values())
+        before = [model.num_requests for model in models]
         time.sleep(QUIET_SECONDS)
-        return asked != [servable.asked for servable in servables]
+        return before != [model.num_requests for model in models]
 
     def _in_states(self, *states: State) -> list[tuple[str, int]]:
         return [
-            (servable.name, version.number)
-            for servable in list(self._servables.values())
-            for version in servable.versions()
+            (model.name, version.number)
+            for model in list(self._models.values())
+            for version in model.versions()
             if version.state in states
         ]
 
-    def _apply(self, config: Any) -> list[Servable]:
-        """Puts a configuration into effect; returns the models that are new."""
+    def _apply(self, config: Any) -> list[ModelVersions]:
+        """Applies a configuration; returns the models that are new."""
         kind = config.WhichOneof("config")
         if self._config is not None and kind != "model_config_list":
             raise errors.FailedPrecondition(
@@ -259,41 +259,39 @@ class Servables:
         if kind is None:
             logger.info("Taking no action for empty config.")
             return []
-        models = model_config.models_in(config)
-        model_config.check_platforms(self._models, models)
-        self._labels.assign(models, self._is_available, self._allow_labels_for_unavailable)
-        model_config.check_supported(models)
+        configs = model_config.models_in(config)
+        model_config.check_platforms(self._model_configs, configs)
+        self._labels.assign(configs, self._is_available, self._allow_labels_for_unavailable)
+        model_config.check_supported(configs)
         logger.info("Adding/updating models.")
-        with self._looking:
-            before = {model.name for model in self._models}
-            self._models, self._config = models, config
-            for name in before.difference(model.name for model in models):
-                self._servables[name].want({})
+        with self._polling:
+            names_before = set(self.names())
+            self._model_configs, self._config = configs, config
+            for name in names_before.difference(self.names()):
+                self._models[name].set_aspired_versions({})
             new = []
-            for model in models:
-                logger.info(" (Re-)adding model: %s", model.name)
-                if model.name not in before:
-                    servable = self._servables.setdefault(
-                        model.name, Servable(model.name, self._notify)
-                    )
-                    servable.begin_epoch()
-                    new.append(servable)
+            for name in [model.name for model in configs]:
+                logger.info(" (Re-)adding model: %s", name)
+                if name not in names_before:
+                    model = self._models.setdefault(name, ModelVersions(name, self._notify))
+                    model.forget_load_results()
+                    new.append(model)
         return new
 
     def _is_available(self, name: str, number: int) -> bool:
-        servable = self._servables.get(name)
-        versions = servable.versions(State.AVAILABLE) if servable else []
+        model = self._models.get(name)
+        versions = model.versions(State.AVAILABLE) if model else []
         return any(version.number == number for version in versions)
 
     def _wait_for(
         self,
-        models: Sequence[Servable],
-        what: str,
+        models: Sequence[ModelVersions],
+        noun: str,
         until: float | None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         def is_decided() -> bool:
-            done = self._stop.is_set() or all(model.outcome() for model in models)
+            done = self._stop.is_set() or all(model.load_result() for model in models)
             if not done:
                 check()
             return done
@@ -305,7 +303,7 @@ class Servables:
             )
         if not decided:
             raise errors.DeadlineExceeded("The new models are still being loaded.")
-        outcomes = [(model.name, model.outcome()) for model in models]
+        outcomes = [(model.name, model.load_result()) for model in models]
         failed = [
             (name, version)
             for name, version in outcomes
@@ -313,59 +311,59 @@ class Servables:
         ]
         if failed:
             reasons = "".join(f"{{{_described(*item)}}}, " for item in failed)
-            raise errors.Unknown(f"{len(failed)} {what} did not become available: {{{reasons}}}")
+            raise errors.Unknown(f"{len(failed)} {noun} did not become available: {{{reasons}}}")
 
-    # Looking at the folders.
+    # Polling the folders.
 
-    def _poll(self) -> None:
+    def _poll_forever(self) -> None:
         while True:
             try:
-                self._look()
+                self._poll_folders()
             except Exception:  # the thread must live on
                 logger.exception("The folders of the models cannot be looked at.")
             if self._stop.wait(self._poll_wait_seconds):
                 return
 
-    def _look(self) -> None:
-        """Compares all folders with what is wanted; if one is missing, nothing changes."""
-        with self._looking:
-            wanted, complaints = folders.look(self._models)
-            for complaint in sorted(complaints - self._complaints):  # each is said once
+    def _poll_folders(self) -> None:
+        """Sets the aspired versions from the folders; changes nothing if a base path is missing."""
+        with self._polling:
+            aspired, complaints = folders.aspired_versions(self._model_configs)
+            for complaint in sorted(complaints - self._complaints):  # each is logged once
                 logger.error("%s", complaint)
             self._complaints = complaints
-            for name, chosen in wanted.items():
-                servable = self._servables[name]
-                servable.want(chosen)
-                for version in servable.failed():
-                    servable.look_again(version, folders.fingerprint(version.folder))
+            for name, versions in aspired.items():
+                model = self._models[name]
+                model.set_aspired_versions(versions)
+                for version in model.failed():
+                    model.retry_if_changed(version, folders.fingerprint(version.folder))
 
     # Loading and unloading.
 
     def _manage(self) -> None:
         while not self._stop.is_set():
             seen = self._changes
-            servables = list(self._servables.values())
-            for servable in servables:
+            models = list(self._models.values())
+            for model in models:
                 try:
-                    self._act(servable)
+                    self._take_steps(model)
                 except Exception:  # the thread must live on
-                    logger.exception("%s cannot be kept up to date.", servable.name)
+                    logger.exception("%s cannot be kept up to date.", model.name)
             for changed in self._watchers:
                 changed()
-            times = [at for servable in servables if (at := servable.retry_at()) is not None]
+            times = [at for model in models if (at := model.retry_at()) is not None]
             with self._changed:
                 if self._changes == seen:
                     self._changed.wait(max(0.0, min(times) - time.monotonic()) if times else None)
 
-    def _act(self, servable: Servable) -> None:
-        while (version := servable.next_unload()) is not None:
-            self._submit("unload", servable.free, version)
-        while (version := servable.next_load()) is not None:
-            self._submit("load", self._load, servable, version)
+    def _take_steps(self, model: ModelVersions) -> None:
+        while (version := model.next_unload()) is not None:
+            self._submit("unload", model.free, version)
+        while (version := model.next_load()) is not None:
+            self._submit("load", self._load, model, version)
 
-    def _load(self, servable: Servable, version: Version) -> None:
-        version.tried, version.seen = folders.fingerprint(version.folder), None
-        servable.load(version, self._loader, self._retries)
+    def _load(self, model: ModelVersions, version: Version) -> None:
+        version.tried_files, version.seen_files = folders.fingerprint(version.folder), None
+        model.load(version, self._loader, self._retries)
 
     def _submit(self, kind: str, step: Callable[..., None], *args: Any) -> None:
         with self._pools_in_use:
@@ -379,9 +377,9 @@ class Servables:
         with self._changed:
             self._changes += 1
             self._changed.notify_all()
-        if self._closed:  # there is no manager any more: whoever gives a version back frees it
-            for servable in list(self._servables.values()):
-                self._act(servable)
+        if self._closed:  # no thread takes steps any more: the last user of a version frees it
+            for model in list(self._models.values()):
+                self._take_steps(model)
 
     def _start_thread(self, target: Callable[[], None], name: str) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)

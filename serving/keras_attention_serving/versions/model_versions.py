@@ -1,14 +1,14 @@
-"""One model: which versions of it are wanted, which are loaded, and who is using them.
+"""The versions of one model: those that are aspired to, those that are loaded, and their users.
 
-Nothing here starts a thread or looks at a folder. `Servables` says which versions are wanted and
-asks for the next step; a step is made with `load` or, once no call uses a version any more,
-`free`. Calls hold a lease on a version.
+Nothing here starts a thread or reads a folder. `ModelManager` sets the aspired versions and asks
+for the next step, which it takes with `load` or, once no call uses a version any more, `free`. A
+call holds a handle of its version.
 
     START -> LOADING -> AVAILABLE -> UNLOADING -> END
                  \\-> END, with the error
 
-What is wanted is loaded before what is not wanted goes, so that a broken version never replaces a
-working one. A version that has ended stays listed.
+Aspired versions are loaded before others are unloaded, so a broken version never replaces a working
+one. A version that has ended stays listed.
 """
 
 import logging
@@ -28,7 +28,7 @@ Loader = Callable[[Path], LoadedModel]
 
 
 class State(IntEnum):
-    """The life of a version, with the numbers of `GetModelStatus`."""
+    """State of a version, with the numbers of `GetModelStatus`."""
 
     START = 10
     LOADING = 20
@@ -42,32 +42,39 @@ class Version:
     """One version of a model.
 
     Attributes:
-        number: the name of its folder.
-        folder: where it lies.
-        state: where it stands.
-        error: why it could not be loaded, from the first failure on.
-        tried: what its folder held when it was last tried to load.
-        seen: what its folder held when it was last looked at since.
+        number: its number, which is the name of its folder.
+        folder: its folder.
+        state: its state.
+        error: the reason why it could not be loaded, from the first failure on.
+        tried_files: fingerprint of its folder when it was last tried to load.
+        seen_files: fingerprint of its folder when it was last looked at since.
+        model: the loaded model.
+        epoch: number of the configuration that it was first aspired to under.
+        is_aspired: True if it should be loaded.
+        busy: True while it is being loaded or freed.
+        num_handles: number of handles that calls hold.
+        failures: number of failed attempts to load it.
+        retry_at: time of the next attempt, on the monotonic clock.
     """
 
     number: int
     folder: Path = field(default_factory=Path)
     state: State = State.START
     error: errors.ServingError | None = None
-    tried: object = None
-    seen: object = None
+    tried_files: object = None
+    seen_files: object = None
     model: LoadedModel | None = None
     epoch: int = 0
-    wanted: bool = True
-    busy: bool = False  # a step with it is under way
-    leases: int = 0
+    is_aspired: bool = True
+    busy: bool = False
+    num_handles: int = 0
     failures: int = 0
-    retry_at: float = 0.0  # on the monotonic clock
+    retry_at: float = 0.0
 
 
 @dataclass(frozen=True)
 class Retries:
-    """How often, and after how many seconds each, to try again to load a version."""
+    """Number of further attempts to load a version, and the seconds between them."""
 
     count: int = 5
     seconds: float = 60.0
@@ -76,19 +83,19 @@ class Retries:
 DEFAULT_RETRIES = Retries()
 
 
-class Lease:
-    """The right to use a version inside a `with` block, which yields its number and its model."""
+class ModelHandle:
+    """Handle of a version: a `with` block in which it stays loaded; yields its number and model."""
 
-    __slots__ = ("_servable", "_version", "_model")
+    __slots__ = ("_owner", "_version", "_model")
 
-    def __init__(self, servable: "Servable", version: Version, model: LoadedModel) -> None:
-        self._servable, self._version, self._model = servable, version, model
+    def __init__(self, owner: "ModelVersions", version: Version, model: LoadedModel) -> None:
+        self._owner, self._version, self._model = owner, version, model
 
     def __enter__(self) -> tuple[int, LoadedModel]:
         return self._version.number, self._model
 
     def __exit__(self, *exc_info: object) -> None:
-        self._servable._give_back(self._version)
+        self._owner._release(self._version)
 
 
 def not_found(name: str, number: int | None) -> errors.NotFound:
@@ -97,48 +104,48 @@ def not_found(name: str, number: int | None) -> errors.NotFound:
     return errors.NotFound(f"Servable not found for request: {which}")
 
 
-class Servable:
+class ModelVersions:
     """The versions of one model.
 
     Args:
-        name: what requests call it.
-        on_change: called, without a lock held, when something may have become possible: a version
-            is loaded, has failed, is free or is no longer used.
+        name: its name in requests.
+        on_change: called, without a lock held, when a next step may have become possible: a version
+            is loaded, has failed, is freed or is no longer used.
 
     Attributes:
-        asked: how many leases have been asked for.
+        num_requests: number of handles that were asked for.
     """
 
     def __init__(self, name: str, on_change: Callable[[], None] = lambda: None) -> None:
         self.name = name
-        self.asked = 0
+        self.num_requests = 0
         self._on_change = on_change
         self._versions: dict[int, Version] = {}
-        self._wanted: Mapping[int, Path] = {}
+        self._aspired: Mapping[int, Path] = {}
         self._available: dict[int, Version] = {}  # highest first
         self._epoch = 0
         self._refusing = False
         self._lock = threading.Lock()  # never held while a model loads
 
-    def want(self, folders: Mapping[int, Path]) -> None:
-        """From now on these versions are wanted, and no others."""
+    def set_aspired_versions(self, folders: Mapping[int, Path]) -> None:
+        """Makes these versions, by number, and no others the aspired ones."""
         with self._lock:
-            self._wanted = dict(folders)
+            self._aspired = dict(folders)
             for version in self._versions.values():
                 if version.state is not State.END:
-                    version.wanted = version.number in folders
+                    version.is_aspired = version.number in folders
                 elif version.number not in folders:
-                    version.wanted = False  # if it comes back, it is loaded anew
-            self._add_wanted()
+                    version.is_aspired = False  # if it comes back, it is loaded anew
+            self._add_aspired()
         self._on_change()
 
-    def begin_epoch(self) -> None:
-        """Forgets for `outcome` what has become of the versions so far."""
+    def forget_load_results(self) -> None:
+        """Begins a new epoch: `load_result` ignores the versions of earlier ones."""
         with self._lock:
             self._epoch += 1
 
-    def outcome(self) -> Version | None:
-        """The highest version of this epoch that is available or has failed, if there is one."""
+    def load_result(self) -> Version | None:
+        """The highest version of this epoch that is available or has failed; None if none has."""
         with self._lock:
             for _, version in sorted(self._versions.items(), reverse=True):
                 decided = version.state in (State.AVAILABLE, State.END)
@@ -147,14 +154,14 @@ class Servable:
         return None
 
     def next_load(self) -> Version | None:
-        """The version to call `load` with now, if there is one; it will not be named twice."""
+        """The version to call `load` with now; None if there is none. Returns no version twice."""
         now = time.monotonic()
         with self._lock:
-            self._add_wanted()
+            self._add_aspired()
             for _, version in sorted(self._versions.items(), reverse=True):
                 if version.busy or version.state not in (State.START, State.LOADING):
                     continue
-                if not version.wanted:
+                if not version.is_aspired:
                     self._enter(version, State.END)
                 elif now >= version.retry_at:
                     version.busy = True
@@ -162,19 +169,20 @@ class Servable:
         return None
 
     def next_unload(self) -> Version | None:
-        """The version to call `free` with now, if there is one; it will not be named twice."""
+        """The version to call `free` with now; None if there is none. Returns no version twice."""
         with self._lock:
-            while (version := self._superfluous()) is not None:
+            while (version := self._next_to_unload()) is not None:
                 del self._available[version.number]
                 self._enter(version, State.UNLOADING)
             for version in self._versions.values():
-                if version.state is State.UNLOADING and not version.leases and not version.busy:
+                is_unused = not version.num_handles and not version.busy
+                if version.state is State.UNLOADING and is_unused:
                     version.busy = True
                     return version
         return None
 
     def retry_at(self) -> float | None:
-        """When `next_load` has something again, on the monotonic clock; `None`: don't know."""
+        """Time of the next attempt to load, on the monotonic clock; None if none is planned."""
         with self._lock:
             times = [
                 version.retry_at
@@ -184,29 +192,31 @@ class Servable:
         return min(times, default=None)
 
     def failed(self) -> list[Version]:
-        """Versions that are wanted and could not be loaded, whether they are tried again or not."""
+        """Aspired versions that could not be loaded, including those that will be tried again."""
         with self._lock:
             return [
                 version
                 for version in self._versions.values()
                 if version.error is not None
-                and version.wanted
+                and version.is_aspired
                 and not version.busy
                 and version.state in (State.LOADING, State.END)
             ]
 
-    def look_again(self, version: Version, files: object) -> None:
-        """Has a version that `failed` has named be tried at once if its files have changed.
+    def retry_if_changed(self, version: Version, files: object) -> None:
+        """Makes a version that `failed` returned be tried again at once if its files have changed.
 
-        While they go on changing, it is waited until they are the same at two looks.
+        Files that keep changing are not tried until two calls in a row find them the same.
 
         Args:
             version: the version.
-            files: what its folder holds, comparable with `Version.tried`.
+            files: fingerprint of its folder.
         """
         with self._lock:
-            settled, version.seen = files == version.seen, files
-            if not settled or files == version.tried or version.busy or not version.wanted:
+            settled, version.seen_files = files == version.seen_files, files
+            if not settled or files == version.tried_files:
+                return
+            if version.busy or not version.is_aspired:
                 return
             version.failures, version.retry_at = 0, 0.0
             if version.state is State.END:
@@ -214,13 +224,13 @@ class Servable:
         self._on_change()
 
     def load(self, version: Version, loader: Loader, retries: Retries) -> None:
-        """Loads a version that `next_load` has named."""
+        """Loads a version that `next_load` returned."""
         with self._lock:
             self._enter(version, State.LOADING)
         try:
             model = loader(version.folder)
         except Exception as error:
-            self._failed(version, error, retries)
+            self._load_failed(version, error, retries)
         else:
             with self._lock:
                 version.model, version.error = model, None
@@ -236,7 +246,7 @@ class Servable:
         self._on_change()
 
     def free(self, version: Version) -> None:
-        """Frees a version that `next_unload` has named."""
+        """Frees a version that `next_unload` returned."""
         model, version.model = version.model, None
         try:
             if model is not None:
@@ -254,16 +264,16 @@ class Servable:
             ordered = sorted(self._versions.values(), key=lambda v: -v.number)
         return [version for version in ordered if state in (None, version.state)]
 
-    def lease(self, number: int | None = None) -> Lease:
-        """An available version, by default the highest, and its model: safe to use inside.
+    def get_handle(self, number: int | None = None) -> ModelHandle:
+        """A handle of an available version, by default of the highest.
 
-            with servable.lease() as (number, model):
+            with model_versions.get_handle() as (number, model):
                 model.run(...)
 
         Raises `errors.NotFound` if it is not available, `errors.Unavailable` after `refuse`.
         """
         with self._lock:
-            self.asked += 1
+            self.num_requests += 1
             if self._refusing:
                 raise errors.Unavailable("The server is stopping.")
             if number is None:
@@ -272,48 +282,48 @@ class Servable:
                 version = self._available.get(number)
             if version is None or version.model is None:
                 raise not_found(self.name, number)
-            version.leases += 1
-            return Lease(self, version, version.model)
+            version.num_handles += 1
+            return ModelHandle(self, version, version.model)
 
     def is_ready(self, number: int | None = None) -> bool:
-        """Return True if `lease` would give a version, or that one."""
+        """True if `get_handle(number)` would succeed."""
         with self._lock:
-            found = self._available if number is None else number in self._available
-            return bool(found) and not self._refusing
+            available = bool(self._available) if number is None else number in self._available
+            return available and not self._refusing
 
     def refuse(self) -> None:
-        """No more leases: who asks for one is told to ask another server."""
+        """Gives no more handles: `get_handle` raises `errors.Unavailable` from now on."""
         with self._lock:
             self._refusing = True
 
-    def _give_back(self, version: Version) -> None:
+    def _release(self, version: Version) -> None:
         with self._lock:
-            version.leases -= 1
-            last = version.state is State.UNLOADING and version.leases == 0
+            version.num_handles -= 1
+            last = version.state is State.UNLOADING and version.num_handles == 0
         if last:
             self._on_change()
 
-    def _add_wanted(self) -> None:
-        for number, folder in self._wanted.items():
+    def _add_aspired(self) -> None:
+        for number, folder in self._aspired.items():
             version = self._versions.get(number)
-            if version is None or (version.state is State.END and not version.wanted):
+            if version is None or (version.state is State.END and not version.is_aspired):
                 self._versions[number] = Version(number, folder, epoch=self._epoch)
 
-    def _superfluous(self) -> Version | None:
-        """The version that goes next, the lowest first; none if nothing else would serve."""
-        wanted = [version for version in self._versions.values() if version.wanted]
-        others = [version for version in self._available.values() if not version.wanted]
-        serving = any(version.state is State.AVAILABLE for version in wanted)
-        if others and (serving or not wanted or len(others) > 1):
+    def _next_to_unload(self) -> Version | None:
+        """The next version to unload, the lowest first; None if no other would serve then."""
+        aspired = [version for version in self._versions.values() if version.is_aspired]
+        others = [version for version in self._available.values() if not version.is_aspired]
+        serving = any(version.state is State.AVAILABLE for version in aspired)
+        if others and (serving or not aspired or len(others) > 1):
             return min(others, key=lambda version: version.number)
         return None
 
-    def _failed(self, version: Version, error: Exception, retries: Retries) -> None:
+    def _load_failed(self, version: Version, error: Exception, retries: Retries) -> None:
         expected = isinstance(error, errors.ServingError | ImportError)
         with self._lock:
             version.error = _for_clients(error)
             version.failures += 1
-            again = version.wanted and version.failures <= retries.count
+            again = version.is_aspired and version.failures <= retries.count
             if again:
                 version.retry_at = time.monotonic() + retries.seconds
             else:
@@ -335,7 +345,7 @@ class Servable:
 
 
 def _for_clients(error: Exception) -> errors.ServingError:
-    """What the status of a version may say of a failed load: nothing of our own bugs."""
+    """Error of a failed load for the status of a version, without internals."""
     if isinstance(error, errors.ServingError):
         return error
     if isinstance(error, ImportError):  # no TensorFlow wheel

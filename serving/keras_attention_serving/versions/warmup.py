@@ -1,8 +1,8 @@
-"""Requests that a model answers before it is available, so that the first user does not wait.
+"""Warm-up requests, which a model answers before it is available: its first user does not wait.
 
-They lie beside the model as `assets.extra/tf_serving_warmup_requests`: a TFRecord file of
-`PredictionLog` messages, at most 1000. One that fails keeps the model from being served. The model
-and the version that a request names are not looked at.
+They are stored in the version folder, in `assets.extra/tf_serving_warmup_requests`: a TFRecord file
+of at most 1000 `PredictionLog` messages. If one fails, the model is not served. The model and the
+version that a request names are ignored.
 """
 
 import logging
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
 
-# By kind of record: what its request asks of a model.
+# By kind of record: makes the inference of its request.
 _METHODS: dict[str, Callable[[Model, int, Any], Inference]] = {
     "predict_log": predict,
     "classify_log": classify,
@@ -39,12 +39,12 @@ _METHODS: dict[str, Callable[[Model, int, Any], Inference]] = {
 
 
 def replay(model: Model, folder: Path, iterations: int = 1, metrics: Metrics = NO_METRICS) -> int:
-    """Answers the warm-up requests in a SavedModel's folder; returns how many there were.
+    """Runs the warm-up requests in a SavedModel's folder; returns their number.
 
     Args:
         model: the model in that folder.
         folder: a version folder.
-        iterations: how often to answer each request.
+        iterations: number of times to run each request.
         metrics: told of the warm-up, if there is one.
 
     Raises:
@@ -65,7 +65,7 @@ def replay(model: Model, folder: Path, iterations: int = 1, metrics: Metrics = N
                 raise errors.InvalidArgument(
                     f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}"
                 )
-            _answer(model, record, path, iterations)
+            _replay_record(model, record, path, iterations)
             count += 1
     except OSError as error:
         code = errors.from_os_error(error, str(path)).code
@@ -88,7 +88,7 @@ def replay(model: Model, folder: Path, iterations: int = 1, metrics: Metrics = N
     return count
 
 
-def _answer(model: Model, record: bytes, path: Path, iterations: int) -> None:
+def _replay_record(model: Model, record: bytes, path: Path, iterations: int) -> None:
     try:
         log = wire.PredictionLog.FromString(record)
     except DecodeError:
@@ -97,4 +97,4 @@ def _answer(model: Model, record: bytes, path: Path, iterations: int) -> None:
     if kind not in _METHODS:
         raise errors.Unimplemented(f"Unsupported log_type for warmup: {kind}")
     for _ in range(iterations):
-        _METHODS[kind](model, 0, getattr(log, kind).request).answer(model)
+        _METHODS[kind](model, 0, getattr(log, kind).request).run(model)

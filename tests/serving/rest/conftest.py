@@ -12,7 +12,7 @@ from keras_attention_serving.protocol import wire
 from keras_attention_serving.rest.server import RestServer
 from keras_attention_serving.service import Service
 from keras_attention_serving.versions.loading import SavedModelLoader
-from keras_attention_serving.versions.model_manager import Servables
+from keras_attention_serving.versions.model_manager import ModelManager
 
 CONFIG = """
 model_config_list {{
@@ -58,15 +58,15 @@ def service(exports, tmp_path_factory, metrics):
     module = Examples()
     signatures = {"classify": module.classify, "regress": module.regress}
     tf.saved_model.save(module, str(base / "examples" / "2"), signatures=signatures)
-    servables = Servables(
+    manager = ModelManager(
         SavedModelLoader(), poll_wait_seconds=0, allow_labels_for_unavailable=True
     )
     text = CONFIG.format(base=base / "model", examples=base / "examples")
-    servables.start(text_format.Parse(text, wire.ModelServerConfig()))
-    while len(servables.available()) < 4:  # a model is ready with its first version
+    manager.start(text_format.Parse(text, wire.ModelServerConfig()))
+    while len(manager.available()) < 4:  # a model is ready with its first version
         time.sleep(0.01)
-    yield Service(servables, metrics=metrics)
-    servables.close()
+    yield Service(manager, metrics=metrics)
+    manager.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from keras_attention_serving import errors
 from keras_attention_serving.protocol import wire
 from keras_attention_serving.rest import json_decode
-from keras_attention_serving.rest import server as rest_server
-from keras_attention_serving.rest.api import MAX_UNZIPPED_VALUES
+from keras_attention_serving.rest.api import _HTTP_STATUS, MAX_UNZIPPED_VALUES
+from keras_attention_serving.rest.server import complain_once
 from tests.serving.rest.calls import (
     PREDICT,
     X,
@@ -249,19 +249,13 @@ def test_outputs_that_are_no_rows(server):
 
 def test_every_status_has_its_code(service):
     codes = {kind.code: kind for kind in errors.ServingError.__subclasses__()}
-    assert {codes[code].__name__: status for code, status in rest_server_codes().items()} == {
+    assert {codes[code].__name__: status for code, status in _HTTP_STATUS.items()} == {
         **{"Cancelled": 499, "Unknown": 500, "InvalidArgument": 400, "DeadlineExceeded": 504},
         **{"NotFound": 404, "AlreadyExists": 409, "PermissionDenied": 403},
         **{"ResourceExhausted": 429, "FailedPrecondition": 400, "Aborted": 409},
         **{"OutOfRange": 400, "Unimplemented": 501, "Internal": 500, "Unavailable": 503},
         **{"DataLoss": 500, "Unauthenticated": 401},
     }
-
-
-def rest_server_codes():
-    from keras_attention_serving.rest import api as rest
-
-    return rest._HTTP_STATUS
 
 
 def test_the_timeout(serve):
@@ -341,7 +335,7 @@ def test_the_deadline_while_a_body_is_read():
 
 
 def test_out_of_file_descriptors(caplog):
-    handle = rest_server.complain_once()
+    handle = complain_once()
     error = OSError(errno.EMFILE, "Too many open files")
     for _ in range(2048):
         handle(None, {"message": "socket.accept() out of system resource", "exception": error})

@@ -13,7 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from keras_attention_serving import errors
 from keras_attention_serving.monitoring.prometheus import PrometheusMetrics
-from keras_attention_serving.rest import server as rest_server
 from keras_attention_serving.rest.server import RestServer
 from tests.serving.rest.calls import DEADLINE, PREDICT, X, ask, message, post, raw, received
 
@@ -222,7 +221,7 @@ def test_stopping_does_not_wait_forever(serve):
 
 @pytest.fixture
 def impatient(serve, monkeypatch):
-    monkeypatch.setattr(rest_server, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr("keras_attention_serving.rest.server.SILENCE_SECONDS", 1.0)
     return serve()
 
 

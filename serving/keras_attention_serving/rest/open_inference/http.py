@@ -143,7 +143,7 @@ class OpenInferenceApi:
         call.left()
         json_request.read(call.body, json_bytes(call), request, call.left)
         named, default = json_request.binary_outputs(request)
-        response = self._service.model_infer(request, call.left(), call.cancellation)
+        response = self._service.run("ModelInfer", request, call.left(), call.cancellation)
         call.left()
         return Reply(200, *json_response.inference(response, named, default, call.left))
 

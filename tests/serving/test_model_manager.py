@@ -14,8 +14,8 @@ from keras_attention_serving.protocol import text_proto, wire
 from keras_attention_serving.server import Server
 from keras_attention_serving.versions.config_file import ConfigFile
 from keras_attention_serving.versions.loading import SavedModelLoader
-from keras_attention_serving.versions.model_manager import Servables
-from keras_attention_serving.versions.model_versions import Retries, Servable
+from keras_attention_serving.versions.model_manager import ModelManager
+from keras_attention_serving.versions.model_versions import ModelVersions, Retries
 
 ONE = {"x": np.ones(1, np.float32)}
 
@@ -42,12 +42,12 @@ def models(**base_paths):
     return result
 
 
-def states(servables, name="model"):
-    return [(v.number, v.state.name) for v in servables.get(name).versions()]
+def states(manager, name="model"):
+    return [(v.number, v.state.name) for v in manager.get(name).versions()]
 
 
-def scale(servables, name="model", number=None):
-    with servables.get(name).lease(number) as (_, model):
+def scale(manager, name="model", number=None):
+    with manager.get(name).get_handle(number) as (_, model):
         signature = model.signatures["serving_default"]
         fetch = [signature.outputs["y"].name]
         return model.run({signature.inputs["x"].name: ONE["x"]}, fetch)[0].tolist()
@@ -60,17 +60,17 @@ def folder(publish, tmp_path):
 
 @pytest.fixture
 def make():
-    """Makes `Servables` that look at their folders 20 times a second and give up at once."""
+    """Makes `ModelManager` that look at their folders 20 times a second and give up at once."""
     made = []
 
     def make(loader=None, **keywords):
         keywords = {"poll_wait_seconds": 0.05, "retries": Retries(0), **keywords}
-        made.append(Servables(loader or SavedModelLoader(), **keywords))
+        made.append(ModelManager(loader or SavedModelLoader(), **keywords))
         return made[-1]
 
     yield make
-    for servables in made:
-        servables.close()
+    for manager in made:
+        manager.close()
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def test_no_polling(folder, publish):
 
 def test_a_missing_folder_is_reported_once_and_stops_the_round(make, folder, publish, caplog):
     other = publish(folder.with_name("other"), 3, 2)
-    servables = make()
-    servables.start(models(model=folder, other=other))
+    manager = make()
+    manager.start(models(model=folder, other=other))
     folder.rename(folder.with_name("elsewhere"))
     publish(other, 5, 5)
     until(lambda: "filesystem access error" in caplog.text)
@@ -131,24 +131,24 @@ def test_a_missing_folder_is_reported_once_and_stops_the_round(make, folder, pub
         f"Could not find base path {folder} for servable model with error NOT_FOUND: {folder}; No "
         "such file or directory"
     ) in caplog.text
-    assert servables.available() == [("model", 3), ("other", 3)]
+    assert manager.available() == [("model", 3), ("other", 3)]
     folder.with_name("elsewhere").rename(folder)
-    until(lambda: servables.available() == [("model", 3), ("other", 5)])
+    until(lambda: manager.available() == [("model", 3), ("other", 5)])
 
 
 def test_an_empty_folder_unloads_everything(make, folder, caplog):
-    servables = make()
-    servables.start(models(model=folder))
+    manager = make()
+    manager.start(models(model=folder))
     shutil.rmtree(folder / "3")
-    until(lambda: states(servables) == [(3, "END")])
+    until(lambda: states(manager) == [(3, "END")])
     assert "No versions of servable model found under base path" in caplog.text
 
 
 def test_start_waits_for_a_folder_and_a_version(make, folder, publish):
-    servables = make()
+    manager = make()
     started = threading.Event()
     thread = threading.Thread(
-        target=lambda: (servables.start(models(model=folder.with_name("late"))), started.set())
+        target=lambda: (manager.start(models(model=folder.with_name("late"))), started.set())
     )
     thread.start()
     assert not started.wait(0.3)
@@ -157,24 +157,24 @@ def test_start_waits_for_a_folder_and_a_version(make, folder, publish):
     publish(folder.with_name("late"), 7, 5)
     assert started.wait(30)
     thread.join()
-    assert servables.available() == [("model", 7)]
+    assert manager.available() == [("model", 7)]
 
 
 def test_start_that_never_looks_waits(make, folder):
-    servables = make(poll_wait_seconds=-1)
+    manager = make(poll_wait_seconds=-1)
     started = threading.Event()
-    thread = threading.Thread(target=lambda: (servables.start(models(model=folder)), started.set()))
+    thread = threading.Thread(target=lambda: (manager.start(models(model=folder)), started.set()))
     thread.start()
     assert not started.wait(0.3)
-    servables.close()
+    manager.close()
     thread.join()
 
 
 def test_start_with_a_broken_model(make, folder):
     (folder / "5").mkdir()
-    servables = make()
+    manager = make()
     with pytest.raises(errors.Unknown) as caught:
-        servables.start(models(model=folder))
+        manager.start(models(model=folder))
     assert caught.value.message.startswith(
         "1 servable(s) did not become available: {{{name: model version: 5} due to error: "
         "NOT_FOUND: Could not find SavedModel .pb or .pbtxt at supplied export directory path: "
@@ -184,25 +184,25 @@ def test_start_with_a_broken_model(make, folder):
 
 def test_start_tries_again(make, folder, exports, caplog):
     (folder / "5").mkdir()
-    servables = make(retries=Retries(1000, 0.05))
-    thread = threading.Thread(target=servables.start, args=(models(model=folder),))
+    manager = make(retries=Retries(1000, 0.05))
+    thread = threading.Thread(target=manager.start, args=(models(model=folder),))
     thread.start()
     until(lambda: caplog.text.count("load failure") > 2)
     assert thread.is_alive()
     assert "next attempt in 0.05 s" in caplog.text
     shutil.copytree(exports[5], folder / "5", dirs_exist_ok=True)
     thread.join(30)
-    assert servables.available() == [("model", 5)]
+    assert manager.available() == [("model", 5)]
 
 
 def test_a_failing_model_does_not_hold_up_the_others(make, folder, publish):
-    servables = make(retries=Retries(5, 3600))
+    manager = make(retries=Retries(5, 3600))
     other = publish(folder.with_name("other"), 3, 2)
-    servables.start(models(model=folder, other=other))
+    manager.start(models(model=folder, other=other))
     (folder / "5").mkdir()
-    until(lambda: states(servables) == [(5, "LOADING"), (3, "AVAILABLE")])
+    until(lambda: states(manager) == [(5, "LOADING"), (3, "AVAILABLE")])
     publish(other, 7, 5)
-    until(lambda: ("other", 7) in servables.available())
+    until(lambda: ("other", 7) in manager.available())
 
 
 @pytest.mark.parametrize("count", [5, 0], ids=["waiting", "given up"])
@@ -216,8 +216,8 @@ def test_a_version_is_tried_again_when_its_files_have_changed(make, folder, expo
         finally:
             attempts.append(path.name)
 
-    servables = make(loader, retries=Retries(count, 600))
-    servables.start(models(model=folder))
+    manager = make(loader, retries=Retries(count, 600))
+    manager.start(models(model=folder))
     (folder.with_name("aside") / "variables").mkdir(parents=True)
     shutil.copy(exports[5] / "saved_model.pb", folder.with_name("aside"))
     folder.with_name("aside").rename(folder / "5")
@@ -228,27 +228,27 @@ def test_a_version_is_tried_again_when_its_files_have_changed(make, folder, expo
         until(lambda tried=tried: attempts.count("5") == tried)
         time.sleep(0.2)
         assert attempts.count("5") == tried
-    until(lambda: states(servables) == [(5, "AVAILABLE"), (3, "END")])
-    assert scale(servables) == [5]
+    until(lambda: states(manager) == [(5, "AVAILABLE"), (3, "END")])
+    assert scale(manager) == [5]
 
 
 def test_files_that_go_on_changing_are_waited_for():
-    servable = Servable("model")
-    servable.want({3: Path("3")})
-    version = servable.next_load()
-    version.tried = "a"
+    model_versions = ModelVersions("model")
+    model_versions.set_aspired_versions({3: Path("3")})
+    version = model_versions.next_load()
+    version.tried_files = "a"
 
     def fail(path):
         raise errors.NotFound("not all there")
 
-    servable.load(version, fail, Retries(5, 600))
-    (failed,) = servable.failed()
+    model_versions.load(version, fail, Retries(5, 600))
+    (failed,) = model_versions.failed()
     for files in ("a", "a", "ab", "abc", "abcd"):
-        servable.look_again(failed, files)
-        assert servable.next_load() is None
-    servable.look_again(failed, "abcd")
-    assert servable.next_load() is failed
-    assert not servable.failed()  # it is under way
+        model_versions.retry_if_changed(failed, files)
+        assert model_versions.next_load() is None
+    model_versions.retry_if_changed(failed, "abcd")
+    assert model_versions.next_load() is failed
+    assert not model_versions.failed()  # it is under way
 
 
 def test_versions_that_load_side_by_side(make, folder, publish):
@@ -260,31 +260,31 @@ def test_versions_that_load_side_by_side(make, folder, publish):
 
     publish(folder, 5, 5)
     publish(folder, 7, 2)
-    servables = make(loader)
-    servables.start(models(model=(folder, "model_version_policy { all {} }")))
-    until(lambda: states(servables) == [(n, "AVAILABLE") for n in (7, 5, 3)])
-    servables.close()
+    manager = make(loader)
+    manager.start(models(model=(folder, "model_version_policy { all {} }")))
+    until(lambda: states(manager) == [(n, "AVAILABLE") for n in (7, 5, 3)])
+    manager.close()
 
-    servables = make(loader, load_threads=3)
-    servables.start(models())
-    servables.reload(models(model=(folder, "model_version_policy { all {} }")))
-    until(lambda: states(servables) == [(n, "AVAILABLE") for n in (7, 5, 3)])
+    manager = make(loader, load_threads=3)
+    manager.start(models())
+    manager.reload(models(model=(folder, "model_version_policy { all {} }")))
+    until(lambda: states(manager) == [(n, "AVAILABLE") for n in (7, 5, 3)])
 
 
 def test_policies_can_change(make, folder, publish, caplog):
     publish(folder, 5, 5)
     publish(folder, 7, 2)
-    servables = make()
-    servables.start(models(model=folder))
-    assert servables.available() == [("model", 7)]
+    manager = make()
+    manager.start(models(model=folder))
+    assert manager.available() == [("model", 7)]
     for policy, numbers in (
         ("latest { num_versions: 2 }", [7, 5]),
         ("all {}", [7, 5, 3]),
         ("specific { versions: 3 versions: 11 }", [3]),
         ("", [7]),
     ):
-        servables.reload(models(model=(folder, "model_version_policy { " + policy + " }")))
-        until(lambda n=numbers: servables.available() == [("model", number) for number in n])
+        manager.reload(models(model=(folder, "model_version_policy { " + policy + " }")))
+        until(lambda n=numbers: manager.available() == [("model", number) for number in n])
     assert (
         "Version 11 of servable model, which was requested to be served as a 'specific' version "
         "in the servable's version policy, was not found in the file system"
@@ -293,32 +293,32 @@ def test_policies_can_change(make, folder, publish, caplog):
 
 def test_reload_adds_and_removes_models(make, folder, publish):
     other = publish(folder.with_name("other"), 7, 5)
-    servables = make()
-    servables.start(models(model=folder))
-    servables.reload(models(other=other))
-    assert ("other", 7) in servables.available()  # when it returns
-    until(lambda: servables.available() == [("other", 7)])
-    assert states(servables) == [(3, "END")]
+    manager = make()
+    manager.start(models(model=folder))
+    manager.reload(models(other=other))
+    assert ("other", 7) in manager.available()  # when it returns
+    until(lambda: manager.available() == [("other", 7)])
+    assert states(manager) == [(3, "END")]
     with pytest.raises(errors.NotFound, match=r"Latest\(model\)"):
-        servables.get("model").lease()
-    servables.reload(models(model=folder, other=other))  # what has ended before does not count
-    assert servables.available() == [("model", 3), ("other", 7)]
-    servables.reload(models())
-    until(lambda: servables.available() == [])
+        manager.get("model").get_handle()
+    manager.reload(models(model=folder, other=other))  # what has ended before does not count
+    assert manager.available() == [("model", 3), ("other", 7)]
+    manager.reload(models())
+    until(lambda: manager.available() == [])
 
 
 def test_reload_without_polling_looks_once(make, folder, publish):
     other = publish(folder.with_name("other"), 7, 5)
-    servables = make(poll_wait_seconds=0)
-    servables.start(models(model=folder))
-    servables.reload(models(model=folder, other=other))
-    assert servables.available() == [("model", 3), ("other", 7)]
+    manager = make(poll_wait_seconds=0)
+    manager.start(models(model=folder))
+    manager.reload(models(model=folder, other=other))
+    assert manager.available() == [("model", 3), ("other", 7)]
 
 
 def test_reload_errors_change_nothing(make, folder, caplog):
-    servables = make()
-    servables.start(models(model=folder))
-    before = servables.config
+    manager = make()
+    manager.start(models(model=folder))
+    before = manager.config
     caffe = models(model=folder)
     caffe.model_config_list.config[0].model_platform = "caffe"
     new = models(other=folder)
@@ -335,43 +335,43 @@ def test_reload_errors_change_nothing(make, folder, caplog):
         ),
     ):
         with pytest.raises(error) as caught:
-            servables.reload(bad)
+            manager.reload(bad)
         assert text in caught.value.message
-        assert servables.config is before
-    assert servables.available() == [("model", 3)]
+        assert manager.config is before
+    assert manager.available() == [("model", 3)]
 
 
 def test_an_empty_configuration_changes_nothing(make, folder, caplog):
     caplog.set_level(logging.INFO)
-    servables = make()
-    servables.start(config(""))
+    manager = make()
+    manager.start(config(""))
     assert "Taking no action for empty config." in caplog.text
-    assert servables.available() == []
-    servables.reload(models(model=folder))
-    assert servables.available() == [("model", 3)]
+    assert manager.available() == []
+    manager.reload(models(model=folder))
+    assert manager.available() == [("model", 3)]
 
 
 def test_reload_with_a_broken_model(make, folder):
-    servables = make()
-    servables.start(models(model=folder))
+    manager = make()
+    manager.start(models(model=folder))
     broken = folder.with_name("broken")
     (broken / "7").mkdir(parents=True)
     with pytest.raises(errors.Unknown) as caught:
-        servables.reload(models(model=folder, broken=broken))
+        manager.reload(models(model=folder, broken=broken))
     assert caught.value.message.startswith(
         "1 model(s) did not become available: {{{name: broken version: 7} due to error: NOT_FOUND: "
     )
-    assert servables.available() == [("model", 3)]
+    assert manager.available() == [("model", 3)]
 
 
 def test_reload_within_a_time(make, folder):
-    servables = make()
-    servables.start(models(model=folder))
+    manager = make()
+    manager.start(models(model=folder))
     empty = folder.with_name("empty")
     empty.mkdir()
     with pytest.raises(errors.DeadlineExceeded, match="still being loaded"):
-        servables.reload(models(model=folder, empty=empty), timeout=0.2)
-    servables.reload(models(model=folder), timeout=30)  # nobody holds the lock any more
+        manager.reload(models(model=folder, empty=empty), timeout=0.2)
+    manager.reload(models(model=folder), timeout=30)  # nobody holds the lock any more
 
 
 UNAVAILABLE = (
@@ -390,67 +390,67 @@ def labelled(folder, **labels):
 
 def test_labels(make, folder, publish):
     publish(folder, 5, 5)
-    servables = make()
+    manager = make()
     with pytest.raises(errors.FailedPrecondition) as caught:
-        servables.start(labelled(folder, stable=3))  # nothing is available yet
+        manager.start(labelled(folder, stable=3))  # nothing is available yet
     assert caught.value.message == UNAVAILABLE.format(3)
-    servables = make()
-    servables.start(labelled(folder))
-    until(lambda: servables.available() == [("model", 5), ("model", 3)])
+    manager = make()
+    manager.start(labelled(folder))
+    until(lambda: manager.available() == [("model", 5), ("model", 3)])
     for labels in ({"stable": 3, "canary": 5}, {"stable": 5}, {}):
-        servables.reload(labelled(folder, **labels))
+        manager.reload(labelled(folder, **labels))
         for label in ("stable", "canary"):
             if label in labels:
-                assert servables.version_for_label("model", label) == labels[label]
+                assert manager.version_for_label("model", label) == labels[label]
             else:
                 with pytest.raises(errors.InvalidArgument) as caught:
-                    servables.version_for_label("model", label)
+                    manager.version_for_label("model", label)
                 assert caught.value.message == f"Unrecognized servable version label: {label}"
 
 
 def test_labels_are_checked_before_anything_changes(make, folder, publish):
-    servables = make()
-    servables.start(labelled(folder))
-    servables.reload(labelled(folder, stable=3))
+    manager = make()
+    manager.start(labelled(folder))
+    manager.reload(labelled(folder, stable=3))
     with pytest.raises(errors.FailedPrecondition) as caught:
-        servables.reload(labelled(folder, stable=3, canary=7))
+        manager.reload(labelled(folder, stable=3, canary=7))
     assert caught.value.message == UNAVAILABLE.format(7)
-    assert servables.version_for_label("model", "stable") == 3
+    assert manager.version_for_label("model", "stable") == 3
     with pytest.raises(errors.InvalidArgument):
-        servables.version_for_label("model", "canary")
+        manager.version_for_label("model", "canary")
 
 
 def test_labels_for_versions_that_are_not_available(make, folder):
-    servables = make(allow_labels_for_unavailable=True)
-    servables.start(labelled(folder, stable=3, canary=7))
-    assert servables.version_for_label("model", "canary") == 7
-    servables.reload(labelled(folder, stable=3, canary=7))
+    manager = make(allow_labels_for_unavailable=True)
+    manager.start(labelled(folder, stable=3, canary=7))
+    assert manager.version_for_label("model", "canary") == 7
+    manager.reload(labelled(folder, stable=3, canary=7))
     with pytest.raises(errors.FailedPrecondition) as caught:
-        servables.reload(labelled(folder, stable=11, canary=7))  # "stable" is in use
+        manager.reload(labelled(folder, stable=11, canary=7))  # "stable" is in use
     assert caught.value.message == UNAVAILABLE.format(11)
-    assert servables.version_for_label("model", "stable") == 3
+    assert manager.version_for_label("model", "stable") == 3
 
 
 def test_a_file_that_is_read_again(make, folder, publish, tmp_path, caplog):
     other = publish(folder.with_name("other"), 7, 5)
     path = tmp_path / "models.config"
     path.write_text(str(models(model=folder)))
-    servables = make()
-    servables.start(text_proto.read(path, wire.ModelServerConfig))
-    file = ConfigFile(str(path), servables, 0.05)
+    manager = make()
+    manager.start(text_proto.read(path, wire.ModelServerConfig))
+    file = ConfigFile(str(path), manager, 0.05)
     try:
         path.write_text("model_config_list {")
         until(lambda: "Failed to read ModelServerConfig file: Invalid protobuf" in caplog.text)
-        assert servables.available() == [("model", 3)]
+        assert manager.available() == [("model", 3)]
         time.sleep(0.3)  # several looks, and one complaint
         assert caplog.text.count("Error parsing text-format") == 1
         path.write_text(str(labelled(folder, stable=7)))
         until(lambda: "PollFilesystemAndReloadConfig failed to ReloadConfig: " in caplog.text)
         assert UNAVAILABLE.format(7) in caplog.text
         publish(folder, 7, 5)  # and the file is tried again
-        until(lambda: states(servables)[0] == (7, "AVAILABLE"))
+        until(lambda: states(manager)[0] == (7, "AVAILABLE"))
         path.write_text(str(models(other=other)))
-        until(lambda: servables.available() == [("other", 7)])
+        until(lambda: manager.available() == [("other", 7)])
         path.unlink()
         until(lambda: f"Failed to read ModelServerConfig file: {path}; No such" in caplog.text)
     finally:
@@ -460,35 +460,35 @@ def test_a_file_that_is_read_again(make, folder, publish, tmp_path, caplog):
 def test_a_file_with_a_model_that_never_comes_can_be_corrected(make, folder, tmp_path):
     path = tmp_path / "models.config"
     path.write_text(str(models(model=folder)))
-    servables = make()
-    servables.start(text_proto.read(path, wire.ModelServerConfig))
-    file = ConfigFile(str(path), servables, 0.05)
+    manager = make()
+    manager.start(text_proto.read(path, wire.ModelServerConfig))
+    file = ConfigFile(str(path), manager, 0.05)
     try:
         empty = folder.with_name("empty")
         empty.mkdir()
         path.write_text(str(models(model=folder, empty=empty)))
-        until(lambda: servables.get("empty") is not None)
+        until(lambda: manager.get("empty") is not None)
         path.write_text(str(models(other=folder)))
-        until(lambda: servables.available() == [("other", 3)])
+        until(lambda: manager.available() == [("other", 3)])
     finally:
         file.stop()
 
 
 def test_drain(make, folder):
     """Without calls it takes no time; with calls, those that come after a while are refused."""
-    servables = make()
-    servables.start(models(model=folder))
+    manager = make()
+    manager.start(models(model=folder))
     start = time.monotonic()
-    servables.drain()
+    manager.drain()
     assert time.monotonic() - start < 0.2
-    with servables.get("model").lease():
+    with manager.get("model").get_handle():
         pass
     outcomes, stop = [], threading.Event()
 
     def work():
         while not stop.is_set():
             try:
-                with servables.get("model").lease():
+                with manager.get("model").get_handle():
                     outcomes.append("served")
             except errors.Unavailable as error:
                 outcomes.append(error.message)
@@ -496,7 +496,7 @@ def test_drain(make, folder):
 
     thread = threading.Thread(target=work)
     thread.start()
-    servables.drain()
+    manager.drain()
     stop.set()
     thread.join()
     assert set(outcomes) == {"served", "The server is stopping."}
@@ -504,13 +504,13 @@ def test_drain(make, folder):
 
 
 def test_close_while_a_version_is_in_use(folder):
-    servables = Servables(SavedModelLoader())
-    servables.start(models(model=folder))
-    assert servables.loaded() == [("model", 3)]
-    with servables.get("model").lease() as (_, model):
-        servables.close()
-        assert servables.available() == []
-        assert servables.loaded() == [("model", 3)]
+    manager = ModelManager(SavedModelLoader())
+    manager.start(models(model=folder))
+    assert manager.loaded() == [("model", 3)]
+    with manager.get("model").get_handle() as (_, model):
+        manager.close()
+        assert manager.available() == []
+        assert manager.loaded() == [("model", 3)]
         assert model.signatures
-    assert servables.loaded() == []
-    assert states(servables) == [(3, "END")]
+    assert manager.loaded() == []
+    assert states(manager) == [(3, "END")]

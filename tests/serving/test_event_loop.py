@@ -1,60 +1,60 @@
-"""Work that tasks of an event loop do together, and work that has to reach its end."""
+"""Bursts of callables on an event loop, and work that is shielded from cancellation."""
 
 import asyncio
 import threading
 
 import pytest
 
-from keras_attention_serving.concurrency import event_loop as loop_tasks
+from keras_attention_serving.concurrency import event_loop
 from keras_attention_serving.concurrency.cancellation import Cancellation
-from keras_attention_serving.concurrency.event_loop import Together, to_the_end
+from keras_attention_serving.concurrency.event_loop import BurstCoalescer, shielded
 
 
-def test_pieces_are_done_one_right_after_the_other():
+def test_callables_of_a_burst_run_back_to_back():
     async def main():
         done = []
-        together = Together(lambda: done.append("afterwards"))
+        coalescer = BurstCoalescer(lambda: done.append("burst done"))
 
         def task(number):
-            return together.do(lambda: done.append(number) or number)
+            return coalescer.run(lambda: done.append(number) or number)
 
         results = await asyncio.gather(task(2), task(3), task(5))
         assert results == [2, 3, 5]
-        assert done == [2, 3, 5, "afterwards"]
+        assert done == [2, 3, 5, "burst done"]
         assert await task(7) == 7
-        assert done[4:] == [7, "afterwards"]
+        assert done[4:] == [7, "burst done"]
 
     asyncio.run(main())
 
 
-def test_a_connection_with_many_pieces_does_not_come_before_others(monkeypatch):
-    monkeypatch.setattr(loop_tasks, "AT_ONCE", 3)
+def test_connections_take_turns(monkeypatch):
+    monkeypatch.setattr(event_loop, "MAX_BURST", 3)
 
     async def main():
         done = []
-        together = Together(lambda: done.append("afterwards"))
+        coalescer = BurstCoalescer(lambda: done.append("burst done"))
 
         def task(number, connection):
-            return together.do(lambda: done.append(number), connection)
+            return coalescer.run(lambda: done.append(number), connection)
 
         many = [task(number, "many") for number in range(5)]
         await asyncio.gather(*many, task(7, "few"), task(11, "one"), task(13, "few"))
-        assert done == [0, 7, 11, "afterwards", 1, 13, 2, "afterwards", 3, 4, "afterwards"]
+        assert done == [0, 7, 11, "burst done", 1, 13, 2, "burst done", 3, 4, "burst done"]
 
     asyncio.run(main())
 
 
-def test_a_piece_that_fails_fails_alone():
+def test_a_callable_that_fails_fails_alone():
     async def main():
-        together = Together()
+        coalescer = BurstCoalescer()
 
         def fail():
             raise KeyError("only this one")
 
         results = await asyncio.gather(
-            together.do(lambda: 2),
-            together.do(fail),
-            together.do(lambda: 3),
+            coalescer.run(lambda: 2),
+            coalescer.run(fail),
+            coalescer.run(lambda: 3),
             return_exceptions=True,
         )
         assert (results[0], results[2]) == (2, 3)
@@ -63,12 +63,12 @@ def test_a_piece_that_fails_fails_alone():
     asyncio.run(main())
 
 
-def test_a_cancelled_piece_is_not_done():
+def test_a_cancelled_callable_is_not_run():
     async def main():
         done = []
-        together = Together()
-        gone = asyncio.ensure_future(together.do(lambda: done.append("gone")))
-        stays = asyncio.ensure_future(together.do(lambda: done.append("stays")))
+        coalescer = BurstCoalescer()
+        gone = asyncio.ensure_future(coalescer.run(lambda: done.append("gone")))
+        stays = asyncio.ensure_future(coalescer.run(lambda: done.append("stays")))
         await asyncio.sleep(0)
         gone.cancel()
         await asyncio.wait([gone, stays])
@@ -95,7 +95,7 @@ def test_to_the_end(fails):
 
         cancellation = Cancellation()
         loop = asyncio.get_running_loop()
-        task = asyncio.ensure_future(to_the_end(loop.run_in_executor(None, work), cancellation))
+        task = asyncio.ensure_future(shielded(loop.run_in_executor(None, work), cancellation))
         while not begun.is_set():
             await asyncio.sleep(0.001)
         await asyncio.sleep(0)  # the thread may be there before the task is
@@ -115,8 +115,8 @@ def test_to_the_end(fails):
 def test_to_the_end_without_being_cancelled():
     async def main():
         loop = asyncio.get_running_loop()
-        assert await to_the_end(loop.run_in_executor(None, lambda: 7)) == 7
+        assert await shielded(loop.run_in_executor(None, lambda: 7)) == 7
         with pytest.raises(ZeroDivisionError):
-            await to_the_end(loop.run_in_executor(None, lambda: 1 // 0))
+            await shielded(loop.run_in_executor(None, lambda: 1 // 0))
 
     asyncio.run(main())

@@ -8,7 +8,7 @@ import pytest
 
 from keras_attention_serving import errors
 from keras_attention_serving.versions.loading import SavedModelLoader
-from keras_attention_serving.versions.model_versions import Retries, Servable, State
+from keras_attention_serving.versions.model_versions import ModelVersions, Retries, State
 from keras_attention_serving.versions.version_policy import All, Latest, versions_in
 
 NO_RETRY = Retries(0)
@@ -40,7 +40,9 @@ def settle(model, loader=load, retries=NO_RETRY):
 def refresh(model, base_path, policy=None, **keywords):
     """Wants what the folder holds, and settles."""
     found = versions_in(base_path)
-    model.want({number: found[number] for number in (policy or Latest()).choose(found)})
+    model.set_aspired_versions(
+        {number: found[number] for number in (policy or Latest()).choose(found)}
+    )
     settle(model, **keywords)
 
 
@@ -53,21 +55,21 @@ def folder(publish, tmp_path):
 @pytest.fixture
 def model(folder):
     """Version 3 loaded."""
-    model = Servable("model")
+    model = ModelVersions("model")
     refresh(model, folder)
     yield model
-    model.want({})
+    model.set_aspired_versions({})
     settle(model)
 
 
 def test_the_newest_version_is_served(publish, folder):
     publish(folder, 11, 5)
-    model = Servable("model")
+    model = ModelVersions("model")
     refresh(model, folder)
     assert states(model) == [(11, "AVAILABLE")]
-    with model.lease() as (number, loaded):
+    with model.get_handle() as (number, loaded):
         assert (number, scale(loaded)) == (11, 5)
-    model.want({})
+    model.set_aspired_versions({})
     settle(model)
     assert states(model) == [(11, "END")]
 
@@ -76,10 +78,10 @@ def test_a_new_version_replaces_the_old_one(model, folder, publish):
     publish(folder, 5, 5)
     refresh(model, folder)
     assert states(model) == [(5, "AVAILABLE"), (3, "END")]
-    with model.lease() as (number, loaded):
+    with model.get_handle() as (number, loaded):
         assert (number, scale(loaded)) == (5, 5)
     with pytest.raises(errors.NotFound, match=r"request: Specific\(model, 3\)$"):
-        model.lease(3)
+        model.get_handle(3)
 
 
 def test_the_new_version_serves_before_the_old_one_goes(model, folder, publish):
@@ -95,12 +97,12 @@ def test_the_new_version_serves_before_the_old_one_goes(model, folder, publish):
 
 
 def test_states_on_the_way(folder):
-    model = Servable("model")
-    model.want(versions_in(folder))
+    model = ModelVersions("model")
+    model.set_aspired_versions(versions_in(folder))
     assert states(model) == [(3, "START")]
     settle(model)
     assert states(model) == [(3, "AVAILABLE")]
-    model.want({})
+    model.set_aspired_versions({})
     version = model.next_unload()
     assert states(model) == [(3, "UNLOADING")]
     model.free(version)
@@ -116,7 +118,7 @@ def test_a_broken_version_never_replaces_a_working_one(model, folder):
     assert "Could not find SavedModel" in broken.error.message
     refresh(model, folder)
     assert states(model) == [(5, "END"), (3, "AVAILABLE")]
-    with model.lease() as (number, loaded):
+    with model.get_handle() as (number, loaded):
         assert (number, scale(loaded)) == (3, 2)
 
 
@@ -143,13 +145,13 @@ def test_a_version_that_keeps_failing_is_given_up(folder):
         attempts.append(path)
         raise RuntimeError("inner text")
 
-    model = Servable("model")
+    model = ModelVersions("model")
     refresh(model, folder, loader=failing, retries=Retries(5, 0))
     assert len(attempts) == 6  # the first and five more
     assert states(model) == [(3, "END")]
     assert str(model.versions()[0].error) == "The model cannot be loaded."
     with pytest.raises(errors.NotFound):
-        model.lease()
+        model.get_handle()
 
 
 def test_a_failing_version_that_disappears_is_not_tried_again(model, folder):
@@ -172,12 +174,12 @@ def test_a_failed_version_that_comes_back_is_loaded_anew(model, folder, publish)
 
 
 def test_calls_on_a_version_that_goes_may_finish(model, folder, publish):
-    with model.lease() as (number, loaded):
+    with model.get_handle() as (number, loaded):
         publish(folder, 5, 5)
         refresh(model, folder)
         assert states(model) == [(5, "AVAILABLE"), (3, "UNLOADING")]
         assert (number, scale(loaded)) == (3, 2)
-        with model.lease() as (newer, _):
+        with model.get_handle() as (newer, _):
             assert newer == 5
         settle(model)
         assert states(model) == [(5, "AVAILABLE"), (3, "UNLOADING")]
@@ -200,33 +202,33 @@ def test_an_empty_folder_unloads_everything(model, folder):
     refresh(model, folder)
     assert states(model) == [(3, "END")]
     with pytest.raises(errors.NotFound, match=r"^Servable not found for request: Latest\(model\)$"):
-        model.lease()
+        model.get_handle()
 
 
 def test_of_several_versions_that_are_not_wanted_one_serves_until_there_is_a_better_one(
     publish, folder
 ):
     publish(folder, 5, 5)
-    model = Servable("model")
+    model = ModelVersions("model")
     refresh(model, folder, All())
     assert states(model) == [(5, "AVAILABLE"), (3, "AVAILABLE")]
     for number, factor in ((None, 5), (3, 2), (5, 5)):
-        with model.lease(number) as (_, loaded):
+        with model.get_handle(number) as (_, loaded):
             assert scale(loaded) == factor
     (folder / "7").mkdir()
     refresh(model, folder)
     assert states(model) == [(7, "END"), (5, "AVAILABLE"), (3, "END")]
-    model.want({})
+    model.set_aspired_versions({})
     settle(model)
 
 
 def test_outcome_of_an_epoch(model, folder, publish):
-    assert model.outcome().number == 3
-    model.begin_epoch()
-    assert model.outcome() is None
+    assert model.load_result().number == 3
+    model.forget_load_results()
+    assert model.load_result() is None
     publish(folder, 5, 5)
     refresh(model, folder)
-    assert model.outcome().number == 5
+    assert model.load_result().number == 5
 
 
 def test_leases_while_versions_change(model, folder, publish):
@@ -236,7 +238,7 @@ def test_leases_while_versions_change(model, folder, publish):
     def work():
         while not stop.is_set():
             try:
-                with model.lease() as (number, loaded):
+                with model.get_handle() as (number, loaded):
                     if scale(loaded) != (2 if number % 2 else 5):
                         failures.append(number)
             except Exception as error:
