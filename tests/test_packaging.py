@@ -121,7 +121,7 @@ def test_a_wheel_has_three_top_level_names_and_all_files(built):
         files = (
             p
             for p in (root / package).rglob("*")
-            if p.suffix in (".py", ".typed", ".binpb", ".proto")
+            if p.suffix in (".py", ".pyi", ".typed", ".binpb", ".proto")
         )
         expected |= {p.relative_to(root).as_posix() for p in files}
     assert {n for n in names if not n.startswith(info)} == expected

@@ -258,7 +258,7 @@ def test_works_without_ml_dtypes():
 import sys
 import tracemalloc
 sys.modules["ml_dtypes"] = None
-from keras_attention_serving import tensors, wire
+from keras_attention_serving.protocol import tensors, wire
 print(tensors.to_array(tensors.to_proto([1.5, 2.5])).tolist())
 try:
     tensors.to_array(wire.TensorProto(dtype="DT_BFLOAT16"))

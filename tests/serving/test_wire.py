@@ -86,7 +86,7 @@ def test_method_paths_are_those_of_the_official_descriptor():
 def test_tensorflow_may_be_imported_later():
     """This process has TensorFlow's messages first; here ours are."""
     program = """
-from keras_attention_serving import wire
+from keras_attention_serving.protocol import wire
 from tensorflow_serving.apis import predict_pb2
 data = wire.PredictRequest(output_filter=["y"]).SerializeToString()
 print(list(predict_pb2.PredictRequest.FromString(data).output_filter))

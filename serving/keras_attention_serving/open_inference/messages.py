@@ -27,6 +27,8 @@ ModelMetadataRequest = wire.message("inference.ModelMetadataRequest")
 ModelMetadataResponse = wire.message("inference.ModelMetadataResponse")
 ModelInferRequest = wire.message("inference.ModelInferRequest")
 ModelInferResponse = wire.message("inference.ModelInferResponse")
+InferParameter = wire.message("inference.InferParameter")
+InferTensorContents = wire.message("inference.InferTensorContents")
 
 SERVICE = "inference.GRPCInferenceService"
 MODEL_INFER = f"/{SERVICE}/ModelInfer"

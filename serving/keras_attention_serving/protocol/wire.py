@@ -2,7 +2,7 @@
 
 The classes are built from `descriptors.binpb` in a `DescriptorPool` of their own. Generated modules
 would register themselves in the process-wide pool and clash with TensorFlow's as soon as both are
-imported; these live beside them, and are the same on the wire.
+imported; these live beside them, and are the same on the wire. Their types are in `wire.pyi`.
 """
 
 from importlib.resources import files
@@ -10,6 +10,7 @@ from typing import Any
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import Message as Message
 from google.protobuf.message_factory import GetMessageClass
 
 
@@ -33,32 +34,70 @@ def message(name: str) -> Any:
 
 
 DataType = POOL.FindEnumTypeByName("tensorflow.DataType")
+Int64Value = message("google.protobuf.Int64Value")
+AttrValue = message("tensorflow.AttrValue")
+BytesList = message("tensorflow.BytesList")
 ConfigProto = message("tensorflow.ConfigProto")
+Example = message("tensorflow.Example")
+Feature = message("tensorflow.Feature")
+Features = message("tensorflow.Features")
+FloatList = message("tensorflow.FloatList")
+FunctionDef = message("tensorflow.FunctionDef")
+FunctionDefLibrary = message("tensorflow.FunctionDefLibrary")
+GPUOptions = message("tensorflow.GPUOptions")
+GraphDef = message("tensorflow.GraphDef")
+GraphOptions = message("tensorflow.GraphOptions")
+Int64List = message("tensorflow.Int64List")
 MetaGraphDef = message("tensorflow.MetaGraphDef")
+NodeDef = message("tensorflow.NodeDef")
+OpDef = message("tensorflow.OpDef")
 OpList = message("tensorflow.OpList")
+RewriterConfig = message("tensorflow.RewriterConfig")
 RunOptions = message("tensorflow.RunOptions")
 SignatureDef = message("tensorflow.SignatureDef")
+TensorInfo = message("tensorflow.TensorInfo")
 TensorProto = message("tensorflow.TensorProto")
+TensorShapeProto = message("tensorflow.TensorShapeProto")
 
-ModelSpec = message("tensorflow.serving.ModelSpec")
-PredictRequest = message("tensorflow.serving.PredictRequest")
-PredictResponse = message("tensorflow.serving.PredictResponse")
+Class = message("tensorflow.serving.Class")
 ClassificationRequest = message("tensorflow.serving.ClassificationRequest")
 ClassificationResponse = message("tensorflow.serving.ClassificationResponse")
-RegressionRequest = message("tensorflow.serving.RegressionRequest")
-RegressionResponse = message("tensorflow.serving.RegressionResponse")
-MultiInferenceRequest = message("tensorflow.serving.MultiInferenceRequest")
-MultiInferenceResponse = message("tensorflow.serving.MultiInferenceResponse")
+ClassificationResult = message("tensorflow.serving.ClassificationResult")
+Classifications = message("tensorflow.serving.Classifications")
+ClassifyLog = message("tensorflow.serving.ClassifyLog")
+ExampleList = message("tensorflow.serving.ExampleList")
+ExampleListWithContext = message("tensorflow.serving.ExampleListWithContext")
 GetModelMetadataRequest = message("tensorflow.serving.GetModelMetadataRequest")
 GetModelMetadataResponse = message("tensorflow.serving.GetModelMetadataResponse")
-SignatureDefMap = message("tensorflow.serving.SignatureDefMap")  # inside an Any in the response
 GetModelStatusRequest = message("tensorflow.serving.GetModelStatusRequest")
 GetModelStatusResponse = message("tensorflow.serving.GetModelStatusResponse")
-ModelVersionStatus = message("tensorflow.serving.ModelVersionStatus")
+InferenceResult = message("tensorflow.serving.InferenceResult")
+InferenceTask = message("tensorflow.serving.InferenceTask")
+Input = message("tensorflow.serving.Input")
+ModelConfig = message("tensorflow.serving.ModelConfig")
+ModelConfigList = message("tensorflow.serving.ModelConfigList")
 ModelServerConfig = message("tensorflow.serving.ModelServerConfig")
+ModelSpec = message("tensorflow.serving.ModelSpec")
+ModelVersionStatus = message("tensorflow.serving.ModelVersionStatus")
+MultiInferenceLog = message("tensorflow.serving.MultiInferenceLog")
+MultiInferenceRequest = message("tensorflow.serving.MultiInferenceRequest")
+MultiInferenceResponse = message("tensorflow.serving.MultiInferenceResponse")
+PredictLog = message("tensorflow.serving.PredictLog")
+PredictRequest = message("tensorflow.serving.PredictRequest")
+PredictResponse = message("tensorflow.serving.PredictResponse")
+PredictionLog = message("tensorflow.serving.PredictionLog")  # a warm-up record
+RegressLog = message("tensorflow.serving.RegressLog")
+Regression = message("tensorflow.serving.Regression")
+RegressionRequest = message("tensorflow.serving.RegressionRequest")
+RegressionResponse = message("tensorflow.serving.RegressionResponse")
+RegressionResult = message("tensorflow.serving.RegressionResult")
 ReloadConfigRequest = message("tensorflow.serving.ReloadConfigRequest")
 ReloadConfigResponse = message("tensorflow.serving.ReloadConfigResponse")
-PredictionLog = message("tensorflow.serving.PredictionLog")  # a warm-up record
+SignatureDefMap = message("tensorflow.serving.SignatureDefMap")  # inside an Any in the response
+StatusProto = message("tensorflow.serving.StatusProto")
+ServableVersionPolicy = message(
+    "tensorflow.serving.FileSystemStoragePathSourceConfig.ServableVersionPolicy"
+)
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"

@@ -281,16 +281,17 @@ class RestApi:
             response = self._service.run("Predict", request, call.left(), call.cancellation)
             call.left()
             return json_encode.predictions(response.outputs, rows)
+        examples: wire.ClassificationRequest | wire.RegressionRequest
         if match["method"] == "classify":
-            request, api = wire.ClassificationRequest(), "Classify"
+            examples, api = wire.ClassificationRequest(), "Classify"
             encode = json_encode.classifications
         else:
-            request, api = wire.RegressionRequest(), "Regress"
+            examples, api = wire.RegressionRequest(), "Regress"
             encode = json_encode.regressions
-        _fill_spec(request.model_spec, match)
+        _fill_spec(examples.model_spec, match)
         call.left()
-        json_decode.fill_examples(request, body)
-        result = self._service.run(api, request, call.left(), call.cancellation).result
+        json_decode.fill_examples(examples, body)
+        result = self._service.run(api, examples, call.left(), call.cancellation).result
         call.left()
         return encode(result)
 
@@ -303,9 +304,9 @@ class RestApi:
             request = wire.GetModelMetadataRequest(metadata_field=["signature_def"])
             _fill_spec(request.model_spec, match)
             return _metadata(self._service.get_model_metadata(request))
-        request = wire.GetModelStatusRequest()
-        _fill_spec(request.model_spec, match)
-        return (_printed(self._service.get_model_status(request)) + "\n").encode()
+        status = wire.GetModelStatusRequest()
+        _fill_spec(status.model_spec, match)
+        return (_printed(self._service.get_model_status(status)) + "\n").encode()
 
 
 def _failure_of(answer: Answer, target: str) -> errors.ServingError:

@@ -115,8 +115,8 @@ class OpenInferenceApi:
         name, version = unquote(match["name"]), match["version"] or ""
         if match["part"] == "ready":
             self._models.check_known(name, version)
-            request = messages.ModelReadyRequest(name=name, version=version)
-            ready = self._models.model_ready(request).ready
+            asked = messages.ModelReadyRequest(name=name, version=version)
+            ready = self._models.model_ready(asked).ready
             body = encode(f'{{"name":{quote(name)},"ready":{_boolean(ready)}}}')
             return Reply(200 if ready else _NOT_READY, body)
         signature = parse_qs(query).get("signature_name", [""])[-1]
