@@ -9,6 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "serving/README.md")),
+    *sorted(ROOT.glob("docs/*.md")),
+]
 
 
 def blocks(language):
@@ -79,3 +83,14 @@ def test_links_lead_somewhere():
 @pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda path: path.name)
 def test_every_page_of_docs_is_linked(page):
     assert f"(docs/{page.name})" in README
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_lines_have_at_most_120_characters(page):
+    """But for tables, headings and lines with a link."""
+    lines = page.read_text("utf-8").splitlines()
+    assert not [
+        line
+        for line in lines
+        if len(line) > 120 and not line.startswith(("|", "#")) and "](" not in line
+    ]

@@ -49,7 +49,7 @@ def test_there_are_examples():
 
 
 def test_every_flag_is_described():
-    table = README.split("#### Flags")[1].split("`--help` prints")[0]
+    table = README.split("### Flags")[1].split("`--help` prints")[0]
     assert set(re.findall(r"`--([a-z_]+)`", table)) == {f.name for f in FLAGS}
 
 
