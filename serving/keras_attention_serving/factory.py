@@ -84,6 +84,18 @@ def make_rest_tls(settings: Options) -> ssl.SSLContext | None:
     return tls_config.context(settings.rest_api_ssl_config_file)
 
 
+def max_calls_per_connection(settings: Options) -> int:
+    """The number of gRPC calls at a time that one connection may have.
+
+    A quarter of all, which fills batches. Without batching, four for each thread keep the threads
+    busy; more would only make the calls of other connections wait.
+    """
+    quarter = max(1, settings.grpc_max_calls // 4)
+    if settings.enable_batching:
+        return quarter
+    return min(quarter, max(32, 4 * settings.grpc_max_threads))
+
+
 def channel_arguments(settings: Options) -> Sequence[tuple[str, int | str]]:
     """The arguments of `--grpc_channel_arguments`: numbers where the text is one."""
     result: list[tuple[str, int | str]] = []

@@ -183,6 +183,7 @@ class Server:
                 service,
                 settings.grpc_max_threads,
                 max_calls=settings.grpc_max_calls,
+                max_calls_per_connection=factory.max_calls_per_connection(settings),
                 metrics=metrics,
                 log=self._log,
                 health=settings.enable_grpc_healthcheck_service,

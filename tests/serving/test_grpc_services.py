@@ -555,8 +555,19 @@ def test_bursts_are_refused_and_not_cancelled(base_path):
     assert codes == {"OK", "RESOURCE_EXHAUSTED"}
 
 
-def test_calls_of_one_connection_are_a_part_of_all(base_path):
-    with serve(base_path, grpc_max_calls=404) as channel:
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"grpc_max_calls": 404, "enable_batching": True}, 101),
+        ({"grpc_max_calls": 404, "grpc_max_threads": 13}, 52),
+        ({"grpc_max_calls": 404, "grpc_max_threads": 7}, 32),
+        ({"grpc_max_calls": 44, "grpc_max_threads": 13}, 11),
+        ({"grpc_max_calls": 3}, 1),
+    ],
+    ids=str,
+)
+def test_calls_of_one_connection_are_a_part_of_all(base_path, settings, expected):
+    with serve(base_path, **settings) as channel:
         port = int(channel._channel.target().decode().rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
             connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0] * 3 + [4] + [0] * 5))
@@ -565,7 +576,7 @@ def test_calls_of_one_connection_are_a_part_of_all(base_path):
                 file.read(5)  # flags and stream
                 assert kind == b"\4"  # SETTINGS
                 entries = dict(struct.iter_unpack(">HI", file.read(length)))
-    assert entries[3] == 101  # SETTINGS_MAX_CONCURRENT_STREAMS
+    assert entries[3] == expected  # SETTINGS_MAX_CONCURRENT_STREAMS
 
 
 def test_threads_end_with_the_server(base_path):

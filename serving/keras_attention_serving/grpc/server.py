@@ -46,8 +46,11 @@ class GrpcServer:
     Args:
         service: the methods.
         max_threads: number of runs, or batches, at a time; four per processor by default.
-        max_calls: number of calls at a time, a quarter of them on one connection. Beyond it each
-            connection has its share of them, and more are refused at once.
+        max_calls: number of calls at a time. Beyond it each connection has its share of them, and
+            more are refused at once.
+        max_calls_per_connection: the calls beyond this wait in the client; a quarter of all by
+            default. gRPC takes calls in the order of their arrival, so that a call of another
+            connection comes after all of these.
         body_seconds: the longest time that the request of a call may take to arrive.
         metrics: is told of every response.
         log: is told of every response; by default, failures are logged.
@@ -63,6 +66,7 @@ class GrpcServer:
         max_threads: int | None = None,
         *,
         max_calls: int = MAX_CALLS,
+        max_calls_per_connection: int | None = None,
         body_seconds: float = BODY_SECONDS,
         metrics: Metrics = NO_METRICS,
         log: RequestLog | None = None,
@@ -92,8 +96,7 @@ class GrpcServer:
             "grpc.so_reuseport": 0,
             "grpc.server.max_pending_requests": _PENDING,
             "grpc.server.max_pending_requests_hard_limit": _PENDING,
-            # No connection has all calls to itself; its further calls wait in the client.
-            "grpc.max_concurrent_streams": max(1, max_calls // 4),
+            "grpc.max_concurrent_streams": max_calls_per_connection or max(1, max_calls // 4),
             "grpc.http.overload_protection": 0,  # it would refuse calls at random, too
             **dict(channel_arguments),
         }
