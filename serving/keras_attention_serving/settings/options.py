@@ -151,8 +151,8 @@ class Options:
     )
     grpc_max_calls: int = _flag(
         1024,
-        "Not in TensorFlow Serving: gRPC calls that may be under way, on one connection a quarter of "
-        "them or, without batching, four for each thread. More are refused.",
+        "Not in TensorFlow Serving: gRPC calls that may be under way, on one connection a quarter "
+        "of them or, without batching, four for each thread. More are refused.",
     )
     stop_grace_seconds: int = _flag(
         30, "Not in TensorFlow Serving: how long calls under way may take after SIGTERM."
