@@ -1,6 +1,7 @@
-"""Where the documentation names a test, there is one."""
+"""The tests and files that the documentation names exist."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -30,6 +31,22 @@ def test_tests_that_are_named_exist(page):
     assert len(named) == text.count("::test_"), "a name that is not written as a whole"
     for path, name in named:
         assert name in names_of_tests(path), f"{path}::{name}"
+
+
+@functools.cache
+def files():
+    """The paths of all files that pages may name."""
+    packages = ("keras_attention", "keras_attention_command", "serving")
+    folders = (*packages, "benchmarks", "examples", "tests")
+    return [path.as_posix() for name in folders for path in (ROOT / name).rglob("*.*")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_files_that_are_named_exist(page):
+    if page.name == "CHANGELOG.md":  # of the names that files had
+        return
+    for name in re.findall(r"`([\w./]+\.(?:py|config|yaml|proto))`", page.read_text("utf-8")):
+        assert any(path.endswith("/" + name) for path in files()), name
 
 
 def rows():
