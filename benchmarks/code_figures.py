@@ -72,7 +72,7 @@ def figures(folder):
     return {
         "files": str(len(paths)),
         "lines of a file: median": f"{statistics.median(lines):.0f}",
-        "lines of a file: 9 of 10 up to": f"{statistics.quantiles(lines, n=10, method="inclusive")[-1]:.0f}",
+        "lines of a file: 9 of 10 up to": f"{statistics.quantiles(lines, n=10, method='inclusive')[-1]:.0f}",
         "lines of a file: most": str(max(lines)),
         "lines of a function: median": f"{statistics.median(sizes):.0f}",
         "functions of more than 40 lines": share(sizes, lambda size: size > 40),
