@@ -29,7 +29,7 @@ PACKAGES = {
     "keras_attention_command": "keras_attention_command",
     "keras_attention_serving": "serving/keras_attention_serving",
 }
-SOFTMAX = ("masked_softmax", "softmax")  # the functions of that name, where a mask has its effect
+SOFTMAX = ("masked_softmax", "softmax")  # where a mask has its effect
 NESTING = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.AsyncFor, ast.AsyncWith, ast.Match)
 
 
