@@ -122,7 +122,8 @@ def test_calls_under_way_leave_places_to_others_and_one_to_each_connection(caplo
         codes = [call.code().name for call in waiting]
     assert codes[0::2] == ["OK"] * 5
     assert codes[1::2] == ["OK"] + ["RESOURCE_EXHAUSTED"] * 4
-    assert [line.partition(" after")[0] for line in caplog.messages] == [
+    requests = [r for r in caplog.records if r.name == "keras_attention_serving.requests"]
+    assert [record.getMessage().partition(" after")[0] for record in requests] == [
         "GRPC Method: RESOURCE_EXHAUSTED"
     ] * 4
 

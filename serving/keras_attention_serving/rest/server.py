@@ -1,15 +1,15 @@
 """The REST API over HTTP.
 
-uvicorn on httptools (the parser of Node.js): of the servers compared it was the fastest by half
-(aiohttp, waitress, cheroot; a request that does nothing), it takes 45 ms and 4 MB to import, where
-aiohttp takes four times that, and a client that is slow or silent costs it a connection, not a
+It is uvicorn on httptools (the parser of Node.js). Of the servers compared (aiohttp, waitress,
+cheroot; a request that does nothing) it was the fastest by half. It takes 45 ms and 4 MB to import,
+a quarter of what aiohttp takes, and a client that is slow or silent costs it a connection, not a
 thread. It reads bodies with back pressure, answers pipelined requests in order, and lets requests
 under way finish when it stops.
 
-Requests are read and answers are written in one thread, with an event loop of its own. The work in
-between, JSON and all, is done by a pool of threads; what TensorFlow does runs beside the event
-loop, because it does not hold the interpreter's lock. Status, metadata and metrics have a thread
-of their own, so that a probe is answered however many predictions wait.
+Requests are read and responses are written in one thread, with an event loop of its own. The work
+in between, including JSON, is done by a pool of threads; TensorFlow's part runs beside the event
+loop, because it does not hold the interpreter's lock. Status, metadata and metrics have a thread of
+their own, so that a probe is answered however many predictions wait.
 """
 
 import asyncio
@@ -32,7 +32,9 @@ from keras_attention_serving.concurrency.processors import processors
 from keras_attention_serving.monitoring.metrics import NO_METRICS, Metrics
 from keras_attention_serving.monitoring.request_log import RequestLog
 from keras_attention_serving.rest import json_encode
-from keras_attention_serving.rest.api import MAX_UNZIPPED_VALUES, Answer, RestApi
+from keras_attention_serving.rest.api import RestApi
+from keras_attention_serving.rest.compressed_bodies import MAX_VALUES
+from keras_attention_serving.rest.http_messages import HttpRequest, HttpResponse
 from keras_attention_serving.rest.http_parser import HttpParser
 from keras_attention_serving.service import Service
 
@@ -40,11 +42,11 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 2**31 - 1  # as much as a gRPC message
 MAX_HEADER_BYTES = 1 << 20
-# How long a client may be silent: before its first request, between two, within one. libevent's.
+# The longest silence of a client: before its first request, between two, within one. libevent's.
 SILENCE_SECONDS = 50.0
 BACKLOG = 2048
-# Connections that are accepted in one turn of the event loop; asyncio also tries so many times when
-# there are no file descriptors.
+# Connections that are accepted in one turn of the event loop. asyncio also tries so many times when
+# there are no file descriptors left.
 ACCEPTS = 64
 COMPLAINT_SECONDS = 60.0
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -57,17 +59,17 @@ class RestServer:
     """Serves the REST API from `start` to `stop`.
 
     Args:
-        service: what answers.
+        service: the methods.
         port: TCP port; 0 picks a free one.
         host: address to listen on; `"::"` means all, over IPv4 as well.
-        num_threads: how many predictions may be worked on at a time; 4 per processor by default.
-        timeout_seconds: how long a prediction may take; None for no limit.
-        cors: allow pages of other sites to ask.
-        metrics_path: where the page of the metrics is; None for nowhere.
-        metrics: takes note of the requests, and makes that page.
-        log: takes note of them; by default, failures are logged.
+        num_threads: number of predictions at a time; 4 per processor by default.
+        timeout_seconds: the longest time that a prediction may take; None for no limit.
+        cors: allow pages of other sites to send requests.
+        metrics_path: path of the page of the metrics; None for no page.
+        metrics: is told of every prediction, and makes that page.
+        log: is told of every response; by default, failures are logged.
         max_unzipped_values: see `RestApi`.
-        health: the same.
+        health: see `RestApi`.
         tls: the server's key and certificate, for HTTPS; no encryption by default.
 
     Attributes:
@@ -91,12 +93,11 @@ class RestServer:
         metrics: Metrics = NO_METRICS,
         log: RequestLog | None = None,
         tls: ssl.SSLContext | None = None,
-        max_unzipped_values: int = MAX_UNZIPPED_VALUES,
+        max_unzipped_values: int = MAX_VALUES,
         health: bool = False,
     ) -> None:
         self._api = RestApi(
             service,
-            timeout_seconds=timeout_seconds,
             cors=cors,
             metrics=metrics,
             log=log,
@@ -104,6 +105,7 @@ class RestServer:
             max_unzipped_values=max_unzipped_values,
             health=health,
         )
+        self._timeout = timeout_seconds
         self._threads = num_threads or 4 * processors()
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
@@ -131,12 +133,12 @@ class RestServer:
         self._thread = threading.Thread(target=self._run, name="rest-server", daemon=True)
 
     def start(self) -> None:
-        """Begins to answer; returns when it does."""
+        """Begins to accept requests; returns when it does."""
         self._thread.start()
         self._server.ready.wait()
 
     def stop(self, grace: float = 30.0) -> None:
-        """Takes no more requests, lets those under way finish for `grace` seconds.
+        """Accepts no more requests; lets those under way finish for `grace` seconds.
 
         A second call does nothing.
         """
@@ -163,12 +165,12 @@ class RestServer:
         target = scope["raw_path"].decode("latin-1")
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("latin-1")
-        method, arrived = scope["method"], time.monotonic()
+        request = HttpRequest(scope["method"], target, headers=headers)
 
         async def refuse(status: int, error: errors.ServingError) -> None:
-            self._api.note(method, target, arrived, error)
+            self._api.note(request, error)
             body = json_encode.error(error.message)
-            await _reply(send, Answer(status, body, headers={"connection": "close"}))
+            await _send(send, HttpResponse(status, body, headers={"connection": "close"}))
 
         if int(headers.get("content-length", 0)) > MAX_BODY_BYTES:
             await refuse(413, _too_large())
@@ -186,17 +188,23 @@ class RestServer:
         cancellation = Cancellation()
         connection = scope["state"]["connection"]
         connection.cancellation = cancellation
-        answer = await asyncio.get_running_loop().run_in_executor(
-            self._pool if method == "POST" else self._probes,
-            self._api.answer,
-            *(method, target, body, headers, time.monotonic(), cancellation),
+        # The time that the body took to arrive does not count.
+        request = HttpRequest(
+            request.method,
+            target,
+            body,
+            headers,
+            timeout=self._timeout,
+            cancellation=cancellation,
         )
+        pool = self._pool if request.method == "POST" else self._probes
+        response = await asyncio.get_running_loop().run_in_executor(pool, self._api.handle, request)
         connection.cancellation = None
-        await _reply(send, answer)
+        await _send(send, response)
 
 
 class _Config(uvicorn.Config):
-    """Settings with a TLS context that is made already; older versions know files alone."""
+    """Settings of uvicorn with a ready-made TLS context; its older versions only take files."""
 
     def __init__(self, tls: ssl.SSLContext | None, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -208,7 +216,7 @@ class _Config(uvicorn.Config):
 
 
 class _Server(uvicorn.Server):
-    """Tells when it is ready, and leaves signals to the process."""
+    """Server of uvicorn that sets `ready`, and leaves signals to the process."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -218,12 +226,12 @@ class _Server(uvicorn.Server):
         asyncio.get_running_loop().set_exception_handler(complain_once())
         await super().startup(sockets)
         for listening in sockets or ():
-            listening.listen(BACKLOG)  # of the system; asyncio has made it `ACCEPTS`
+            listening.listen(BACKLOG)  # asyncio has set it to `ACCEPTS`
         self.ready.set()
 
 
 def complain_once() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
-    """A handler of a loop's errors, for which a lack of file descriptors is one line a minute."""
+    """A handler of a loop's errors that logs a lack of file descriptors at most once a minute."""
     last = -COMPLAINT_SECONDS
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -243,8 +251,8 @@ def complain_once() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], Non
 class _Protocol(HttpToolsProtocol):
     """One connection.
 
-    It adds to uvicorn's: limits of how long a request may take to come, as far as its headers, and
-    of how long these may be; and word to the work under way that its client has left.
+    It adds to uvicorn's protocol: bounds on the time and the bytes that the headers of a request
+    may take, and the cancellation of the work under way when the client leaves.
     """
 
     cancellation: Cancellation | None = None
@@ -254,13 +262,13 @@ class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.parser = HttpParser(self)
-        # asyncio does so for sockets that it made itself; without it a body waits 40 ms for the
+        # asyncio sets it for sockets that it made itself. Without it, a body waits 40 ms for the
         # client to acknowledge the headers.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_deadline()
+        self._clear_deadline()
         if self.cancellation is not None:
             self.cancellation.cancel()
         super().connection_lost(exc)
@@ -279,8 +287,8 @@ class _Protocol(HttpToolsProtocol):
         self.scope["state"]["connection"] = self
 
     def on_headers_complete(self) -> None:
-        self._forget_deadline()
-        if not self.parser.should_upgrade():  # else it comes once more
+        self._clear_deadline()
+        if not self.parser.should_upgrade():  # otherwise this is called once more
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -290,14 +298,14 @@ class _Protocol(HttpToolsProtocol):
     def _expect_headers(self) -> None:
         if self._deadline is None:
             self._header_bytes = 0
-            self._deadline = self.loop.call_later(SILENCE_SECONDS, self._give_up)
+            self._deadline = self.loop.call_later(SILENCE_SECONDS, self._close_silent)
 
-    def _forget_deadline(self) -> None:
+    def _clear_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _give_up(self) -> None:
+    def _close_silent(self) -> None:
         self._deadline = None
         if not self.transport.is_closing():
             self.transport.close()
@@ -324,9 +332,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The body of a request as far as `MAX_BODY_BYTES` and a bit; None if the client leaves it.
+    """Reads the body of a request; returns None if the client leaves.
 
-    Raises `TimeoutError` if it falls silent.
+    Stops a little after `MAX_BODY_BYTES`. Raises `TimeoutError` if the client falls silent.
     """
     chunks, size = [], 0
     while True:
@@ -348,12 +356,12 @@ def _silent() -> errors.DeadlineExceeded:
     return errors.DeadlineExceeded(f"Waited {SILENCE_SECONDS:g} s for the body of the request.")
 
 
-async def _reply(send: Send, answer: Answer) -> None:
+async def _send(send: Send, response: HttpResponse) -> None:
     headers = {
-        "content-type": answer.content_type,
-        "content-length": str(len(answer.body)),
-        **answer.headers,
+        "content-type": response.content_type,
+        "content-length": str(len(response.body)),
+        **response.headers,
     }
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
-    await send({"type": "http.response.body", "body": answer.body})
+    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": response.body})

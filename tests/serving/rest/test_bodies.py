@@ -12,7 +12,8 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from keras_attention_serving import errors
 from keras_attention_serving.protocol import wire
 from keras_attention_serving.rest import json_decode
-from keras_attention_serving.rest.api import _HTTP_STATUS, MAX_UNZIPPED_VALUES
+from keras_attention_serving.rest.api import _HTTP_STATUS
+from keras_attention_serving.rest.compressed_bodies import MAX_VALUES
 from keras_attention_serving.rest.server import complain_once
 from tests.serving.rest.calls import (
     PREDICT,
@@ -304,7 +305,7 @@ def test_broken_compression(server, body):
 
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"1", b"[[2]]"])
 def test_few_bytes_that_become_many_values(server, value):
-    values = b",".join([value] * (MAX_UNZIPPED_VALUES + 3))
+    values = b",".join([value] * (MAX_VALUES + 3))
     body = gzip.compress(b'{"instances": [' + values + b"]}")
     status, text = post(server, PREDICT, body, **{"Content-Encoding": "gzip"})
     assert status == 429
@@ -313,7 +314,7 @@ def test_few_bytes_that_become_many_values(server, value):
 
 @pytest.mark.parametrize("value", [b"[]", b"{}"])
 def test_too_many_lists(server, value):
-    body = b'{"instances": [' + b",".join([value] * (MAX_UNZIPPED_VALUES + 3)) + b"]}"
+    body = b'{"instances": [' + b",".join([value] * (MAX_VALUES + 3)) + b"]}"
     status, text = post(server, PREDICT, body)
     assert status == 429
     assert "lists and objects in a body (--rest_api_max_unzipped_values)" in error_of(text)
