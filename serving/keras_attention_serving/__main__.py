@@ -18,17 +18,17 @@ from keras_attention_serving.settings.flags import parse, usage
 from keras_attention_serving.settings.options import FLAGS, Options
 
 FAILURE = 255
-STOP_SECONDS = 3.0  # what it takes to stop besides waiting for calls
+STOP_SECONDS = 3.0  # time to stop besides waiting for calls
 
 logger = logging.getLogger("keras_attention_serving")
 
 
 class _Stopped(BaseException):
-    """A signal came before the server was ready."""
+    """Raised by a signal that comes before the server is ready."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGTERM or SIGINT. Returns the exit status: 0, or 255 if it cannot start."""
+    """Runs a server until SIGTERM or SIGINT; returns the exit status, 255 if it cannot start."""
     parsed = parse(sys.argv[1:] if arguments is None else arguments, FLAGS)
     text = usage("python -m keras_attention_serving", FLAGS)
     for line in parsed.errors:
@@ -59,15 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: Options) -> int:
-    from keras_attention_serving.server import Server  # which an environment may lack parts of
+    from keras_attention_serving.server import (
+        Server,  # imported late: optional packages may be missing
+    )
 
     ready, stopping = threading.Event(), threading.Event()
 
     def on_signal(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
         stopping.set()
         if not ready.is_set():
-            raise _Stopped  # out of whatever the start is waiting for
+            raise _Stopped  # interrupts the start, whatever it waits for
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
@@ -83,14 +85,14 @@ def _serve(options: Options) -> int:
             where = f"0.0.0.0:{server.port}" if server.port else options.grpc_socket_path
             _say(f"Serving {name} version {version} on {where}", options.log_format)
         gc.collect()
-        gc.freeze()  # what is there now stays; looking through it again would delay requests
+        gc.freeze()  # these objects stay; collecting among them would delay requests
         stopping.wait()
         _end_after(options.stop_grace_seconds + STOP_SECONDS)
     return 0
 
 
 def _end_after(seconds: float) -> None:
-    """Ends the process then, whatever is still under way: nothing can stop a run of a model."""
+    """Ends the process after so many seconds, because a run of a model cannot be interrupted."""
 
     def end() -> None:
         logging.warning("Calls did not end within the grace; the process ends without them.")
@@ -126,9 +128,9 @@ def _refuse(reason: str, form: str = "text") -> int:
 
 
 def _say(line: str, form: str, level: int = logging.INFO) -> None:
-    """Writes what whoever started the server waits for, on standard output.
+    """Writes a line about the start to standard output, where scripts wait for it.
 
-    In the log instead if that is to be read by a program, which then reads one stream.
+    It goes to the log if that is JSON, so that a program has to read only one stream.
     """
     if form == "json":
         logger.log(level, "%s", line)

@@ -1,10 +1,10 @@
-"""What can go wrong, as exceptions.
+"""Exceptions of the client and the server.
 
-    ServingError               an answer of the server other than OK; `code` says which
+    ServingError               a response of the server other than OK; `code` is its status
     ├── Cancelled              1   the caller gave up
     ├── Unknown                2
     ├── InvalidArgument        3   the request is wrong, whatever the state of the server
-    ├── DeadlineExceeded       4   no answer within the timeout
+    ├── DeadlineExceeded       4   no response within the timeout
     ├── NotFound               5   no such model or version
     ├── AlreadyExists          6
     ├── PermissionDenied       7
@@ -14,7 +14,7 @@
     ├── OutOfRange            11
     ├── Unimplemented         12   the server does not know the method
     ├── Internal              13   a fault of the server; its log knows more
-    ├── Unavailable           14   nobody answers, or not now: a retry may succeed
+    ├── Unavailable           14   no response, or not now: a retry may succeed
     ├── DataLoss              15   e.g. a damaged file
     └── Unauthenticated       16
     StartError (OSError)       a server cannot start; names the port, folder or version at fault
@@ -53,18 +53,18 @@ __all__ = [
 
 
 class ServingError(Exception):
-    """An answer other than OK.
+    """A status other than OK.
 
     Args:
         message: the text of the status.
-        log_text: the same without the values of a request that it quotes; by default it quotes
+        log_text: the text without the values of a request that it quotes; by default it quotes
             none.
 
     Attributes:
         code: the number of the status, 1 to 16.
         message: the text of the status.
-        log_text: what may be written into a log.
-        final: the same request will never succeed, whatever the status usually means.
+        log_text: the text that may be written into a log.
+        final: True if the same request can never succeed, whatever the status usually means.
     """
 
     code: ClassVar[int] = 2

@@ -1,4 +1,4 @@
-"""The parts of a server, made as its settings say."""
+"""Factory of the parts of a server from its settings."""
 
 import ssl
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from keras_attention_serving.versions.model_versions import Retries
 
 
 def make_batching(settings: Options, metrics: Metrics) -> Batching | None:
-    """What puts requests together, or nothing; raises `errors.ServingError` for a wrong file."""
+    """The batchers, or None without batching; raises `errors.ServingError` for a wrong file."""
     if not settings.enable_batching:
         return None
     parameters = Parameters(thread_pool_name="model_server_batch_threads")
@@ -30,7 +30,7 @@ def make_batching(settings: Options, metrics: Metrics) -> Batching | None:
 def make_model_manager(
     settings: Options, poll_wait_seconds: float, batching: Batching | None, metrics: Metrics
 ) -> ModelManager:
-    """The models, before any is loaded; raises `errors.ServingError` for a wrong file."""
+    """The manager, before any model is loaded; raises `errors.ServingError` for a wrong file."""
     loader = SavedModelLoader(
         tags=settings.saved_model_tags.split(","),
         config=session_config.session_config(settings),
@@ -57,12 +57,12 @@ def make_model_manager(
 
 
 def report_devices(settings: Options) -> None:
-    """Logs on what the models will run; raises `errors.ServingError` for a wrong file."""
+    """Logs the devices of the models; raises `errors.ServingError` for a wrong file."""
     devices.report(session_config.session_config(settings))
 
 
 def metrics_path(settings: Options) -> str | None:
-    """Where on the REST port the metrics are, if anywhere; raises `errors.ServingError`."""
+    """The path of the metrics on the REST port, or None; raises `errors.ServingError`."""
     if not settings.monitoring_config_file:
         return None
     return monitoring_config.metrics_path(settings.monitoring_config_file)
@@ -97,7 +97,7 @@ def max_calls_per_connection(settings: Options) -> int:
 
 
 def channel_arguments(settings: Options) -> Sequence[tuple[str, int | str]]:
-    """The arguments of `--grpc_channel_arguments`: numbers where the text is one."""
+    """Parses `--grpc_channel_arguments`; values that are numbers become int."""
     result: list[tuple[str, int | str]] = []
     for argument in filter(None, settings.grpc_channel_arguments.split(",")):
         key, equals, text = argument.partition("=")

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class _Ports:
-    """Where to listen; `None` is nowhere, port 0 any free one."""
+    """Addresses to listen on; a port of None is disabled, 0 is any free one."""
 
     grpc_port: int | None
     rest_port: int | None = None
@@ -41,12 +41,12 @@ class _Ports:
 
     @property
     def restricted(self) -> bool:
-        """Whether not everybody who reaches the machine gets in."""
+        """True if some who reach the machine cannot use the server."""
         return self.credentials is not None or self.host not in ("0.0.0.0", "::", "[::]")
 
 
 class Server:
-    """Serves models from the moment it is made, until `stop`.
+    """Server of models; it runs from its construction until `stop`.
 
         with Server({"date_normalizer": "saved_models/date_normalizer"}, port=0) as server:
             client = Client(f"localhost:{server.port}")
@@ -55,17 +55,17 @@ class Server:
     without a gap. The ports open when all models are loaded.
 
     Args:
-        models: base path, the folder of the version folders, by name of the model.
+        models: base paths, the folders of the version folders, by name of the model.
         port: TCP port for gRPC; 0 picks a free one.
         rest_port: TCP port for REST; 0 picks a free one. None by default.
         host: address to listen on.
         credentials: `grpc.ssl_server_credentials(...)` for TLS of gRPC; no encryption by default.
         socket_path: also listen on this UNIX socket for gRPC.
-        poll_wait_seconds: how often to look for new versions; 0: look once.
-        max_threads: how many calls may run at a time; 4 per processor by default.
-        enable_warmup: answer the warm-up requests beside a model before it is available.
-        settings: everything else, as the flags of the command. Those that an argument above stands
-            for are not looked at.
+        poll_wait_seconds: time between polls for new versions; 0: poll once.
+        max_threads: number of calls that may run at a time; 4 per processor by default.
+        enable_warmup: run the warm-up requests of a model before it is available.
+        settings: everything else, as the flags of the command. Those that have an argument above
+            are ignored.
 
     Attributes:
         port: the TCP port of gRPC; 0 if there is none.
@@ -93,8 +93,8 @@ class Server:
         config = wire.ModelServerConfig()
         config.model_config_list.SetInParent()
         for name, path in models.items():
-            one = model_config.single(name, str(Path(path).absolute()))
-            config.model_config_list.MergeFrom(one.model_config_list)
+            model = model_config.single(name, str(Path(path).absolute()))
+            config.model_config_list.MergeFrom(model.model_config_list)
         settings = dataclasses.replace(
             settings,
             enable_model_warmup=enable_warmup,
@@ -111,10 +111,10 @@ class Server:
 
     @classmethod
     def from_options(cls, settings: Options) -> "Server":
-        """A server as `tensorflow_model_server` starts it with these flags.
+        """Starts a server as `tensorflow_model_server` does with these flags.
 
-        Waits for models that are not there yet, for as long as it takes. A REST port that cannot be
-        had is logged, and the server runs without.
+        Waits without limit for models that do not exist yet. If the REST port is taken, that is
+        logged, and the server runs without REST.
 
         Raises:
             errors.StartError: the gRPC port is taken.
@@ -156,7 +156,7 @@ class Server:
             profiler.check(bool(ports.restricted or settings.grpc_socket_path or tls))
         if ports.grpc_port is not None:
             _check_free(ports.host, ports.grpc_port)
-        # Kept in any case: a reload of the configuration may ask for them too.
+        # Recorded even without a page: a reload of the configuration may ask for them, too.
         metrics = PrometheusMetrics()
         metrics_path = factory.metrics_path(settings)
         rest_tls = factory.make_rest_tls(settings)
@@ -199,13 +199,13 @@ class Server:
             self.rest_port = self._rest.port if self._rest is not None else 0
         except BaseException:
             if transport is not None:
-                transport.stop()  # which gives its ports back
+                transport.stop()  # frees its ports
             self._manager.close()
             raise
         self._grpc.start()
         if self._rest is not None:
             self._rest.start()
-        self._say_where(settings, ports)
+        self._log_addresses(settings, ports)
 
     def _listen_grpc(self, settings: Options, ports: _Ports) -> int:
         port = 0
@@ -246,7 +246,7 @@ class Server:
             logger.error("Failed to start HTTP Server at localhost:%d: %s", ports.rest_port, error)
             return None
 
-    def _say_where(self, settings: Options, ports: _Ports) -> None:
+    def _log_addresses(self, settings: Options, ports: _Ports) -> None:
         if self.port:
             logger.info("Running gRPC ModelServer at %s:%d ...", ports.host, self.port)
         if settings.grpc_socket_path:
@@ -256,7 +256,7 @@ class Server:
             logger.info("Exporting HTTP/REST API at:%s ...", self._rest.address)
 
     def available(self) -> list[tuple[str, int]]:
-        """Name and version of every model that is served."""
+        """Name and number of every available version."""
         return self._manager.available()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -264,11 +264,9 @@ class Server:
         return self._grpc.wait(timeout)
 
     def stop(self, grace: float | None = None) -> None:
-        """Takes no more calls, lets those under way finish for `grace` seconds, frees the models.
+        """Accepts no more calls, lets those under way finish for `grace` seconds, frees the models.
 
-        By default these are `stop_grace_seconds` of the settings.
-
-        A second call does nothing.
+        The default is `stop_grace_seconds` of the settings. A second call does nothing.
         """
         grace = self._grace if grace is None else grace
         if self._config_file is not None:
@@ -313,7 +311,7 @@ def _rest_port(settings: Options) -> int | None:
 
 
 def _check_free(host: str, port: int) -> None:
-    """Finds out before the models are loaded, and why; gRPC would only fail, and later."""
+    """Raises `errors.StartError` if an address is taken; gRPC would fail later, and not say why."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""The client of `client.py` for asyncio: the same calls, awaited."""
+"""The asyncio client: the calls of `client.py`, awaited."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from keras_attention_serving.protocol.tensors import Array
 
 
 class AsyncClient:
-    """Asks models on a server from one event loop; calls may overlap freely.
+    """Asyncio client of a model server, for one event loop; calls may overlap freely.
 
         async with AsyncClient("localhost:8500") as client:
             answer = await client.predict("date_normalizer", {"text": ["3 May 2021"]})
@@ -25,8 +25,8 @@ class AsyncClient:
     Arguments, results and errors are those of `Client`, and
 
     Args:
-        max_pending_calls: how many calls may be under way; further ones wait in the client, and
-            their timeout begins when they are sent. None is no limit.
+        max_pending_calls: number of calls that may be under way; further ones wait in the client,
+            and their timeout begins when they are sent. None is no limit.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class AsyncClient:
         places = channel.count("max_pending_calls", max_pending_calls, 1)
         self._places = nullcontext() if places is None else asyncio.Semaphore(places)
         self._closed = False
-        # What `metadata` has said, by model, version and label.
+        # Results of `metadata`, by model, version and label.
         self._known: dict[tuple[str, int | None, str | None], messages.ModelMetadata] = {}
         self._wait_for_ready = wait_for_ready
         settings = channel.options(attempts, options)
@@ -125,7 +125,7 @@ class AsyncClient:
         await self.close()
 
     def _method(self, path: str) -> Any:
-        # Answers are parsed here: gRPC would log a malformed one, or return None for it.
+        # Responses are parsed here: gRPC would log a malformed one, or return None for it.
         return self._channel.unary_unary(
             path, request_serializer=lambda request: request.SerializeToString()
         )
@@ -148,7 +148,7 @@ class AsyncClient:
                     pause = channel.pause(error, tried, self._attempts, seconds)
                     if pause is None:
                         raise channel.error_from_rpc(error, self.target) from None
-                except asyncio.CancelledError:  # also gRPC's for calls on a channel that is closed
+                except asyncio.CancelledError:  # gRPC raises it, too, for calls on a closed channel
                     task = asyncio.current_task()
                     if not self._closed or task is None or task.cancelling():
                         raise

@@ -1,4 +1,4 @@
-"""How a client reaches a server: options of the gRPC channel, TLS, and errors on the way back."""
+"""Connection of a client to a server: options of the gRPC channel, TLS, retries and errors."""
 
 import json
 import math
@@ -28,8 +28,8 @@ def tls(
     """Credentials for a server behind TLS, from PEM files.
 
     Args:
-        root_certificates: whom to trust; gRPC's own list by default.
-        certificate: the client's certificate chain, if the server wants to know its clients.
+        root_certificates: the authorities to trust; gRPC's own list by default.
+        certificate: the client's certificate chain, if the server asks for one.
         key: the private key of `certificate`.
 
     Raises:
@@ -50,13 +50,12 @@ def tls(
 def options(attempts: int, extra: ChannelOptions) -> list[tuple[str, Any]]:
     """The options of a channel.
 
-    Calls are spread over all addresses of the target, and sent again if nobody answered: a
-    prediction has no side effects, so that this is safe. For a server that has too much to do, see
-    `pause`.
+    Calls are spread over all addresses of the target, and sent again if there was no response,
+    which is safe because a prediction has no side effects. For a busy server, see `pause`.
 
     Args:
-        attempts: how often a call is tried, 1 to 5 (gRPC's own limit).
-        extra: further options; one that is already set is replaced.
+        attempts: number of times that a call is tried, 1 to 5 (gRPC's own limit).
+        extra: further options, which override the others.
     """
     whole = isinstance(attempts, Integral) and not isinstance(attempts, bool)
     if not whole or not 1 <= attempts <= 5:
@@ -79,15 +78,15 @@ def options(attempts: int, extra: ChannelOptions) -> list[tuple[str, Any]]:
 
 
 def pause(error: grpc.RpcError, tried: int, attempts: int, left: float) -> float | None:
-    """Seconds after which to try a call again that a busy server has refused; None for never.
+    """Seconds to wait before a call that a busy server refused is tried again; None for never.
 
-    gRPC itself could only go by the status, which a message that is too large has, too, however
-    often it is sent.
+    gRPC itself could only go by the status, and a message that is too large has the same one,
+    however often it is sent.
 
     Args:
         error: the failure.
-        tried: how often the call has been tried.
-        attempts: how often it may be.
+        tried: number of times that the call has been tried.
+        attempts: number of times that it may be tried.
         left: seconds until its deadline.
     """
     if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED or tried >= attempts:
@@ -100,7 +99,7 @@ def pause(error: grpc.RpcError, tried: int, attempts: int, left: float) -> float
 
 
 def deadline(timeout: float) -> float:
-    """The seconds that a call may take. "For ever" is not among the choices."""
+    """Checks a timeout: the seconds that a call may take, which must be finite."""
     number = isinstance(timeout, Real) and not isinstance(timeout, bool)
     if not number or not 0 < timeout < math.inf:
         raise ValueError(
@@ -130,7 +129,7 @@ def compression(gzip: bool) -> grpc.Compression | None:
 
 
 def error_from_rpc(error: grpc.RpcError, target: str) -> errors.ServingError:
-    """The exception for a failed call. That nobody answers is said with the address."""
+    """The exception for a failed call; if there was no response, its text names the address."""
     code: int = error.code().value[0]
     details = error.details() or ""
     if code == errors.Unavailable.code:

@@ -15,7 +15,7 @@ from keras_attention_serving.protocol.tensors import Array
 
 
 class Client:
-    """Asks models on a server; safe to share between threads.
+    """Client of a model server; safe to share between threads.
 
         with Client("localhost:8500") as client:
             answer = client.predict("date_normalizer", {"text": ["3 May 2021"]})
@@ -25,14 +25,15 @@ class Client:
             addresses), `"unix:/path/to/socket"`.
         timeout: seconds for a call, retries included; finite and more than 0, at most ten years.
             There is always a deadline: a call on a server that hangs would not return otherwise.
-        credentials: who may be trusted, usually from `tls(...)`; no encryption by default.
-        gzip: compress what is sent.
-        attempts: how often a call is tried while nobody answers (UNAVAILABLE) or the server has
-            too much to do (RESOURCE_EXHAUSTED), 1 to 5, with growing pauses.
-        wait_for_ready: let calls wait for a server that is not there yet, until the timeout.
+        credentials: the authorities to trust, usually from `tls(...)`; no encryption by default.
+        gzip: compress requests.
+        attempts: number of times that a call is tried while there is no response (UNAVAILABLE) or
+            the server is busy (RESOURCE_EXHAUSTED), 1 to 5, with growing pauses.
+        wait_for_ready: let calls wait, until the timeout, for a server that has not started yet.
         options: further options of the gRPC channel.
-        max_claimed_output_bytes: what outputs may claim by their shapes without being sent: an
-            answer of a few bytes can stand for a large array. None is no limit.
+        max_claimed_output_bytes: the most memory that the shapes of outputs may claim beyond the
+            bytes that were sent: a response of a few bytes can stand for a large array. None is no
+            limit.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Client:
         self.timeout = channel.deadline(timeout)
         self._limit = channel.count("max_claimed_output_bytes", max_claimed_output_bytes, 0)
         self._closed = False
-        # What `metadata` has said, by model, version and label.
+        # Results of `metadata`, by model, version and label.
         self._known: dict[tuple[str, int | None, str | None], messages.ModelMetadata] = {}
         self._wait_for_ready = wait_for_ready
         settings = channel.options(attempts, options)
@@ -84,8 +85,8 @@ class Client:
             inputs: arrays by the names of the signature's inputs. Arrays keep their dtype; Python
                 numbers become float32 and int32; strings may be `str` or `bytes`, in lists or
                 `object` arrays (NumPy's "S" and "U" cannot hold NUL characters at the end).
-            signature: which signature.
-            version: which version; the newest that is available by default.
+            signature: name of the signature.
+            version: number of the version; by default the newest that is available.
             label: a label that the server has for a version, instead of its number.
             output_filter: names of the outputs to compute; all by default.
             timeout: seconds for this call instead of the client's.
@@ -94,10 +95,10 @@ class Client:
             Arrays by the names of the outputs; strings are `object` arrays of `bytes`.
 
         Raises:
-            errors.ServingError: the server answered with an error, malformed, or not at all; or
-                the client is closed.
-            ValueError: an input has a dtype that TensorFlow does not know or mixes strings and
-                numbers, or the timeout is none.
+            errors.ServingError: the response is an error or malformed, or there is none; or the
+                client is closed.
+            ValueError: an input has a dtype that TensorFlow does not know, or mixes strings and
+                numbers; or the timeout is not valid.
         """
         known = self._known.get((model, version, label))
         request = messages.predict_request(
@@ -149,7 +150,7 @@ class Client:
         self.close()
 
     def _method(self, path: str) -> Any:
-        # Answers are parsed here: gRPC would log a malformed one, or return None for it.
+        # Responses are parsed here: gRPC would log a malformed one, or return None for it.
         return self._channel.unary_unary(
             path, request_serializer=lambda request: request.SerializeToString()
         )
@@ -169,7 +170,7 @@ class Client:
                 pause = channel.pause(error, tried, self._attempts, seconds)
                 if pause is None:
                     raise channel.error_from_rpc(error, self.target) from None
-            except ValueError:  # gRPC's for a channel that another thread has closed meanwhile
+            except ValueError:  # gRPC raises it if another thread has closed the channel meanwhile
                 if not self._closed:
                     raise
                 raise channel.closed(self.target) from None

@@ -1,6 +1,6 @@
-"""What a client says and hears: requests from arguments, results from responses.
+"""Messages of a client: requests made of arguments, and results made of responses.
 
-No channel here; the blocking and the asynchronous client share every line of it.
+Nothing here knows a channel, so the blocking and the asynchronous client share all of it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,11 +22,11 @@ INITIALIZER = "__saved_model_init_op"  # listed among the signatures, but nothin
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What a signature says of a tensor.
+    """Dtype and shape of a tensor of a signature.
 
     Attributes:
         dtype: NumPy's dtype, `object` for strings; None if NumPy has none for it.
-        shape: sizes, None where any size will do; None altogether if the rank is free.
+        shape: sizes, None for an axis of any size; None as a whole if the rank is unknown.
     """
 
     dtype: np.dtype[Any] | None
@@ -35,12 +35,12 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """One way to call a model.
+    """A signature of a model: its inputs and outputs.
 
     Attributes:
         inputs: by name.
         outputs: by name.
-        method_name: which kind of call it was made for.
+        method_name: the kind of call that it was made for.
         defaults: values of the inputs that a request may leave out, by name.
     """
 
@@ -67,7 +67,7 @@ class VersionStatus:
         version: its number.
         state: `"START"`, `"LOADING"`, `"AVAILABLE"`, `"UNLOADING"` or `"END"`.
         error_code: 0, or the status (see `errors`) with which loading failed.
-        error_message: why it failed.
+        error_message: the reason why loading failed.
     """
 
     version: int
@@ -85,7 +85,7 @@ def predict_request(
     output_filter: Iterable[str],
     known: ModelMetadata | None = None,
 ) -> Any:
-    """The message of a prediction; inputs are filled up if the signature is known."""
+    """Makes the request of a prediction; completes its inputs if the signature is known."""
     arrays = {name: _input(name, value) for name, value in inputs.items()}
     if known is not None and signature in known.signatures:
         spec = known.signatures[signature]
@@ -103,7 +103,7 @@ def predict_request(
 
 
 def parse(kind: Any, data: bytes) -> Any:
-    """The message of an answer; raises `errors.Internal` if the bytes are none."""
+    """Parses the bytes of a response; raises `errors.Internal` if they are malformed."""
     try:
         return kind.FromString(data)
     except DecodeError:
@@ -123,7 +123,7 @@ def predict_result(response: Any, limit: int | None = None) -> dict[str, Array]:
 
 
 def is_outdated(known: ModelMetadata, response: Any) -> bool:
-    """Says that another version has answered than that whose signatures are known."""
+    """True if the response is of another version than the one whose signatures are known."""
     return bool(known.version != response.model_spec.version.value)
 
 
@@ -133,7 +133,7 @@ def metadata_request(model: str, version: int | None, label: str | None) -> Any:
 
 
 def metadata_result(response: Any) -> ModelMetadata:
-    """Metadata of a model from an answer; raises `errors.Internal` if it is malformed."""
+    """Metadata of a model from a response; raises `errors.Internal` if it is malformed."""
     signatures = wire.SignatureDefMap()
     packed = response.metadata["signature_def"]
     try:
@@ -166,7 +166,7 @@ def status_request(model: str, version: int | None) -> Any:
 
 
 def status_result(response: Any) -> list[VersionStatus]:
-    """The versions of a model; raises `errors.Internal` for a state that is none."""
+    """The states of the versions of a model; raises `errors.Internal` for an unknown state."""
     return [
         VersionStatus(
             entry.version,

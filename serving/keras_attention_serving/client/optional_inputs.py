@@ -1,6 +1,6 @@
-"""One value for each row, where a request leaves an input out or gives it once for all rows.
+"""Optional inputs, repeated for each row if a request omits them or gives them once for all rows.
 
-A server that batches wants as many rows in every input, and does not fill in defaults by rows.
+A server that batches requires the same number of rows in every input, and does not repeat defaults.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ def fill(
     shapes: Mapping[str, tuple[int | None, ...] | None],
     defaults: Mapping[str, Array],
 ) -> dict[str, Array]:
-    """The inputs of a request, and those with a default `(1,)` once for each row of the others.
+    """Completes the inputs of a request: those with a default `(1,)` get a value for each row.
 
     Args:
-        inputs: what the request gives, by name.
-        shapes: of the inputs of the signature, as `TensorSpec.shape` has them.
-        defaults: of the inputs of the signature that may be left out.
+        inputs: the inputs of the request, by name.
+        shapes: the shapes of the inputs of the signature, as in `TensorSpec.shape`.
+        defaults: the values of the inputs of the signature that may be omitted.
     """
     optional = {
         name: inputs.get(name, default)

@@ -1,11 +1,11 @@
-"""Word to a piece of work that nobody waits for it any more."""
+"""Cancellation of work whose client has left."""
 
 import threading
 from collections.abc import Callable
 
 
 class Cancellation:
-    """Set once, by the transport, when a client has left; seen by whoever works for it."""
+    """Flag that a transport sets when a client has left, for the work on its request."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -17,7 +17,7 @@ class Cancellation:
         return self._cancelled
 
     def cancel(self) -> None:
-        """Tells the watcher, if there is one. Later calls do nothing."""
+        """Sets the flag and calls the watcher, if there is one. Later calls do nothing."""
         with self._lock:
             watcher = None if self._cancelled else self._watcher
             self._cancelled = True
@@ -25,7 +25,7 @@ class Cancellation:
             watcher()
 
     def watch(self, watcher: Callable[[], None] | None) -> None:
-        """From now on `watcher` is called, at once if it has happened already; None: no longer."""
+        """Sets the function to call, at once if it is cancelled already; None removes it."""
         with self._lock:
             self._watcher = watcher
             cancelled = self._cancelled

@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-_SHARE = Path("/sys/fs/cgroup/cpu.max")  # of Linux' control groups, version 2
+_SHARE = Path("/sys/fs/cgroup/cpu.max")  # of Linux control groups, version 2
 
 
 def processors() -> int:
     """The number of processors that this process may use; several defaults are multiples of it.
 
-    Those that `taskset` or a container leaves it, and no more than the container's share of time.
+    Respects `taskset`, cpusets, and the share of time of a container.
     """
     if hasattr(os, "sched_getaffinity"):
         number = len(os.sched_getaffinity(0))

@@ -1,6 +1,6 @@
-"""Bounds on gRPC calls: how many are under way, and how long a request may take to come.
+"""Bounds on gRPC calls: on their number, and on the time that a request may take to arrive.
 
-A call counts from its headers on, so that bodies which do not come hold no more places than others.
+A call counts from its headers on, so that calls without a body hold no more places than others.
 """
 
 import asyncio
@@ -13,23 +13,24 @@ import grpc.aio
 from keras_attention_serving import errors
 from keras_attention_serving.monitoring.request_log import RequestLog
 
-BODY_SECONDS = 60.0  # gRPC shows no part of a message, so that a large one on a slow line needs it
+# gRPC delivers only whole messages, so a large one on a slow line needs that long.
+BODY_SECONDS = 60.0
 
 Method = Callable[[bytes, Any], Awaitable[Any]]
 Stream = Callable[[AsyncIterator[Any], Any], AsyncIterator[Any]]
 
 
 class Bounds:
-    """Places for calls, and handlers for `grpc.aio` that keep to them.
+    """Admission of calls, and handlers for `grpc.aio` that apply it.
 
-    Once all places are taken, a connection gets only its part of them, at least one: so a client
-    that has few calls is let in however many another has, over however many connections.
+    Once all places are taken, each connection gets only its share of them, at least one. So a
+    client with few calls is admitted however many another client has, over however many
+    connections.
 
     Args:
-        max_calls: how many calls may be under way before connections are told apart.
-        body_seconds: how long a request may take to come after its headers.
-        log: takes note of calls that are refused, by the names of their methods; by default, they
-            are logged.
+        max_calls: number of calls that may be under way before connections get shares.
+        body_seconds: the longest time between the headers of a call and its request.
+        log: is told of refused calls, with the names of their methods; by default, they are logged.
     """
 
     def __init__(
@@ -43,44 +44,44 @@ class Bounds:
         self._body_seconds = body_seconds
         self._loop = asyncio.get_running_loop()
         self._total = 0
-        self._by_connection: dict[str, int] = {}  # only those that have calls
-        # Tasks that wait for a request, the first ones first, and until when.
+        self._by_connection: dict[str, int] = {}  # only connections that have calls
+        # Tasks that wait for a request, in order, and the times until which they wait.
         self._waiting: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def unary(self, method: Method, name: str = "") -> grpc.RpcMethodHandler:
-        """A handler of one request and one answer.
+        """A handler of one request and one response.
 
-        To gRPC it is one of a stream of requests: for a single one it would wait by itself, without
-        end, and tell nobody until then.
+        It is declared as one for a stream of requests: for a single one, gRPC would itself wait for
+        the request, without a limit, before it calls the handler.
         """
 
-        async def answer(_: AsyncIterator[bytes], context: Any) -> Any:
+        async def handle(_: AsyncIterator[bytes], context: Any) -> Any:
             connection = await self._enter(context, name)
             try:
                 return await method(await self._request(context, name), context)
             finally:
                 self._leave(connection)
 
-        return grpc.stream_unary_rpc_method_handler(answer)
+        return grpc.stream_unary_rpc_method_handler(handle)
 
     def watching(self, method: Method, name: str = "", **coding: Any) -> grpc.RpcMethodHandler:
-        """A handler of one request, whose method writes answers, coded by `coding`, itself."""
+        """A handler of one request, whose method writes the responses itself, coded by `coding`."""
 
-        async def answer(_: AsyncIterator[bytes], context: Any) -> None:
+        async def handle(_: AsyncIterator[bytes], context: Any) -> None:
             connection = await self._enter(context, name)
             try:
                 await method(await self._request(context, name), context)
             finally:
                 self._leave(connection)
 
-        return grpc.stream_stream_rpc_method_handler(answer, **coding)
+        return grpc.stream_stream_rpc_method_handler(handle, **coding)
 
     def stream(self, method: Stream, name: str = "", **coding: Any) -> grpc.RpcMethodHandler:
-        """A handler of any number of requests and answers, read and written by `coding`."""
+        """A handler of any number of requests and responses, coded by `coding`."""
 
-        async def answer(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async def handle(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
             connection = await self._enter(context, name)
             try:
                 async for response in method(requests, context):
@@ -88,20 +89,20 @@ class Bounds:
             finally:
                 self._leave(connection)
 
-        return grpc.stream_stream_rpc_method_handler(answer, **coding)
+        return grpc.stream_stream_rpc_method_handler(handle, **coding)
 
     async def _enter(self, context: Any, name: str) -> str:
-        """Takes a place for a call, or ends it; returns the connection, which has it."""
+        """Takes a place for a call and returns its connection, or ends the call."""
         connection: str = context.peer()
-        own = self._by_connection.get(connection, 0)
+        count = self._by_connection.get(connection, 0)
         if self._total >= self._max_calls:
-            connections = len(self._by_connection) + (not own)
-            if own >= max(1, self._max_calls // connections):
+            connections = len(self._by_connection) + (not count)
+            if count >= max(1, self._max_calls // connections):
                 text = f"The server is busy: {self._total} calls are under way (--grpc_max_calls)."
                 self._log.finished("GRPC", name, "", 0.0, errors.ResourceExhausted(text))
                 await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         self._total += 1
-        self._by_connection[connection] = own + 1
+        self._by_connection[connection] = count + 1
         return connection
 
     def _leave(self, connection: str) -> None:
@@ -111,7 +112,7 @@ class Bounds:
             del self._by_connection[connection]
 
     async def _request(self, context: Any, name: str) -> bytes:
-        """The request of a call, which is ended if it does not come."""
+        """Reads the request of a call; ends the call if it does not arrive in time."""
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
         self._waiting[task] = self._loop.time() + self._body_seconds
         if self._timer is None:
@@ -139,7 +140,7 @@ class Bounds:
         return result
 
     def _end_late(self) -> None:
-        """Ends the calls whose requests should have come by now; looks again for the others."""
+        """Ends the calls whose requests are late; sets the timer for the next one."""
         now = self._loop.time()
         while self._waiting:
             task, until = next(iter(self._waiting.items()))

@@ -1,4 +1,4 @@
-"""gRPC's health service: as TensorFlow Serving has it, or following the models."""
+"""gRPC's health service, as in TensorFlow Serving or following the state of the models."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,9 +24,8 @@ class Health:
     """`grpc.health.v1.Health` for a server of `grpc.aio`; to be used in its event loop.
 
     Args:
-        is_serving: whether all is well, asked at every look. By default all is well as long as the
-            server answers, and only the short names of the services are known, as in TensorFlow
-            Serving.
+        is_serving: returns True if the status is SERVING; called for every response. By default it
+            always is, and only the short names of the services are known, as in TensorFlow Serving.
     """
 
     def __init__(self, is_serving: Callable[[], bool] | None = None) -> None:
@@ -36,7 +35,7 @@ class Health:
         self._watching: set[asyncio.Event] = set()
 
     def add_to(self, server: grpc.aio.Server, bounds: Bounds) -> None:
-        """Has a server offer it, within the bounds on its calls."""
+        """Adds the service to a server, with the bounds on its calls."""
         handlers = {
             "Check": bounds.unary(self._check, "Check"),
             "Watch": bounds.watching(
@@ -46,12 +45,12 @@ class Health:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
     def changed(self) -> None:
-        """Tells those who watch, if there is something new."""
+        """Makes the calls of `Watch` look at the status again."""
         for event in self._watching:
             event.set()
 
     def stop(self) -> None:
-        """Ends the calls of those who watch, which would never end by themselves."""
+        """Ends the calls of `Watch`, which would never end by themselves."""
         self._stopping = True
         self.changed()
 

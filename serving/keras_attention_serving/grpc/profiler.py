@@ -1,8 +1,8 @@
-"""TensorFlow's profiler service, passed on to the one inside TensorFlow.
+"""Proxy of TensorFlow's profiler service.
 
-Its messages are passed as bytes. The service inside is started by the first call, on a port of its
-own, which is open to everybody and not encrypted. It has no C function; the C++ one is called by
-its name, in versions of TensorFlow that this was tested with and in no others.
+Messages are forwarded as bytes. The first call starts the service inside TensorFlow, on another
+port, which is open to everybody and not encrypted. There is no C function for that; the C++ one is
+called by its mangled name, in versions of TensorFlow that this was tested with and in no others.
 """
 
 import ctypes
@@ -20,12 +20,13 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "/tensorflow.ProfilerService/"
 _START = "_ZN3tsl8profiler14ProfilerServer19StartProfilerServerEi"
-TESTED = ("2.21.",)  # beginnings of versions
-_OBJECT_BYTES = 64  # more than its two pointers; zeros are what its constructor writes
+TESTED = ("2.21.",)  # prefixes of version numbers
+# Of the C++ object: more than its two pointers, and zero as its constructor writes them.
+_OBJECT_BYTES = 64
 
 
 def check(restricted: bool) -> None:
-    """Raises `errors.FailedPrecondition` where the service cannot be offered.
+    """Raises `errors.FailedPrecondition` if the service cannot be offered.
 
     Args:
         restricted: the server takes credentials, or does not listen on all interfaces.
@@ -44,7 +45,7 @@ def check(restricted: bool) -> None:
 
 
 class Profiler(grpc.GenericRpcHandler):
-    """Passes on all calls to the profiler service."""
+    """Handler that forwards all calls to the profiler service."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,7 +77,7 @@ class Profiler(grpc.GenericRpcHandler):
 
 
 def _start() -> int:
-    """Starts the service inside TensorFlow, for good; returns its port."""
+    """Starts the service inside TensorFlow, which cannot be stopped; returns its port."""
     try:
         start = ctypes.CDLL(c_api.library().path)[_START]
     except AttributeError:

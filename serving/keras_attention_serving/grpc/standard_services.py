@@ -1,7 +1,7 @@
 """gRPC's reflection service.
 
 Its package registers its messages in the process-wide pool, where nothing else has the same names.
-Reflection answers from the pool of the protocol.
+The service describes the messages in the pool of the protocol.
 """
 
 from collections.abc import Iterable
@@ -20,9 +20,9 @@ REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
 
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str], bounds: Bounds) -> None:
-    """Adds `grpc.reflection.v1.ServerReflection` over services by name, itself included.
+    """Adds `grpc.reflection.v1.ServerReflection` for services by name, including itself.
 
-    And the same as `v1alpha`, which is all that TensorFlow Serving and the package have.
+    Adds the same as `v1alpha`, the only version that TensorFlow Serving and the package have.
     """
     for module in (health_pb2, reflection_pb2):
         wire.POOL.AddSerializedFile(module.DESCRIPTOR.serialized_pb)

@@ -1,4 +1,4 @@
-"""Classify: examples in, the labels and scores of their classes out.
+"""Classify: from examples to the labels and scores of their classes.
 
 The signature has one input, `inputs`, for serialized examples, and `classes` `(n, c)` of strings,
 `scores` `(n, c)` of float32, or both. The texts of the errors are TensorFlow Serving's.
@@ -28,12 +28,12 @@ def classify(
     request: Any,
     check_method_name: bool = False,
 ) -> Inference:
-    """What a `ClassificationRequest` asks of a model; its response is a `ClassificationResponse`.
+    """Inference of a `ClassificationRequest`; its response is a `ClassificationResponse`.
 
     Args:
         model: the loaded model.
         version: its number, for the response.
-        request: a `ClassificationRequest`; the name and version in it are not looked at.
+        request: a `ClassificationRequest`; the name and version in it are ignored.
         check_method_name: refuse signatures that were not made for Classify.
 
     Raises:
@@ -89,15 +89,15 @@ def outputs(signature: Any) -> list[str]:
 
 def fill(result: Any, signature: Any, count: int, arrays: Mapping[str, Array]) -> None:
     """Fills a `ClassificationResult` for so many examples from arrays by tensor name."""
-    found = {
+    outputs_by_alias = {
         alias: arrays[signature.outputs[alias].name]
         for alias in ("classes", "scores")
         if alias in signature.outputs
     }
     for alias, dtype in (("classes", DT_STRING), ("scores", DT_FLOAT)):
-        if alias in found:
-            _check(alias, found[alias], dtype, count)
-    classes, scores = found.get("classes"), found.get("scores")
+        if alias in outputs_by_alias:
+            _check(alias, outputs_by_alias[alias], dtype, count)
+    classes, scores = outputs_by_alias.get("classes"), outputs_by_alias.get("scores")
     if classes is not None and scores is not None and classes.shape[1] != scores.shape[1]:
         raise errors.InvalidArgument(
             "Tensors class and score should match in dim_size(1). "
@@ -132,5 +132,5 @@ def _check(alias: str, array: Array, dtype: int, count: int) -> None:
 
 
 def _labels(row: Array) -> list[str]:
-    # A label that is no UTF-8 has no place in a message.
+    # A label that is not UTF-8 cannot be in a message.
     return [label.decode(errors="replace") for label in row]

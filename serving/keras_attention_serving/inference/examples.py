@@ -1,4 +1,4 @@
-"""The inputs of Classify, Regress and MultiInference: `tf.Example` messages for the graph."""
+"""Inputs of Classify, Regress and MultiInference: serialized `tf.Example` messages."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from keras_attention_serving.protocol.tensors import Array
 
 
 def serialized(inputs: Any) -> Array:
-    """The examples of an `Input` message, each serialized: `(n,)` of `bytes`.
+    """The examples of an `Input` message, serialized: `(n,)` of `bytes`.
 
-    A context is put before each of them, so that the features of the example, read later, win.
+    A context is put before each of them, so that features of the example override its own.
 
     Raises `errors.InvalidArgument` if there is none.
     """

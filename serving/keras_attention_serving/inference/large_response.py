@@ -1,7 +1,7 @@
-"""A large `PredictResponse`, written part by part.
+"""A large `PredictResponse`, serialized part by part.
 
-A message is filled, copied and written in single steps, which hold the interpreter's lock for as
-long as its size takes.
+protobuf fills, copies and serializes a message in single steps, each of which holds the
+interpreter's lock for a time that grows with its size.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _KEY, _VALUE = 1, 2  # of an entry of a map
 
 
 class LargeResponse:
-    """Outputs that are arrays until they are written; on the wire it is a `PredictResponse`.
+    """Outputs that stay arrays until they are serialized, as a `PredictResponse`.
 
     Args:
         response: the message without its outputs.

@@ -1,4 +1,4 @@
-"""What the methods of the service need of a loaded model, and what their answers have in common."""
+"""Interface of a loaded model for the methods of the service, and what the methods share."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ REGRESS_METHOD = "tensorflow/serving/regress"
 
 
 class Model(Protocol):
-    """A loaded model: `runtime.SavedModel`, or what stands before it."""
+    """A loaded model, such as `runtime.SavedModel`."""
 
     @property
     def platform(self) -> str:
@@ -26,13 +26,13 @@ class Model(Protocol):
     def run(
         self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None = None
     ) -> list[Array]:
-        """Tensors of the graph; see `SavedModel.run`."""
+        """Computes tensors of the graph; see `SavedModel.run`."""
 
     def is_quick(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> bool:
-        """Whether a run takes less time than handing it to another thread, as far as known.
+        """True if a run is known to take less time than handing it to another thread.
 
         Args:
-            feeds: arrays by the name of the tensor they stand for.
+            feeds: arrays by the name of the tensor that they are fed to.
             fetches: names of the tensors to compute.
         """
 
@@ -41,11 +41,11 @@ class LoadedModel(Model, Protocol):
     """A model with memory of its own."""
 
     def close(self) -> None:
-        """Frees it; may not overlap with `run`."""
+        """Frees the model; may not overlap with `run`."""
 
 
 def signature_name(spec: Any) -> str:
-    """The signature that a `ModelSpec` asks for."""
+    """The name of the signature in a `ModelSpec`, `serving_default` if it is empty."""
     name: str = spec.signature_name or wire.DEFAULT_SIGNATURE
     return name
 

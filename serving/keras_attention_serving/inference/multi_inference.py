@@ -27,7 +27,7 @@ def multi_inference(
     request: Any,
     check_method_name: bool = False,
 ) -> Inference:
-    """What a `MultiInferenceRequest` asks, for a `MultiInferenceResponse`; see `classify`."""
+    """Inference of a `MultiInferenceRequest`; its response is a `MultiInferenceResponse`."""
     signatures = _signatures(model, request, check_method_name)
     names: set[str] = set()
     for task, signature in zip(request.tasks, signatures, strict=True):
@@ -37,24 +37,24 @@ def multi_inference(
     serialized = examples.serialized(request.input)
 
     def respond(arrays: list[Array]) -> Any:
-        found = dict(zip(fetches, arrays, strict=True))
+        outputs = dict(zip(fetches, arrays, strict=True))
         response = wire.MultiInferenceResponse()
         for task, signature in zip(request.tasks, signatures, strict=True):
             method, field = _METHODS[task.method_name]
             result = response.results.add()
             set_model_spec(result.model_spec, task.model_spec, version)
             getattr(result, field).SetInParent()
-            method.fill(getattr(result, field), signature, len(serialized), found)
+            method.fill(getattr(result, field), signature, len(serialized), outputs)
         return response
 
-    # SavedModels of TensorFlow 2 have an input for each signature: all of them get the examples.
+    # SavedModels of TensorFlow 2 have an input for each signature: each is fed the examples.
     feeds = {signature.inputs["inputs"].name: serialized for signature in signatures}
     return Inference(feeds, fetches, respond)
 
 
 def _signatures(model: Model, request: Any, check_method_name: bool) -> list[Any]:
-    """The signature of each task; raises `errors.ServingError` where they do not go together."""
-    found: dict[str, Any] = {}
+    """The signature of each task; raises `errors.ServingError` if they cannot be run together."""
+    signatures: dict[str, Any] = {}
     for task in request.tasks:
         if not task.model_spec.name:
             raise errors.InvalidArgument("Found ModelSpec with an empty model name.")
@@ -63,13 +63,13 @@ def _signatures(model: Model, request: Any, check_method_name: bool) -> list[Any
                 "All ModelSpecs in a MultiInferenceRequest must access the same model name."
             )
         name = signature_name(task.model_spec)
-        if name in found:
+        if name in signatures:
             raise errors.InvalidArgument(f"Duplicate evaluation of signature: {name}")
         if name not in model.signatures:
             raise errors.InvalidArgument(f"Requested signature not found in model graph: {name}")
         if task.method_name not in _METHODS:
             raise errors.Unimplemented(f"Unsupported signature method_name: {task.method_name}")
-        found[name] = model.signatures[name]
+        signatures[name] = model.signatures[name]
         method, _ = _METHODS[task.method_name]
-        method.check_signature(found[name], check_method_name)
-    return list(found.values())
+        method.check_signature(signatures[name], check_method_name)
+    return list(signatures.values())

@@ -1,7 +1,7 @@
-"""One prediction: what a request must hold, and the response.
+"""Predict: the checks of its request, and its response.
 
-Knows a loaded model and messages; nothing of versions, transport or other methods. The texts of
-the errors are TensorFlow Serving's.
+Knows a loaded model and messages, but no versions, transports or other methods. The texts of the
+errors are TensorFlow Serving's.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from keras_attention_serving.inference.model import (
 from keras_attention_serving.protocol import tensors, wire
 from keras_attention_serving.protocol.tensors import Array
 
-LARGE = 1 << 18  # bytes of outputs that take long to write
+LARGE = 1 << 18  # bytes of outputs that take long to serialize
 _METHODS = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
 
 
@@ -39,9 +39,9 @@ def predict(
     Args:
         model: the loaded model.
         version: its number, for the response.
-        request: a `PredictRequest`; the name and version in it are not looked at.
-        check_method_name: refuse signatures that were made for no method known here.
-        tensor_content: numbers come back as raw bytes instead of in typed fields.
+        request: a `PredictRequest`; the name and version in it are ignored.
+        check_method_name: refuse signatures that were made for an unknown method.
+        tensor_content: respond with numbers as raw bytes instead of in typed fields.
 
     Raises:
         errors.ServingError: the request does not fit the model.
@@ -69,7 +69,7 @@ def predict(
 
 
 def check_method(signature: Any) -> None:
-    """Raises `errors.InvalidArgument` for a signature that was made for no method known here."""
+    """Raises `errors.InvalidArgument` for a signature that was made for an unknown method."""
     if signature.method_name not in _METHODS:
         raise errors.InvalidArgument(
             f"Expected prediction signature method_name to be one of {{{', '.join(_METHODS)}}}. "
@@ -78,7 +78,7 @@ def check_method(signature: Any) -> None:
 
 
 def _feeds(signature: Any, inputs: Any) -> dict[str, Array]:
-    """Arrays by the tensor names of the signature; its defaults fill in for missing inputs."""
+    """Arrays by the tensor names of the signature; its defaults replace missing inputs."""
     wanted, sent = set(signature.inputs), set(inputs)
     if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
         raise errors.InvalidArgument(

@@ -1,4 +1,4 @@
-"""Regress: examples in, one number for each out.
+"""Regress: from examples to one number for each.
 
 The signature has one input, `inputs`, for serialized examples, and one output, `outputs`, of
 float32, `(n,)` or `(n, 1)`. The texts of the errors are TensorFlow Serving's.
@@ -28,7 +28,7 @@ def regress(
     request: Any,
     check_method_name: bool = False,
 ) -> Inference:
-    """What a `RegressionRequest` asks of a model, for a `RegressionResponse`; see `classify`."""
+    """Inference of a `RegressionRequest`; its response is a `RegressionResponse`."""
     signature = find_signature(model, request.model_spec)
     check_signature(signature, check_method_name)
     serialized = examples.serialized(request.input)
@@ -55,8 +55,8 @@ def check_signature(signature: Any, check_method_name: bool) -> None:
         raise errors.InvalidArgument("Expected one input Tensor.")
     if len(signature.outputs) != 1:
         raise errors.InvalidArgument("Expected one output Tensor.")
-    for alias, found in (("inputs", signature.inputs), ("outputs", signature.outputs)):
-        if alias not in found:
+    for alias, infos in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        if alias not in infos:
             raise errors.FailedPrecondition(
                 f"No regression {alias} found in SignatureDef: {signature}"
             )

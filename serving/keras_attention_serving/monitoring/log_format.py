@@ -1,4 +1,4 @@
-"""The log of the command: one stream, one level, one format for all loggers of the process."""
+"""Log of the command: one stream, one level and one format for all loggers of the process."""
 
 import json
 import logging
@@ -14,9 +14,9 @@ _TEXT = "%(asctime)s.%(msecs)03d: %(levelname).1s %(name)s:%(lineno)d] %(message
 
 
 class JsonFormatter(logging.Formatter):
-    """A JSON object in one line for each record: time (UTC), level, logger, message.
+    """Formatter of a record as one line of JSON: time (UTC), level, logger, message.
 
-    Records of requests have fields of their own, and those of exceptions their traceback.
+    Records of requests have further fields, and those of exceptions a traceback.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -36,22 +36,23 @@ class JsonFormatter(logging.Formatter):
 
 
 class Repeated(logging.Filter):
-    """Lets through a few of the warnings that come from one place in the code, and counts the rest.
+    """Filter that passes a few of the warnings from each place in the code, and counts the rest.
 
-    What a client can make a server write again and again must not fill a disk.
+    Clients must not be able to fill the disk with warnings that they provoke.
 
     Args:
-        lines: how many in `seconds`.
+        lines: number of warnings that pass in `seconds`.
     """
 
     def __init__(self, lines: int = 10, seconds: float = 10.0) -> None:
         super().__init__()
         self._lines = lines
         self._seconds = seconds
-        self._seen: dict[tuple[str, int], tuple[float, int]] = {}  # since when, how many
+        self._seen: dict[tuple[str, int], tuple[float, int]] = {}  # begin and number of warnings
 
     def filter(self, record: logging.LogRecord) -> bool:
-        of_request = FIELDS[0] in record.__dict__  # their log has a limit of its own, by status
+        # The log of requests has its own limit, by status.
+        of_request = FIELDS[0] in record.__dict__
         if record.levelno < logging.WARNING or of_request:
             return True
         place = record.pathname, record.lineno
@@ -66,13 +67,13 @@ class Repeated(logging.Filter):
 
 
 def configure(level: str, form: str) -> None:
-    """Writes the records of all loggers to standard error; for a process that is a server alone.
+    """Writes the records of all loggers to standard error, in a process that is only a server.
 
-    Python's warnings, and exceptions that end a thread, are records, too. Where logging has been
+    Python's warnings, and exceptions that end a thread, become records, too. If logging has been
     configured already, it stays as it is.
 
     Args:
-        level: the least that is written, one of `LEVELS`.
+        level: the lowest level that is written, one of `LEVELS`.
         form: one of `FORMATS`.
 
     Raises `errors.InvalidArgument`.

@@ -1,19 +1,19 @@
-"""What a server reports about itself: the events that are worth counting, one method each.
+"""Interface of the metrics of a server: a method for each event that is counted.
 
-`Metrics` does nothing and costs next to nothing: the default of everything that reports. What is
-recorded, and under which names, is in `prometheus.PrometheusMetrics`.
+`Metrics` itself does nothing at almost no cost; it is the default everywhere. The names under which
+events are recorded are in `prometheus.PrometheusMetrics`.
 """
 
 from collections.abc import Callable
 
 
 class Metrics:
-    """Takes note of nothing. Every method may be called from any thread and never raises."""
+    """Metrics that record nothing. Methods may be called from any thread and never raise."""
 
     def request(self, model: str, api: str, entrypoint: str, code: int, seconds: float) -> None:
-        """A request for an inference has been answered, well or with an error.
+        """Records the response to a request for an inference, OK or an error.
 
-        Only Predict, Classify, Regress and ModelInfer count; the transports call this, nobody else.
+        Only Predict, Classify, Regress and ModelInfer count. Only the transports call this.
 
         Args:
             model: name of the model, as requested.
@@ -21,65 +21,65 @@ class Metrics:
                 and `"infer"`.
             entrypoint: `"GRPC"` or `"REST"`.
             code: number of the status, 0 for OK (`ServingError.code`).
-            seconds: from the arrival of the request to its answer.
+            seconds: from the arrival of the request to its response.
         """
 
     def runtime(self, model: str, api: str, seconds: float, signature: str = "") -> None:
-        """A graph has run for a request, the wait for its batch included.
+        """Records a run for a request, including the wait for its batch.
 
         Args:
             model: name of the model.
-            api: `"Predict"`, `"Classify"`, `"Regress"` or `"ModelInfer"`, however the request came.
-            seconds: how long it took.
-            signature: the signature that was used, if one was.
+            api: `"Predict"`, `"Classify"`, `"Regress"` or `"ModelInfer"`, whatever the transport.
+            seconds: its duration.
+            signature: name of the signature, if the request has one.
         """
 
     def examples(self, model: str, count: int) -> None:
-        """A Classify, Regress or MultiInference request held so many examples."""
+        """Records the number of examples in a Classify, Regress or MultiInference request."""
 
     def batching_queued(self, thread_pool: str, seconds: float) -> None:
-        """A request has left the batching queue after so many seconds."""
+        """Records the seconds that a request was in the batching queue."""
 
     def batching_input(self, size: int) -> None:
-        """A request with so many rows has entered the batching queue."""
+        """Records the rows of a request that enters the batching queue."""
 
     def batching_run(self, model: str, size: int, padded_size: int) -> None:
-        """A batch has run.
+        """Records a run of a batch.
 
         Args:
             model: name of the model.
-            size: rows that requests asked for.
-            padded_size: rows that were run, after rounding up to an allowed batch size.
+            size: rows of the requests.
+            padded_size: rows of the run, after rounding up to an allowed batch size.
         """
 
     def watch_queue(self, model: str, depth: Callable[[], int] | None) -> None:
-        """From now on `depth()` tells how many requests of a model wait; None: no longer."""
+        """Sets the function that counts the waiting requests of a model; None removes it."""
 
     def watch_models(self, loaded: Callable[[], list[tuple[str, int]]] | None) -> None:
-        """From now on `loaded()` tells name and version of all models that are in memory."""
+        """Sets the function that returns name and version of all models in memory."""
 
     def load(self, path: str, ok: bool, seconds: float) -> None:
-        """The SavedModel in a folder has been loaded, or not."""
+        """Records an attempt to load the SavedModel in a folder."""
 
     def warmup(self, path: str, code: int, seconds: float, records: int) -> None:
-        """The warm-up requests in a folder have been answered, or one has failed.
+        """Records the warm-up of the model in a folder, or its failure.
 
         Args:
             path: folder of the version.
             code: number of the status, 0 for OK.
-            seconds: how long it took.
-            records: how many were read.
+            seconds: its duration.
+            records: number of requests that were read.
         """
 
     def total(self, name: str) -> int:
-        """A counter over all its labels, by TensorFlow's name (`/tensorflow/serving/...`).
+        """Sum of a counter over all its labels, by TensorFlow's name (`/tensorflow/serving/...`).
 
         0 if there is no such counter.
         """
         return 0
 
     def page(self) -> bytes:
-        """All of it, in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return b""
 
 

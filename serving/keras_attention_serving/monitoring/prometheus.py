@@ -1,17 +1,19 @@
 """Metrics for Prometheus, under the names and labels of TensorFlow Serving, and some of our own.
 
-TensorFlow's name of a metric is a path, and Prometheus reads it with colons for slashes:
-`/tensorflow/serving/request_count` is `:tensorflow:serving:request_count`. What TensorFlow Serving
-does not tell begins with `:keras_attention:serving:`.
+TensorFlow's name of a metric is a path, which Prometheus has with colons in place of slashes:
+`/tensorflow/serving/request_count` is `:tensorflow:serving:request_count`. Metrics that TensorFlow
+Serving does not have begin with `:keras_attention:serving:`.
+
+A metric is a row of `_ROWS`, and a method of `PrometheusMetrics` that records it.
 
 prometheus_client keeps the numbers. The page is written here, because the library's writer adds
-`_total` to the name of every counter, and a `_created` beside every metric, which TensorFlow
-Serving does not have and existing dashboards do not ask for.
+`_total` to the name of every counter and a `_created` to every metric, which TensorFlow Serving
+does not have and existing dashboards do not expect.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -27,7 +29,6 @@ _CODES = {
     value.number: value.name
     for value in wire.POOL.FindEnumTypeByName("tensorflow.error.Code").values
 }
-_Family = TypeVar("_Family", Counter, Histogram)
 
 
 def _exponential(scale: float, growth: float, count: int) -> list[float]:
@@ -42,8 +43,102 @@ _QUEUING = _exponential(100, 1.2, 52)  # microseconds, up to a second
 _COUNTS = _exponential(1, 2, 15)
 
 
+class _Row(NamedTuple):
+    kind: type[Counter] | type[Histogram]
+    prefix: str
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: Sequence[float] = ()
+
+
+_MODEL_TIME = ("model_name", "API")
+_BATCHING = _TFS + "batching_session:"
+_SAVED_MODEL = ":tensorflow:cc:saved_model:"
+_ROWS = (
+    _Row(Counter, _TFS, "request_count", "Requests.", ("model_name", "status")),
+    _Row(
+        Histogram,
+        _TFS,
+        "request_latency",
+        "Microseconds from request to answer.",
+        (*_MODEL_TIME, "entrypoint"),
+        _LATENCY,
+    ),
+    _Row(
+        Histogram,
+        _TFS,
+        "runtime_latency",
+        "Microseconds in the graph.",
+        (*_MODEL_TIME, "runtime"),
+        _LATENCY,
+    ),
+    _Row(
+        Histogram,
+        _TFS,
+        "request_example_counts",
+        "tensorflow.Examples in a request.",
+        ("model",),
+        _COUNTS,
+    ),
+    _Row(Counter, _TFS, "request_example_count_total", "tensorflow.Examples.", ("model",)),
+    _Row(
+        Histogram,
+        _BATCHING,
+        "queuing_latency",
+        "Microseconds in the queue.",
+        ("thread_pool_name",),
+        _QUEUING,
+    ),
+    _Row(
+        Histogram,
+        _BATCHING,
+        "padding_size",
+        "Rows added to fill a batch.",
+        ("execution_batch_size",),
+        _COUNTS,
+    ),
+    _Row(Histogram, _BATCHING, "input_batch_size", "Rows in a request.", buckets=_COUNTS),
+    _Row(Histogram, _BATCHING, "processed_batch_size", "Rows in a batch.", buckets=_COUNTS),
+    _Row(Counter, _BATCHING, "wrapped_run_count", "Batches run."),
+    _Row(
+        Histogram,
+        _TFS,
+        "model_warmup_latency",
+        "Microseconds of warming up.",
+        ("model_path", "status"),
+        _LATENCY,
+    ),
+    _Row(Counter, _TFS, "model_warmup_records_read", "Warm-up requests.", ("model_path",)),
+    _Row(
+        Counter,
+        _SAVED_MODEL,
+        "load_attempt_count",
+        "Models loaded or not.",
+        ("model_path", "status"),
+    ),
+    _Row(Counter, _SAVED_MODEL, "load_latency", "Microseconds of loading.", ("model_path",)),
+    _Row(
+        Histogram,
+        _OWN,
+        "signature_latency",
+        "Microseconds in the graph, by signature.",
+        (*_MODEL_TIME, "signature_name"),
+        _LATENCY,
+    ),
+    _Row(
+        Histogram,
+        _OWN,
+        "batch_size",
+        "Rows that requests put into a batch.",
+        ("model_name",),
+        _COUNTS,
+    ),
+)
+
+
 class PrometheusMetrics(Metrics):
-    """Keeps the metrics of one server in a registry of its own.
+    """Metrics of one server in a registry of its own.
 
     Attributes:
         registry: collectors that are added to it appear on the page as well.
@@ -53,108 +148,40 @@ class PrometheusMetrics(Metrics):
         self.registry = CollectorRegistry()
         self._queues: dict[str, Callable[[], int]] = {}
         self._models: Callable[[], list[tuple[str, int]]] | None = None
-        self._children: dict[tuple[Any, ...], Any] = {}
-
-        def make(
-            kind: type[_Family], name: str, text: str, labels: tuple[str, ...] = (), **extra: Any
-        ) -> _Family:
-            return kind(name, text, labels, registry=self.registry, **extra)
-
-        self._requests = make(
-            *(Counter, _TFS + "request_count", "Requests."), ("model_name", "status")
-        )
-        self._request_latency = make(
-            *(Histogram, _TFS + "request_latency", "Microseconds from request to answer."),
-            ("model_name", "API", "entrypoint"),
-            buckets=_LATENCY,
-        )
-        self._runtime_latency = make(
-            *(Histogram, _TFS + "runtime_latency", "Microseconds in the graph."),
-            ("model_name", "API", "runtime"),
-            buckets=_LATENCY,
-        )
-        self._example_counts = make(
-            *(Histogram, _TFS + "request_example_counts", "tensorflow.Examples in a request."),
-            ("model",),
-            buckets=_COUNTS,
-        )
-        self._example_total = make(
-            *(Counter, _TFS + "request_example_count_total", "tensorflow.Examples."), ("model",)
-        )
-        self._queuing_latency = make(
-            *(Histogram, _TFS + "batching_session:queuing_latency", "Microseconds in the queue."),
-            ("thread_pool_name",),
-            buckets=_QUEUING,
-        )
-        self._padding = make(
-            *(Histogram, _TFS + "batching_session:padding_size", "Rows added to fill a batch."),
-            ("execution_batch_size",),
-            buckets=_COUNTS,
-        )
-        self._input_size = make(
-            *(Histogram, _TFS + "batching_session:input_batch_size", "Rows in a request."),
-            buckets=_COUNTS,
-        )
-        self._processed_size = make(
-            *(Histogram, _TFS + "batching_session:processed_batch_size", "Rows in a batch."),
-            buckets=_COUNTS,
-        )
-        self._wrapped_runs = make(
-            *(Counter, _TFS + "batching_session:wrapped_run_count", "Batches run.")
-        )
-        self._warmup_latency = make(
-            *(Histogram, _TFS + "model_warmup_latency", "Microseconds of warming up."),
-            ("model_path", "status"),
-            buckets=_LATENCY,
-        )
-        self._warmup_records = make(
-            *(Counter, _TFS + "model_warmup_records_read", "Warm-up requests."), ("model_path",)
-        )
-        self._load_attempts = make(
-            *(Counter, ":tensorflow:cc:saved_model:load_attempt_count", "Models loaded or not."),
-            ("model_path", "status"),
-        )
-        self._load_latency = make(
-            *(Counter, ":tensorflow:cc:saved_model:load_latency", "Microseconds of loading."),
-            ("model_path",),
-        )
-        self._signature_latency = make(
-            *(Histogram, _OWN + "signature_latency", "Microseconds in the graph, by signature."),
-            ("model_name", "API", "signature_name"),
-            buckets=_LATENCY,
-        )
-        self._batch_size = make(
-            *(Histogram, _OWN + "batch_size", "Rows that requests put into a batch."),
-            ("model_name",),
-            buckets=_COUNTS,
-        )
-        self.registry.register(_Watched(self._read))  # type: ignore[arg-type]
+        self._children: dict[tuple[str, ...], Any] = {}
+        self._families: dict[str, Any] = {}
+        for row in _ROWS:
+            options = {"buckets": row.buckets} if row.buckets else {}
+            self._families[row.name] = row.kind(
+                row.prefix + row.name, row.help, row.labels, registry=self.registry, **options
+            )
+        self.registry.register(_Collector(self._read))  # type: ignore[arg-type]
         ProcessCollector(registry=self.registry)  # memory, processor time, file handles
 
     def request(self, model: str, api: str, entrypoint: str, code: int, seconds: float) -> None:
-        self._of(self._requests, model, _CODES.get(code, "UNKNOWN")).inc()
+        self._count("request_count", model, _CODES.get(code, "UNKNOWN"))
         if code == 0:
-            self._of(self._request_latency, model, api, entrypoint).observe(seconds * 1e6)
+            self._observe("request_latency", seconds * 1e6, model, api, entrypoint)
 
     def runtime(self, model: str, api: str, seconds: float, signature: str = "") -> None:
-        self._of(self._runtime_latency, model, api, "TF1").observe(seconds * 1e6)
-        self._of(self._signature_latency, model, api, signature).observe(seconds * 1e6)
+        self._observe("runtime_latency", seconds * 1e6, model, api, "TF1")
+        self._observe("signature_latency", seconds * 1e6, model, api, signature)
 
     def examples(self, model: str, count: int) -> None:
-        self._of(self._example_counts, model).observe(count)
-        self._of(self._example_total, model).inc(count)
+        self._observe("request_example_counts", count, model)
+        self._count("request_example_count_total", model, amount=count)
 
     def batching_queued(self, thread_pool: str, seconds: float) -> None:
-        self._of(self._queuing_latency, thread_pool).observe(seconds * 1e6)
+        self._observe("queuing_latency", seconds * 1e6, thread_pool)
 
     def batching_input(self, size: int) -> None:
-        self._input_size.observe(size)
+        self._observe("input_batch_size", size)
 
     def batching_run(self, model: str, size: int, padded_size: int) -> None:
-        self._wrapped_runs.inc()
-        self._processed_size.observe(padded_size)
-        self._of(self._padding, str(padded_size)).observe(padded_size - size)
-        self._of(self._batch_size, model).observe(size)
+        self._count("wrapped_run_count")
+        self._observe("processed_batch_size", padded_size)
+        self._observe("padding_size", padded_size - size, str(padded_size))
+        self._observe("batch_size", size, model)
 
     def watch_queue(self, model: str, depth: Callable[[], int] | None) -> None:
         if depth is None:
@@ -166,13 +193,14 @@ class PrometheusMetrics(Metrics):
         self._models = loaded
 
     def load(self, path: str, ok: bool, seconds: float) -> None:
-        self._of(self._load_attempts, path, "success" if ok else "fail").inc()
+        self._count("load_attempt_count", path, "success" if ok else "fail")
         if ok:
-            self._of(self._load_latency, path).inc(int(seconds * 1e6))
+            self._count("load_latency", path, amount=int(seconds * 1e6))
 
     def warmup(self, path: str, code: int, seconds: float, records: int) -> None:
-        self._of(self._warmup_latency, path, _CODES.get(code, "UNKNOWN")).observe(seconds * 1e6)
-        self._of(self._warmup_records, path).inc(records)
+        status = _CODES.get(code, "UNKNOWN")
+        self._observe("model_warmup_latency", seconds * 1e6, path, status)
+        self._count("model_warmup_records_read", path, amount=records)
 
     def total(self, name: str) -> int:
         family = name.replace("/", ":")
@@ -187,24 +215,32 @@ class PrometheusMetrics(Metrics):
     def page(self) -> bytes:
         return "".join(_lines(self.registry)).encode()
 
-    def _of(self, family: _Family, *labels: str) -> _Family:
-        """`family.labels(*labels)`, at a quarter of its cost, and no more than `MAX_SERIES`.
+    def _count(self, name: str, *labels: str, amount: int = 1) -> None:
+        self._child(name, labels).inc(amount)
 
-        Names of models come from requests: who asks for a new one every time must not fill the
-        memory.
+    def _observe(self, name: str, value: float, *labels: str) -> None:
+        self._child(name, labels).observe(value)
+
+    def _child(self, name: str, labels: tuple[str, ...]) -> Any:
+        """The metric with these labels, at a quarter of the cost of `family.labels(*labels)`.
+
+        There are at most `MAX_SERIES`, because the names of models come from requests: a client
+        that asks for a new one every time must not fill the memory.
         """
-        key = (family, *labels)
-        child: _Family | None = self._children.get(key)
+        if not labels:
+            return self._families[name]
+        key = (name, *labels)
+        child = self._children.get(key)
         if child is None:
             if len(self._children) >= MAX_SERIES:
                 labels = ("(others)",) * len(labels)
-            child = family.labels(*labels)
+            child = self._families[name].labels(*labels)
             if len(self._children) < MAX_SERIES:
                 self._children[key] = child
         return child
 
     def _read(self) -> Iterator[Metric]:
-        """What is looked up when somebody asks, and only then."""
+        """Metrics that are computed for each page."""
         queues = GaugeMetricFamily(
             _OWN + "queue_depth", "Requests that wait for a batch.", labels=["model_name"]
         )
@@ -220,7 +256,7 @@ class PrometheusMetrics(Metrics):
         yield models
 
 
-class _Watched:
+class _Collector:
     def __init__(self, collect: Callable[[], Iterator[Metric]]) -> None:
         self.collect = collect
 
@@ -240,7 +276,7 @@ def _lines(registry: CollectorRegistry) -> Iterator[str]:
 
 
 def _name(metric: Metric, name: str) -> str:
-    """The name on the page: for our counters, without what prometheus_client adds to it."""
+    """The name on the page: for our counters, without the suffix that prometheus_client adds."""
     if metric.type != "counter":
         return name
     if not metric.name.startswith(":"):
@@ -248,7 +284,7 @@ def _name(metric: Metric, name: str) -> str:
     return _NAMED_TOTAL.get(metric.name, metric.name)
 
 
-# It takes a `_total` off the name of a counter, to put one on each of its samples.
+# prometheus_client removes `_total` from the name of a counter and adds it to its samples.
 _NAMED_TOTAL = {_TFS + "request_example_count": _TFS + "request_example_count_total"}
 
 

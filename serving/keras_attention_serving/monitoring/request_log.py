@@ -1,4 +1,4 @@
-"""Log lines of requests: those that failed, and all of them where that is wanted."""
+"""Log of requests: of those that failed, and optionally of all."""
 
 import logging
 import re
@@ -11,27 +11,27 @@ from keras_attention_serving import errors
 logger = logging.getLogger("keras_attention_serving.requests")
 access_logger = logging.getLogger("keras_attention_serving.access")
 
-# What tells of trouble of the server's; the other statuses say that a client has asked in vain.
+# Statuses that point to trouble in the server; the others are mistakes of clients.
 _TROUBLE = {"UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
 _TROUBLE |= {"INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 
-# Of each status, so many failures are written in so many seconds; the others are counted.
+# Number of failures of each status that are written in `SECONDS`; the others are counted.
 LINES = 10
 SECONDS = 10.0
-MAX_CHARACTERS = 300  # of what a client chose
+MAX_CHARACTERS = 300  # of text that a client chose
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class RequestLog:
-    """Writes a line for each request that failed, as far as they do not come in floods.
+    """Log with a line for each request that failed, limited in floods.
 
-    A fault of the server is an error, what tells of its trouble is a warning, and what a client has
-    got wrong is information. Of the values that a request holds, nothing is written. Each record
-    has the attributes `transport`, `method`, `model`, `code` and `seconds`, for formats with
-    fields. May be used from any thread.
+    A fault of the server is an error, a sign of trouble in it is a warning, and a mistake of a
+    client is information. Values in a request are never written. Each record has the attributes
+    `transport`, `method`, `model`, `code` and `seconds`, for formats with fields. May be used from
+    any thread.
 
     Args:
-        access: write a line for every request, too, to a logger of its own.
+        access: also write a line for every request, to a separate logger.
 
     Attributes:
         access: the argument.
@@ -52,22 +52,25 @@ class RequestLog:
         seconds: float,
         error: errors.ServingError | None = None,
     ) -> None:
-        """A request has been answered.
+        """Logs the response to a request.
 
         Args:
             transport: `"GRPC"` or `"REST"`.
-            method: what was asked, e.g. `"Predict"`.
+            method: name of the method, e.g. `"Predict"`.
             model: name of the model, as requested; empty if there is none.
-            seconds: from the arrival of the request to its answer.
-            error: the answer, if it is none of the good ones; its cause, if it has one, is a fault
-                of this server and is written with its traceback.
+            seconds: from the arrival of the request to its response.
+            error: the error, if it failed; its cause, if it has one, is a fault of this server and
+                is written with its traceback.
         """
         if error is None and not self.access:
             return
         code = "OK" if error is None else errors.status_text(error).partition(":")[0]
         method, model = _printable(method), _printable(model)
         fields = {
-            **{"transport": transport, "method": method, "model": model, "code": code},
+            "transport": transport,
+            "method": method,
+            "model": model,
+            "code": code,
             "seconds": round(seconds, 6),
         }
         line = f"{transport} {method}{f' of {model}' if model else ''}: {code}"
@@ -77,14 +80,11 @@ class RequestLog:
         if error is not None and self._may_be_written(code):
             text = f": {_printable(error.log_text)}" if error.log_text else ""
             level = logging.ERROR if error.__cause__ else _level(code)
-            logger.log(
-                *(level, "%s after %s%s", line, duration, text),
-                extra=fields,
-                exc_info=error.__cause__,
-            )
+            cause = error.__cause__
+            logger.log(level, "%s after %s%s", line, duration, text, extra=fields, exc_info=cause)
 
     def close(self) -> None:
-        """Says what has been counted and not been written."""
+        """Logs the numbers of failures that were counted and not written."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
@@ -126,7 +126,7 @@ def _level(code: str) -> int:
 
 
 def _printable(text: str) -> str:
-    """One line of a limited length."""
+    """Makes text one line of a limited length, without control characters."""
     text = " ".join(text[: 4 * MAX_CHARACTERS].split())
     if len(text) > MAX_CHARACTERS:
         text = text[:MAX_CHARACTERS] + "..."

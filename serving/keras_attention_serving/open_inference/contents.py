@@ -1,4 +1,4 @@
-"""Values of tensors as they travel: raw bytes, or numbers and strings in typed fields."""
+"""Values of tensors in messages: raw bytes, or numbers and strings in typed fields."""
 
 import math
 import struct
@@ -13,21 +13,21 @@ from keras_attention_serving.protocol.tensors import Array
 
 _MAX_AXES = 64  # of NumPy's arrays
 _LENGTH = struct.Struct("<I")
-_CHUNK = 1 << 14  # values that are written before another thread may have its turn
+_CHUNK = 1 << 14  # values that are written before other threads get a turn
 _WIDE = {"int_contents": np.int32, "uint_contents": np.uint32}  # for several datatypes
 
 
 def from_raw(data: bytes, shape: Sequence[int], datatype: Datatype, tensor: str) -> Array:
-    """The array in raw bytes.
+    """Makes an array of raw bytes.
 
     Args:
-        data: the bytes, as many as the shape says.
+        data: the bytes, as many as the shape needs.
         shape: sizes.
         datatype: of the values.
         tensor: names it in errors, e.g. `"input 'x'"`.
 
     Raises:
-        errors.InvalidArgument: shape and bytes do not go together.
+        errors.InvalidArgument: the bytes do not fit the shape.
     """
     size = element_count(shape, tensor)
     if datatype.name == "BYTES":
@@ -53,7 +53,7 @@ def to_raw(array: Array) -> bytes:
 
 
 def from_fields(contents: Any, shape: Sequence[int], datatype: Datatype, tensor: str) -> Array:
-    """The array in an `InferTensorContents`; arguments and errors as of `from_raw`."""
+    """Makes an array of an `InferTensorContents`; arguments and errors as in `from_raw`."""
     size = element_count(shape, tensor)
     filled = [field.name for field, _ in contents.ListFields()]
     if datatype.field is None:
@@ -80,14 +80,14 @@ def from_fields(contents: Any, shape: Sequence[int], datatype: Datatype, tensor:
 
 
 def fill_fields(contents: Any, array: Array, datatype: Datatype) -> None:
-    """Puts the values of an array into an `InferTensorContents`."""
+    """Writes the values of an array to an `InferTensorContents`."""
     flat, field = array.ravel(), getattr(contents, datatype.field or "")
     for start in range(0, flat.size, _CHUNK):
         field.extend(flat[start : start + _CHUNK].tolist())
 
 
 def element_count(shape: Iterable[int], tensor: str) -> int:
-    """The number of values in a shape; raises `errors.InvalidArgument` for none of an array's."""
+    """The number of values in a shape; raises `errors.InvalidArgument` if no array can have it."""
     shape = list(shape)
     if len(shape) > _MAX_AXES:  # before their sizes are multiplied
         raise InvalidArgument(
@@ -120,7 +120,7 @@ def _split(data: bytes, size: int, tensor: str) -> Array:
             at = start + length
             strings.append(data[start:at])
     except struct.error:
-        at = -1  # they end before their number is reached
+        at = -1  # the bytes end before the last string
     if at != len(data):
         raise InvalidArgument(
             f"Expected {size} strings for {tensor}, BYTES, each behind its length in four bytes. "

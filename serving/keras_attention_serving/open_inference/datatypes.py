@@ -1,4 +1,4 @@
-"""Datatypes of the Open Inference Protocol, those of NumPy and where their values travel."""
+"""Datatypes of the Open Inference Protocol, their NumPy dtypes and their fields in messages."""
 
 from typing import Any, NamedTuple
 
@@ -12,9 +12,9 @@ class Datatype(NamedTuple):
     """A datatype.
 
     Attributes:
-        name: as the protocol has it, e.g. `"FP32"`.
+        name: its name in the protocol, e.g. `"FP32"`.
         number: the `DataType` of TensorFlow.
-        field: the field of `InferTensorContents`; None if values travel as raw bytes only.
+        field: the field of `InferTensorContents`; None if values are sent as raw bytes only.
     """
 
     name: str
@@ -68,7 +68,7 @@ def by_number(number: int, tensor: str) -> Datatype:
 
 
 def shown(number: int) -> str:
-    """The name of the datatype for a `DataType`; TensorFlow's where the protocol has none."""
+    """The name of the datatype for a `DataType`; TensorFlow's if the protocol has none."""
     if number in _BY_NUMBER:
         return _BY_NUMBER[number].name
     value = wire.DataType.values_by_number.get(number)

@@ -1,6 +1,6 @@
-"""One inference of the Open Inference Protocol: what a request must hold, and the response.
+"""ModelInfer of the Open Inference Protocol: the checks of its request, and its response.
 
-Knows a loaded model and messages; nothing of versions or transport.
+Knows a loaded model and messages, but no versions or transports.
 """
 
 from collections.abc import Iterable
@@ -14,10 +14,10 @@ from keras_attention_serving.open_inference import contents, datatypes, messages
 from keras_attention_serving.protocol import tensors, wire
 from keras_attention_serving.protocol.tensors import Array
 
-INITIALIZER = "__saved_model_init_op"  # listed among the signatures, but nothing one may call
+INITIALIZER = "__saved_model_init_op"  # listed among the signatures, but not to be called
 _LARGEST_VERSION = 2**63 - 1
-_MANY = 50  # names in the text of an error
-# Parameters of Triton's that change what a tensor is.
+_MANY = 50  # names in the text of an error at most
+# Parameters of Triton that change the meaning of a tensor.
 _UNKNOWN_SOURCES = {"shared_memory_region"}
 _UNKNOWN_RESULTS = {"shared_memory_region", "classification"}
 
@@ -64,15 +64,15 @@ def find_signature(model: Model, name: str) -> Any:
 
 
 def infer(model: Model, version: int, request: Any, check_method_name: bool = False) -> Inference:
-    """The run that a `ModelInferRequest` asks of a model; its response is a `ModelInferResponse`.
+    """Inference of a `ModelInferRequest`; its response is a `ModelInferResponse`.
 
     Shapes are not compared with the signature, as with Predict.
 
     Args:
         model: the loaded model.
         version: its number, for the response.
-        request: a `ModelInferRequest`; the name and version in it are not looked at.
-        check_method_name: refuse signatures that were made for no method known here.
+        request: a `ModelInferRequest`; the name and version in it are ignored.
+        check_method_name: refuse signatures that were made for an unknown method.
 
     Raises:
         errors.ServingError: the request does not fit the model.
@@ -89,12 +89,12 @@ def infer(model: Model, version: int, request: Any, check_method_name: bool = Fa
         response = messages.ModelInferResponse(
             model_name=request.model_name, model_version=str(version), id=request.id
         )
-        kinds = [
+        datatypes_of_outputs = [
             datatypes.by_number(tensors.data_type(array.dtype), f"output {alias!r}")
             for alias, array in zip(outputs, arrays, strict=True)
         ]
-        in_fields = typed and all(datatype.field for datatype in kinds)
-        for alias, datatype, array in zip(outputs, kinds, arrays, strict=True):
+        in_fields = typed and all(datatype.field for datatype in datatypes_of_outputs)
+        for alias, datatype, array in zip(outputs, datatypes_of_outputs, arrays, strict=True):
             output = response.outputs.add(name=alias, datatype=datatype.name, shape=array.shape)
             if in_fields:
                 contents.fill_fields(output.contents, array, datatype)
@@ -106,9 +106,9 @@ def infer(model: Model, version: int, request: Any, check_method_name: bool = Fa
 
 
 def _check_names(signature: Any, names: list[str]) -> None:
-    """Raises `errors.InvalidArgument` if inputs are missing, unknown or there twice.
+    """Raises `errors.InvalidArgument` if inputs are missing, unknown or given twice.
 
-    Before any of them is read: the message chooses how many there are.
+    To be called before any of them is read, because a request may hold any number of them.
     """
     known = set(signature.inputs)
     optional = known & set(signature.defaults)
@@ -146,14 +146,14 @@ def _arrays(request: Any) -> dict[str, tuple[Array, datatypes.Datatype]]:
 
 
 def _feeds(signature: Any, arrays: dict[str, tuple[Array, datatypes.Datatype]]) -> dict[str, Array]:
-    """Arrays by the tensor names of the signature; its defaults fill in for missing inputs."""
+    """Arrays by the tensor names of the signature; its defaults replace missing inputs."""
     feeds = {}
     for alias, info in sorted(signature.inputs.items()):
         if alias not in arrays:
             feeds[info.name] = tensors.to_array(signature.defaults[alias])
             continue
         feeds[info.name], datatype = arrays[alias]
-        if info.dtype and datatype.number != info.dtype:  # some TensorFlow Lite models say nothing
+        if info.dtype and datatype.number != info.dtype:  # some TensorFlow Lite models state none
             raise InvalidArgument(
                 f"Expected input {alias!r} of datatype {datatypes.shown(info.dtype)}. "
                 f"Received: datatype={datatype.name}"
@@ -162,7 +162,7 @@ def _feeds(signature: Any, arrays: dict[str, tuple[Array, datatypes.Datatype]]) 
 
 
 def _outputs(signature: Any, requested: Iterable[Any]) -> list[str]:
-    """The outputs that are asked for, by default all."""
+    """The names of the requested outputs; by default of all."""
     chosen: list[str] = []
     for output in requested:
         name = f"output {output.name!r:.80}"

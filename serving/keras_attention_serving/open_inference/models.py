@@ -20,7 +20,7 @@ class Models:
     `errors.ServingError`.
 
     Args:
-        servables: the models.
+        manager: the models.
     """
 
     def __init__(self, manager: ModelManager) -> None:

@@ -1,8 +1,7 @@
 """Limit on the memory that a request takes when it is read: a few bytes may claim a large tensor.
 
-A tensor whose values are fewer than its shape says is filled up with the last of them, and a
-context is put before every example. So the length of a message says little of the work and memory
-that it costs.
+A tensor with fewer values than its shape is filled with the last of them, and a context is put
+before every example. So the length of a message does not bound the work and memory that it costs.
 """
 
 from typing import Any
@@ -12,7 +11,7 @@ from keras_attention_serving.protocol import tensors
 
 
 def claimed_bytes(request: Any) -> int:
-    """The bytes that a request message adds to its own when its inputs become arrays."""
+    """The bytes that the arrays of a request take beyond those of the message."""
     fields = request.DESCRIPTOR.fields_by_name
     if "raw_input_contents" in fields:
         return 0  # an inference request whose values are not those of its shapes is refused

@@ -1,4 +1,4 @@
-"""The protocols as `.proto` files, out of their descriptors, for clients in other languages."""
+"""Writer of the protocols as `.proto` files, from their descriptors, for other languages."""
 
 from collections.abc import Iterator
 from importlib.resources import files
@@ -9,11 +9,11 @@ from google.protobuf import text_encoding
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
 
 _SETS = ("protocol/descriptors.binpb", "open_inference/descriptors.binpb")
-_EVERYWHERE = "google/protobuf/"  # of what every compiler brings with it
+_EVERYWHERE = "google/protobuf/"  # of files that every compiler brings with it
 
 
 def write(folder: Path) -> list[Path]:
-    """Writes all files below a folder, as they import each other; returns their paths."""
+    """Writes all files below a folder, in the paths of their imports; returns the paths."""
     written = []
     for name in _SETS:
         data = files("keras_attention_serving").joinpath(name).read_bytes()
@@ -27,7 +27,7 @@ def write(folder: Path) -> list[Path]:
 
 
 def text(file: Any) -> str:
-    """The source of a `FileDescriptorProto`, without the comments that it once had."""
+    """The source of a `FileDescriptorProto`, without the original comments."""
     lines = [f'syntax = "{file.syntax or "proto2"}";', ""]
     if file.package:
         lines += [f"package {file.package};", ""]

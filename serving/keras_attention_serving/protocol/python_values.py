@@ -1,4 +1,4 @@
-"""Arrays of what Python has: strings, numbers, and nested lists of them.
+"""Arrays of Python values: strings, numbers, and nested lists of them.
 
 Strings become `object` arrays. NumPy's own strings have a fixed width: they lose NUL bytes at their
 end, and each takes as much memory as the longest.
@@ -13,12 +13,12 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_MAX_RANK = 64  # NumPy's; lists that hold themselves have no end
+_MAX_RANK = 64  # NumPy's limit; lists that contain themselves have no end
 _BUFFERS = (bytearray, memoryview, Numbers, range)  # sequences of numbers
 
 
 def from_python(value: Any) -> Array:
-    """The array of a string, a number, or nested lists of either, with NumPy's dtype for numbers.
+    """Makes an array of a string, a number, or nested lists of either.
 
     Raises `ValueError` if strings, booleans and numbers are mixed, or lists have unequal lengths.
     """
@@ -52,7 +52,7 @@ def from_python(value: Any) -> Array:
         return np.fromiter(level, object, len(level)).reshape(shape)
     try:
         result: Array = np.asarray(value)
-    except ValueError:  # NumPy's text speaks of sequences that are set
+    except ValueError:  # NumPy's own text speaks of setting sequences
         raise ValueError(
             f"Expected nested lists of equal lengths. Received: {_short(value)}"
         ) from None
@@ -62,7 +62,7 @@ def from_python(value: Any) -> Array:
 
 
 def _opened(item: Any) -> Any:
-    """Lists in the place of arrays of strings; all else as it is."""
+    """Replaces arrays of strings by lists; returns other values as they are."""
     if not hasattr(item, "__array__") or isinstance(item, np.generic):
         return item
     array = np.asarray(item)

@@ -1,11 +1,11 @@
 """NumPy arrays to and from `TensorProto`, without TensorFlow.
 
-A tensor travels either as raw bytes (`tensor_content`) or in a typed field (`float_val`, `int_val`,
-...). Both are read; strings always travel in `string_val`. A typed field may be shorter than the
-tensor: its last value then stands for the rest. Bytes on the wire are little-endian.
+A tensor is sent either as raw bytes (`tensor_content`) or in a typed field (`float_val`, `int_val`,
+...). Both are read; strings are always sent in `string_val`. A typed field may be shorter than the
+tensor; its last value then stands for the rest. Bytes on the wire are little-endian.
 
 bfloat16, float8 and the 4-bit integers come from the package `ml_dtypes`; without it they are
-unknown here and everything else works.
+unknown, and everything else works.
 """
 
 import math
@@ -51,7 +51,7 @@ _TABLE = (
 )
 _MANY_AXES = 32
 _STRING_BYTES = 24  # of an empty string in TensorFlow
-_CHUNK = 1 << 14  # values that are written before another thread may have its turn
+_CHUNK = 1 << 14  # values that are written before other threads get a turn
 DT_FLOAT = 1
 DT_STRING = 7
 
@@ -88,8 +88,13 @@ def data_type(dtype: np.dtype[Any]) -> int:
     return number
 
 
+def data_types(*names: str) -> tuple[int, ...]:
+    """The numbers of `DataType`s by their names without `DT_`, e.g. `"FLOAT"`."""
+    return tuple(wire.DataType.values_by_name[f"DT_{name}"].number for name in names)
+
+
 def as_array(value: ArrayLike) -> Array:
-    """An array of any shape from what a caller has at hand.
+    """Makes an array of any shape from the values that a caller may pass.
 
     Arrays and NumPy scalars keep their dtype. Python numbers and lists of them become float32 and
     int32 (int64 if they do not fit), as in TensorFlow. Strings and lists of them become `object`
@@ -112,20 +117,20 @@ def to_proto(value: ArrayLike, typed: bool = False) -> Any:
     """The `TensorProto` of an array.
 
     Args:
-        value: array of any shape and dtype, or what `as_array` takes. Strings may be `bytes` or
-            `str` (sent as UTF-8), and arrive as they are. NumPy's strings of fixed width ("S" and
-            "U") cannot hold NUL characters at their end; lists and `object` arrays can.
-        typed: numbers go into the typed field, as TensorFlow Serving answers, instead of
+        value: array of any shape and dtype, or a value that `as_array` takes. Strings may be
+            `bytes` or `str` (sent as UTF-8), and arrive unchanged. NumPy's strings of fixed width
+            ("S" and "U") cannot hold NUL characters at their end; lists and `object` arrays can.
+        typed: write numbers to the typed field, as TensorFlow Serving does in responses, instead of
             `tensor_content`, which is smaller and faster for most dtypes.
 
     Raises:
-        ValueError: the dtype is none of TensorFlow's, an object array holds something other than
+        ValueError: TensorFlow does not have the dtype, an object array holds something other than
             strings, or a list mixes strings and numbers.
     """
     array = as_array(value)
     number = data_type(array.dtype)
     proto = wire.TensorProto(dtype=number)
-    proto.tensor_shape.SetInParent()  # there even for a scalar
+    proto.tensor_shape.SetInParent()  # present even for a scalar
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     if number == DT_STRING:
@@ -140,7 +145,7 @@ def to_proto(value: ArrayLike, typed: bool = False) -> Any:
 
 
 def to_pieces(array: Array, typed: bool = False) -> list[bytes]:
-    """The `TensorProto` of an array on the wire, in pieces; see `to_proto`."""
+    """The serialized `TensorProto` of an array, in pieces; see `to_proto`."""
     number = data_type(array.dtype)
     head = wire.TensorProto(dtype=number)
     head.tensor_shape.SetInParent()
@@ -172,10 +177,10 @@ def to_array(proto: Any, strict: bool = False) -> Array:
     Args:
         proto: the message.
         strict: refuse values beyond the shape, or in the field of another dtype, which TensorFlow
-            drops.
+            ignores.
 
-    Raises `ValueError` if the message is not a whole tensor: unknown dtype, a size that is
-    negative or missing, or contents that do not fit the shape.
+    Raises `ValueError` if the message is not a complete tensor: its dtype is unknown, a size is
+    negative or missing, or its contents do not fit the shape.
     """
     dtype = numpy_dtype(proto.dtype)
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
@@ -184,7 +189,7 @@ def to_array(proto: Any, strict: bool = False) -> Array:
     if strict:
         _check_fields(proto)
     if len(shape) > _MANY_AXES:
-        np.empty((0,) * len(shape))  # more than it knows is an error, before sizes are multiplied
+        np.empty((0,) * len(shape))  # NumPy refuses more axes; checked before sizes are multiplied
     content = proto.tensor_content
     if content and proto.dtype == DT_STRING:
         return _split_strings(content, math.prod(shape)).reshape(shape)
@@ -205,7 +210,7 @@ def to_array(proto: Any, strict: bool = False) -> Array:
 
 
 def claimed_bytes(proto: Any) -> int:
-    """The bytes that `to_array` adds to those in a message, where its shape says more than it has.
+    """The bytes that `to_array` adds to those of a message whose shape has more values than it.
 
     0 for a message that `to_array` refuses.
     """
@@ -225,7 +230,7 @@ def claimed_bytes(proto: Any) -> int:
 
 
 def nbytes(array: Array) -> int:
-    """The bytes of an array, those of its strings included."""
+    """The bytes of an array, including those of its strings."""
     if array.dtype.kind != "O":
         return array.nbytes
     return array.size * _STRING_BYTES + sum(map(len, array.flat))
@@ -278,12 +283,12 @@ def _write_field(proto: Any, number: int, flat: Array) -> None:
 
 
 def tag(field: int) -> bytes:
-    """Tag of a field of bytes or of packed numbers, which its length follows on the wire."""
+    """Tag of a field of bytes or of packed numbers, which is followed by its length."""
     return varint(field << 3 | 2)
 
 
 def varint(value: int) -> bytes:
-    """A length on the wire."""
+    """The serialized form of a length."""
     result = bytearray()
     while value > 0x7F:
         result.append(value & 0x7F | 0x80)
@@ -292,7 +297,7 @@ def varint(value: int) -> bytes:
 
 
 def _read_field(proto: Any, dtype: np.dtype[Any]) -> Array:
-    """The values in the typed field of a proto, as many as there are: `(n,)`."""
+    """The values in the typed field of a proto: `(n,)`."""
     name = _FIELD[proto.dtype]
     values = getattr(proto, name)
     if name == "float8_val":
@@ -306,12 +311,12 @@ def _read_field(proto: Any, dtype: np.dtype[Any]) -> Array:
             raise ValueError(f"Expected pairs of numbers in {name}. Received: {len(values)} values")
         return np.asarray(values, f"f{dtype.itemsize // 2}").view(dtype)
     if name == "int_val":
-        return np.asarray(values, np.int32).astype(dtype)  # wraps round, as in C
+        return np.asarray(values, np.int32).astype(dtype)  # overflows wrap around, as in C
     return np.asarray(values, dtype)
 
 
 def _split_strings(content: bytes, count: int) -> Array:
-    """Strings sent as raw bytes: the length of each as a varint, then all of them in a row."""
+    """Splits strings sent as raw bytes: first all lengths as varints, then all strings."""
     lengths, at = [], 0
     for _ in range(count):
         length = shift = 0
@@ -338,10 +343,10 @@ def _split_strings(content: bytes, count: int) -> Array:
 
 
 def _fill(values: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """`values` in `shape`: the last one repeated if they are too few, zeros if there are none."""
+    """Reshapes values; repeats the last one if there are too few, fills with zeros without any."""
     size = math.prod(shape)
     if size * dtype.itemsize > wire.MAX_MESSAGE_BYTES:
-        # A few bytes may claim any size; more than a message can hold is nobody's tensor.
+        # A few bytes may claim any size; no tensor is larger than a message can be.
         raise ValueError(f"Expected at most 2 GiB. Received: {dtype}{list(shape)}")
     if len(values) == size:
         return values.reshape(shape) if values.flags.writeable else values.reshape(shape).copy()

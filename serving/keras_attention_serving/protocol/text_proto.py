@@ -1,4 +1,4 @@
-"""Protocol buffers in text files, as TensorFlow Serving is configured with them."""
+"""Reader of protocol buffers in text format, the format of TensorFlow Serving's configuration."""
 
 import logging
 from pathlib import Path
@@ -13,17 +13,17 @@ logger = logging.getLogger(__name__)
 
 
 def read(path: str | Path, message_class: Any) -> Any:
-    """The message in a text file.
+    """Reads the message in a text file.
 
     Raises:
         errors.ServingError: `NotFound` or another code if the file cannot be read,
-            `InvalidArgument` if it holds something else; the log then knows line and column.
+            `InvalidArgument` if it holds something else; line and column are then logged.
     """
     return decode(load(path), message_class, str(path))
 
 
 def load(path: str | Path) -> bytes:
-    """What is in a file; raises `errors.ServingError`, `NotFound` or another code."""
+    """Reads the bytes of a file; raises `errors.ServingError`, `NotFound` or another code."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -31,9 +31,9 @@ def load(path: str | Path) -> bytes:
 
 
 def decode(content: bytes, message_class: Any, path: str) -> Any:
-    """The message in the content of the file `path`; raises `errors.InvalidArgument`."""
+    """Decodes the message in the bytes of the file `path`; raises `errors.InvalidArgument`."""
     try:
-        # Like protobuf's own reader, past the mark that some editors put at the beginning.
+        # As in protobuf's own reader, the byte order mark that some editors write is skipped.
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = error.object[: error.start].split(b"\n")
@@ -43,7 +43,7 @@ def decode(content: bytes, message_class: Any, path: str) -> Any:
 
 
 def parse(text: str, message_class: Any, path: str) -> Any:
-    """The message in a text that came from `path`; raises `errors.InvalidArgument`."""
+    """Parses the message in a text from `path`; raises `errors.InvalidArgument`."""
     message = message_class()
     try:
         text_format.Parse(text, message, descriptor_pool=wire.POOL)
@@ -53,7 +53,7 @@ def parse(text: str, message_class: Any, path: str) -> Any:
 
 
 def _what(error: text_format.ParseError, text: str) -> str:
-    """`LINE:COLUMN: what` as protobuf's C++ library says it: without the line itself.
+    """Formats an error as protobuf's C++ library does: `LINE:COLUMN: text`, without the line.
 
     A line may hold a private key.
     """

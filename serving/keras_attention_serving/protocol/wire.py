@@ -112,7 +112,7 @@ HANDLE_RELOAD_CONFIG = f"/{MODEL_SERVICE}/HandleReloadConfigRequest"
 
 DEFAULT_SIGNATURE = "serving_default"
 MAX_MESSAGE_BYTES = 2**31 - 1
-# In the metadata behind an answer: the same request is not worth another attempt.
+# In the trailing metadata of a response: the same request should not be tried again.
 NO_RETRY = ("grpc-retry-pushback-ms", "-1")
 CHANNEL_SIZE_OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

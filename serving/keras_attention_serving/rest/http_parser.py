@@ -1,4 +1,4 @@
-"""httptools' parser of requests, for a server of HTTP/1.1 alone."""
+"""Parser of HTTP requests: that of httptools, for a server of HTTP/1.1 alone."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ class HttpParser(httptools.HttpRequestParser):  # type: ignore[misc]
     """A parser that ignores offers of other protocols, as RFC 9110, section 7.8, allows.
 
     After the headers of a request that offers one (`Upgrade: h2c`, as curl, Java and Ktor do),
-    httptools stops: what follows would be the other protocol. Here the request is parsed once more
-    without the offer, and its body with it. The callbacks may tell by `should_upgrade` that a
-    request will be parsed once more.
+    httptools stops, because what follows would be the other protocol. Here the request is parsed
+    once more without the offer, and its body with it. During the first time, `should_upgrade` is
+    true in the callbacks.
 
     Args:
-        protocol: gets the callbacks. It has the `parser`, which is replaced, and what the callbacks
-            told it: `scope`, `url` and `headers`.
+        protocol: gets the callbacks. It has the `parser`, which is replaced, and the results of the
+            callbacks: `scope`, `url` and `headers`.
     """
 
     def __init__(self, protocol: Any) -> None:
@@ -23,11 +23,11 @@ class HttpParser(httptools.HttpRequestParser):  # type: ignore[misc]
         self._protocol = protocol
 
     def feed_data(self, data: Any) -> None:
-        """Parses what has come; raises `httptools.HttpParserError` if it is no request."""
+        """Parses a piece of data; raises `httptools.HttpParserError` if it is malformed."""
         try:
             super().feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self.get_method() == b"CONNECT":  # which httptools takes for an offer as well
+            if self.get_method() == b"CONNECT":  # httptools takes this for an offer as well
                 raise httptools.HttpParserError("No method of this server.") from None
             (position,) = upgrade.args
             self._protocol.parser = HttpParser(self._protocol)

@@ -1,6 +1,6 @@
-"""Requests from JSON: TensorProtos by the dtypes of a signature, Examples by their own.
+"""Requests from JSON: TensorProtos by the dtypes of a signature, Examples by the types of values.
 
-What is wrong is told in the words of TensorFlow Serving, misspellings included.
+The texts of the errors are TensorFlow Serving's, including their misspellings.
 """
 
 import math
@@ -23,16 +23,16 @@ def fill_predict(
     """Reads a `PredictRequest` from the body of a predict call.
 
     Args:
-        request: gets the signature name and the inputs.
+        request: the message, which gets the signature name and the inputs.
         data: the body.
         lookup: the inputs, as `TensorInfo`s, of the signature that `request` then names.
-        check: called now and then; what it raises ends the reading.
+        check: called now and then; reading ends if it raises.
 
     Returns:
-        Whether the body was in row format (`instances`), and the answer must be.
+        True if the body is in row format (`instances`), so that the response must be, too.
 
     Raises:
-        errors.ServingError: the body is wrong, or `lookup` says so.
+        errors.ServingError: the body is wrong, or `lookup` raised it.
     """
     document = parse(data)
     try:
@@ -107,7 +107,7 @@ def _fill_signature(request: Any, document: dict[str, Any]) -> None:
 
 
 def _readable(name: str) -> str:
-    """A name that a message can hold."""
+    """Makes a name that a message can hold."""
     return encode(name).decode("utf-8", "replace")
 
 
@@ -243,7 +243,7 @@ def _add_to_feature(feature: Any, name: str, value: Any) -> None:
             f"Unexpected element type in feature: {name} expecting type: {_FEATURES[present]}"
         )
     if target == "float_list":
-        item = json_values.decimal(value, 1)
+        item = json_values.decimal(value, json_values.FLOAT)
     elif target == "int64_list" and item >= 2**63:
         raise InvalidArgument(f"Feature: {name} has uint64 element. Only int64 is supported.")
     getattr(feature, target).value.append(item)

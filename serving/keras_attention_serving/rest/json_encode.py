@@ -1,8 +1,8 @@
-"""Answers in JSON, with the line breaks, the indents and the numbers of TensorFlow Serving.
+"""Responses in JSON, with the line breaks, the indents and the numbers of TensorFlow Serving.
 
-A number is written as short as it can be: with six significant digits if they say it all, else with
-as many as every number of its type needs. Whole ones end in `.0`, so that a reader can tell the
-type. `NaN` and `Infinity` are written as such, which JSON does not know.
+A number is written with six significant digits if these are exact, and otherwise with the digits
+that every number of its type needs. Whole ones end in `.0`, so that a reader can tell the type.
+`NaN` and `Infinity` are written as such, which JSON does not have.
 """
 
 import base64
@@ -25,14 +25,14 @@ _NAMES = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def predictions(outputs: Mapping[str, Any], rows: bool) -> bytes:
-    """The body that answers a predict call.
+    """The body of the response to a predict call.
 
     Args:
         outputs: `TensorProto`s, or arrays, by name.
-        rows: row format (`predictions`), else columnar (`outputs`).
+        rows: True for row format (`predictions`), False for columnar format (`outputs`).
 
     Raises:
-        errors.InvalidArgument: a dtype has no JSON, or the outputs cannot be told by rows.
+        errors.InvalidArgument: a dtype has no JSON, or the outputs cannot be split by rows.
     """
     if not outputs:
         raise InvalidArgument("Cannot convert empty tensor map to JSON")
@@ -41,7 +41,7 @@ def predictions(outputs: Mapping[str, Any], rows: bool) -> bytes:
 
 
 def classifications(result: Any) -> bytes:
-    """The body that answers a classify call, from a `ClassificationResult`."""
+    """The body of the response to a classify call, from a `ClassificationResult`."""
     if not result.classifications:
         raise InvalidArgument("Cannot convert empty ClassificationResults to JSON")
     rows = []
@@ -54,7 +54,7 @@ def classifications(result: Any) -> bytes:
 
 
 def regressions(result: Any) -> bytes:
-    """The body that answers a regress call, from a `RegressionResult`."""
+    """The body of the response to a regress call, from a `RegressionResult`."""
     if not result.regressions:
         raise InvalidArgument("Cannot convert empty RegressionResults to JSON")
     values = decimals(np.array([r.value for r in result.regressions], np.float32))
@@ -62,17 +62,17 @@ def regressions(result: Any) -> bytes:
 
 
 def error(message: str) -> bytes:
-    """The body that reports an error."""
+    """The body of an error."""
     return f'{{\n{_INDENT}"error": {quote(message)}\n}}'.encode("utf-8", "replace")
 
 
 def names(key: str, values: Sequence[str]) -> bytes:
-    """The body that lists names."""
+    """The body of a list of names."""
     return encode(_object([f"{quote(key)}: {_line([quote(value) for value in values])}"], 0))
 
 
 def decimals(array: Array) -> list[str]:
-    """The numbers of a float32 or float64 array as text, in a row."""
+    """The numbers of a float32 or float64 array as texts."""
     if not array.size:
         return []
     values = array.reshape(-1)
@@ -93,7 +93,7 @@ def _array(proto: Any) -> tuple[Array, int]:
         return proto, tensors.data_type(proto.dtype)
     try:
         return tensors.to_array(proto), proto.dtype
-    except ValueError:  # a dtype that NumPy does not know either
+    except ValueError:  # a dtype that NumPy does not have either
         raise _no_json(proto.dtype) from None
 
 
@@ -141,7 +141,7 @@ def _columns(arrays: Mapping[str, tuple[Array, int]]) -> str:
 
 
 def _texts(name: str, array: Array, dtype: int, depth: int) -> list[str]:
-    """Every element of an array as JSON, in a row; `depth`: how many brackets are around one."""
+    """The elements of an array as JSON texts; `depth` is the number of brackets around each."""
     if array.size > json_pieces.PART:
         result: list[str] = []
         flat = array.reshape(-1)
@@ -165,9 +165,10 @@ def _texts(name: str, array: Array, dtype: int, depth: int) -> list[str]:
 
 
 def _nested(texts: list[str], shape: Sequence[int], depth: int | None, count: int) -> list[str]:
-    """`count` arrays of a shape out of their elements.
+    """Nests the texts of elements into `count` arrays of a shape.
 
-    On one line each if `depth` is None, else every element on its own, `depth` levels in.
+    Each array is on one line if `depth` is None. Otherwise each element is on its own line, which
+    is indented by `depth` levels.
     """
     for axis in reversed(range(len(shape))):
         size = shape[axis]

@@ -1,7 +1,7 @@
-"""Large JSON documents read piece by piece, and lists gone through part by part.
+"""Reader of large JSON documents piece by piece, and functions of lists part by part.
 
-Parsers and functions of whole lists hold the interpreter's lock from begin to end; between pieces
-other threads have their turn. Structure is found by NumPy, which lets go of the lock meanwhile.
+Parsers and functions of whole lists hold the interpreter's lock from beginning to end; between
+pieces, other threads get a turn. NumPy finds the structure, and releases the lock meanwhile.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from keras_attention_serving.protocol.tensors import Array
 PIECE = 1 << 17  # bytes
 PART = 1 << 13  # values
 _SPACE = b" \t\r\n"
-MAX_DEPTH = 9  # of brackets: each has its members looked for
+MAX_DEPTH = 9  # of brackets whose members are searched for
 _QUOTE, _COMMA, _COLON, _BACKSLASH = b'",:\\'
 _OPEN = {ord("["): ord("]"), ord("{"): ord("}")}
 
@@ -26,7 +26,7 @@ class Document:
 
     Args:
         data: the text.
-        loads: reads a piece of it; what it raises is raised.
+        loads: parses a piece of it; its exceptions are raised.
     """
 
     def __init__(self, data: bytes, loads: Loads) -> None:
@@ -48,7 +48,7 @@ class Document:
             slash = text == _BACKSLASH
             if backslashes or slash.any():
                 places = np.arange(len(text))
-                # Of the last character that is no backslash: a quote behind an odd number is text.
+                # The last character that is no backslash: a quote after an odd number is text.
                 plain = np.maximum.accumulate(np.where(slash, -1 - backslashes, places))
                 behind = places - plain
                 quote[1:] &= behind[:-1] % 2 == 0
@@ -64,7 +64,7 @@ class Document:
             inside, depth = ~outside[-1], self._depth[here][-1]
 
     def value(self) -> Any:
-        """Value of the document; None if it is not one list or object, as far as can be seen."""
+        """Value of the document; None if it is found not to be a single list or object."""
         start = self._skip(0, len(self._data))
         end = self._first(self._ends, start, len(self._data), 0)
         if end is None or self._data[start] not in _OPEN:
@@ -72,7 +72,7 @@ class Document:
         return self._container(start, end, 1)
 
     def _container(self, start: int, end: int, depth: int) -> Any:
-        """The list or object between two brackets; None if they do not fit together."""
+        """The list or object between two brackets; None if they do not match."""
         opening = self._data[start]
         if self._data[end] != _OPEN.get(opening):
             return None
@@ -103,7 +103,7 @@ class Document:
         return result
 
     def _groups(self, start: int, end: int, depth: int) -> Iterator[tuple[int, int]]:
-        """Places of the members of a list or object, many small ones together."""
+        """Ranges of the members of a list or object; many small members share a range."""
         first = start
         while end - first > PIECE:
             here = slice(first, first + PIECE)
@@ -120,7 +120,7 @@ class Document:
         yield first, end
 
     def _large(self, first: int, last: int, depth: int) -> int | None:
-        """Begin of the list or object that is the one member in a range, if there is one."""
+        """Start of the list or object that is the only member in a range; None if there is none."""
         if self._first(self._commas, first, last, depth) is not None:
             return None
         colon = self._first(self._colons, first, last, depth)
@@ -128,23 +128,23 @@ class Document:
         return at if at < last and self._data[at] in _OPEN else None
 
     def _first(self, marks: Array, start: int, end: int, depth: int) -> int | None:
-        """The first mark in a range that is so many brackets deep."""
+        """The first mark in a range at this depth of brackets."""
         for at in range(start, end, PIECE):
             here = slice(at, min(at + PIECE, end))
-            found = np.flatnonzero(marks[here] & (self._depth[here] == depth))
-            if found.size:
-                return at + int(found[0])
+            places = np.flatnonzero(marks[here] & (self._depth[here] == depth))
+            if places.size:
+                return at + int(places[0])
         return None
 
     def _skip(self, at: int, end: int) -> int:
-        """Place of the next character that is no space."""
+        """Index of the next character that is not white space."""
         while at < end and self._data[at] in _SPACE:
             at += 1
         return at
 
 
 def parts(values: list[Any]) -> Iterator[list[Any]]:
-    """A list in parts that are soon gone through."""
+    """Splits a list into parts of `PART` values."""
     if len(values) <= PART:
         yield values
         return
@@ -154,21 +154,21 @@ def parts(values: list[Any]) -> Iterator[list[Any]]:
 
 def types(values: list[Any]) -> set[type]:
     """The types of the values of a list."""
-    found: set[type] = set()
+    result: set[type] = set()
     for part in parts(values):
-        found |= set(map(type, part))
-    return found
+        result |= set(map(type, part))
+    return result
 
 
 def array(values: list[Any], dtype: Any) -> Array:
-    """The array of a list of numbers."""
+    """Makes an array of a list of numbers."""
     if len(values) <= PART:
         return np.array(values, dtype)
     return np.concatenate([np.array(part, dtype) for part in parts(values)])
 
 
 def joined(lists: list[list[Any]]) -> list[Any]:
-    """The values of lists in a row."""
+    """Concatenates lists."""
     if len(lists) == 1:
         return lists[0]
     result: list[Any] = []

@@ -1,11 +1,11 @@
-"""JSON text in and out, with the liberties and the error texts of TensorFlow Serving's parser.
+"""Parser and writer of JSON text, with the extensions and error texts of TensorFlow Serving.
 
-That parser is RapidJSON. What it reads beyond the standard: `NaN`, `Infinity`, `Inf` and their
-negatives, bytes in strings that are not UTF-8, and any text after the document. Integers that do
+Its parser is RapidJSON. Beyond the standard it reads `NaN`, `Infinity`, `Inf` and their negatives,
+bytes in strings that are not UTF-8, and any text after the document. Integers that do
 not fit 64 bits are floating-point numbers.
 
-orjson reads nearly all documents, three times as fast; RapidJSON itself reads what orjson refuses,
-and says what is wrong with it.
+orjson reads nearly all documents, three times as fast; RapidJSON itself reads those that orjson
+refuses, and makes the error texts.
 """
 
 import json
@@ -20,9 +20,9 @@ from keras_attention_serving.errors import InvalidArgument
 from keras_attention_serving.rest.json_pieces import Document
 
 MAX_DEBUG_BYTES = 256
-LARGE = 1 << 18  # bytes that take long to read
-LARGEST_TOLD = 1 << 22  # bytes of a document of which it is told where it is wrong
-# RapidJSON's words for a document that its user does not want to read on.
+LARGE = 1 << 18  # bytes that take long to parse
+LARGEST_TOLD = 1 << 22  # bytes of a document whose errors are located
+# RapidJSON's text for a document that its user stops reading.
 TOO_DEEP = "JSON Parse error: Terminate parsing due to Handler error. at offset: 0"
 
 _BOM = b"\xef\xbb\xbf"
@@ -34,7 +34,7 @@ _ESCAPES["\t"] = "\\t"
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`; a byte that is not UTF-8 becomes a surrogate (`encode`).
+    """Parses a JSON object; a byte that is not UTF-8 becomes a surrogate, see `encode`.
 
     Raises `errors.InvalidArgument`.
     """
@@ -58,7 +58,7 @@ def _whole(data: bytes) -> Any:
 
 
 def _pieces_of(data: bytes) -> Any:
-    """The value of a large document; None if all of it has to be read to know what is wrong."""
+    """The value of a large document; None if it is wrong and has to be parsed as a whole."""
     try:
         value = Document(data, _whole).value()
     except InvalidArgument:
@@ -69,7 +69,7 @@ def _pieces_of(data: bytes) -> Any:
 
 
 def encode(text: str) -> bytes:
-    """UTF-8, and the stray bytes of the document as they were."""
+    """Encodes text as UTF-8, with the stray bytes of the document restored."""
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -99,16 +99,16 @@ def debug(value: object) -> str:
 
 
 def unexpected(expected: str, value: object, name: str = "") -> InvalidArgument:
-    """The error that says what was expected and, but for the log, what was received."""
+    """The error for an unexpected value; its text for the log omits the value."""
     text = f"{expected} Received: {name}"
     return InvalidArgument(f"{text}{debug(value)}", f"{text}...")
 
 
 def _lenient(data: bytes) -> Any:
-    data, _, _ = data.partition(b"\0")  # where the text ends, to RapidJSON
+    data, _, _ = data.partition(b"\0")  # RapidJSON takes it for the end of the text
     mark = len(_BOM) if data.startswith(_BOM) else 0
     text = data[mark:].decode("utf-8", "surrogateescape")
-    # One character for each stray byte, so that offsets stay what they are.
+    # One character for each stray byte, so that offsets do not change.
     plain = _STRAY_BYTE.sub("?", text).encode()
     try:
         value = rapidjson.loads(plain)

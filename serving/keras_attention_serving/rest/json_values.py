@@ -1,8 +1,8 @@
-"""Tensors from JSON values, by their dtype.
+"""Tensors from JSON values, by dtype.
 
-A value is read twice at most. `all_at_once` takes all numbers of a tensor together and gives up on
-whatever it does not expect; `collect` then goes from value to value, in the order of TensorFlow
-Serving, and knows its error texts.
+A value is read at most twice. `all_at_once` converts all values of a tensor together and gives up
+on anything that it does not expect; `collect` then goes from value to value, in the order of
+TensorFlow Serving and with its error texts.
 """
 
 import base64
@@ -19,22 +19,26 @@ from keras_attention_serving.protocol.tensors import Array
 from keras_attention_serving.rest import json_pieces
 from keras_attention_serving.rest.json_text import debug, encode, type_name
 
-Tensor = tuple[list[int], Array]  # sizes, and the values in a row
+Tensor = tuple[list[int], Array]  # sizes, and the values as a flat array
 
-_STRING, _BOOL = 7, 10
-_DECIMAL = {1: ("float", 24, float(np.finfo(np.float32).max)), 2: ("double", 53, math.inf)}
-# What a number must lie in; the small ones are checked like int32 and then wrap round.
-_INT32 = (-(2**31), 2**31 - 1)
-_INTEGER = {
-    **dict.fromkeys((3, 4, 5, 6), _INT32),
-    9: (-(2**63), 2**63 - 1),
-    22: (0, 2**32 - 1),
-    23: (0, 2**64 - 1),
+FLOAT, _DOUBLE, _STRING, _BOOL = tensors.data_types("FLOAT", "DOUBLE", "STRING", "BOOL")
+_SMALL_INTEGERS = tensors.data_types("UINT8", "INT16", "INT8")
+_INT32, _INT64, _UINT32, _UINT64 = tensors.data_types("INT32", "INT64", "UINT32", "UINT64")
+# Name in error texts, bits of the mantissa, largest value.
+_DECIMAL = {
+    FLOAT: ("float", 24, float(np.finfo(np.float32).max)),
+    _DOUBLE: ("double", 53, math.inf),
+}
+# Ranges of integers; the small ones are checked like int32 and then wrap around.
+_INTEGER = dict.fromkeys((_INT32, *_SMALL_INTEGERS), (-(2**31), 2**31 - 1)) | {
+    _INT64: (-(2**63), 2**63 - 1),
+    _UINT32: (0, 2**32 - 1),
+    _UINT64: (0, 2**64 - 1),
 }
 
 
 def fill(proto: Any, value: Any, dtype: int) -> None:
-    """Makes `proto` the tensor of a JSON value; raises `errors.ServingError` if it is none."""
+    """Fills `proto` with the tensor of a JSON value; raises `errors.ServingError`."""
     tensor = all_at_once(value, dtype)
     if tensor is None:
         shape: list[int] = shape_of(value)
@@ -45,7 +49,7 @@ def fill(proto: Any, value: Any, dtype: int) -> None:
 
 
 def write(proto: Any, shape: list[int], flat: Array, dtype: int) -> None:
-    """Makes `proto` the tensor of these values; the shape may have more axes than NumPy's."""
+    """Fills `proto` with a tensor of these values; it may have more axes than NumPy allows."""
     proto.CopyFrom(tensors.to_proto(flat))
     proto.dtype = dtype
     del proto.tensor_shape.dim[:]
@@ -54,7 +58,7 @@ def write(proto: Any, shape: list[int], flat: Array, dtype: int) -> None:
 
 
 def all_at_once(value: Any, dtype: int) -> Tensor | None:
-    """The tensor of a value, or None if it takes a closer look."""
+    """The tensor of a value; None if `collect` has to look at each of its elements."""
     shape: list[int] = []
     level = [value]
     while level and type(level[0]) is list:
@@ -78,25 +82,25 @@ def all_at_once(value: Any, dtype: int) -> Tensor | None:
         whole = [item for item in level if type(item) is int] if int in types else []
         if any(max(max(p), -min(p)) >= 2**digits for p in json_pieces.parts(whole) if p):
             return None
-        wide = json_pieces.array(level, np.float64)
-        if dtype == 2 or not np.any((np.abs(wide) > largest) & np.isfinite(wide)):
-            return shape, wide.astype(tensors.numpy_dtype(dtype))
+        doubles = json_pieces.array(level, np.float64)
+        if dtype == _DOUBLE or not np.any((np.abs(doubles) > largest) & np.isfinite(doubles)):
+            return shape, doubles.astype(tensors.numpy_dtype(dtype))
     return None
 
 
 def to_array(row: list[Any], dtype: int) -> Array:
-    """The values of a tensor, in a row, as `collect` gathers them."""
+    """Makes a flat array of the values that `collect` has gathered."""
     if dtype == _STRING:
         return np.fromiter(row, object, len(row))
-    if dtype in (4, 5, 6):  # wraps round, as a field of int32 does
+    if dtype in _SMALL_INTEGERS:  # they wrap around, as from a field of int32
         return json_pieces.array(row, np.int32).astype(tensors.numpy_dtype(dtype))
     if dtype in _INTEGER or dtype in _DECIMAL or dtype == _BOOL:
         return json_pieces.array(row, tensors.numpy_dtype(dtype))
-    return np.array(row, np.int8)  # of no elements: nothing else is converted to other dtypes
+    return np.array(row, np.int8)  # without elements: `collect` refuses values of other dtypes
 
 
 def shape_of(value: Any) -> list[int]:
-    """The sizes of nested lists, going by the first element of each."""
+    """The sizes of nested lists, by the first element of each."""
     shape = []
     while type(value) is list:
         shape.append(len(value))
@@ -151,7 +155,7 @@ def _leaf(value: Any, dtype: int) -> Any:
 
 
 def decimal(value: float, dtype: int) -> float:
-    """A number for a tensor of floats; raises `errors.InvalidArgument` if it does not fit."""
+    """Makes a number for a tensor of floats; raises `errors.InvalidArgument` if it does not fit."""
     name, digits, largest = _DECIMAL[dtype]
     if type(value) is int and -(2**63) <= value < 2**64:
         fits = abs(value) < 2**digits
@@ -172,12 +176,12 @@ def type_text(dtype: int) -> str:
 
 
 def is_base64(value: dict[str, Any]) -> bool:
-    """Whether an object stands for bytes: `{"b64": "..."}`, and nothing beside."""
+    """True if an object stands for bytes: `{"b64": "..."}`, without other members."""
     return len(value) == 1 and type(value.get("b64")) is str
 
 
 def decode_base64(value: dict[str, Any]) -> bytes:
-    """The bytes in such an object; raises `errors.InvalidArgument`."""
+    """Decodes the bytes in such an object; raises `errors.InvalidArgument`."""
     if not is_base64(value):
         raise malformed(value, "not formatted correctly for base64 data")
     text = re.sub(r"[ \t\n\v\f\r]", "", value["b64"])
@@ -187,10 +191,12 @@ def decode_base64(value: dict[str, Any]) -> bytes:
         if padding and padding != -len(digits) % 4:
             raise binascii.Error
         return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
-    except ValueError:  # binascii.Error is one, and so is a text that is not ASCII
+    except (
+        ValueError
+    ):  # binascii.Error is a ValueError, and so is the error for text that is not ASCII
         raise InvalidArgument("Unable to base64 decode") from None
 
 
 def malformed(value: object, what: str) -> InvalidArgument:
-    """The error that shows a value and says what is wrong with it."""
+    """The error for a malformed value, which it quotes."""
     return InvalidArgument(f"JSON Value: {debug(value)} {what}", f"JSON Value: ... {what}")

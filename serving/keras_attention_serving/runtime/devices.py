@@ -1,4 +1,4 @@
-"""The devices that TensorFlow has found, for the log."""
+"""Log of the devices that TensorFlow has found."""
 
 import logging
 import os
@@ -16,18 +16,18 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def report(config: bytes | None) -> None:
-    """Writes what devices there are into the log, and why a GPU was expected where there is none.
+    """Logs the devices, and if there is no GPU the reason why one was expected.
 
     Args:
-        config: a serialized `tensorflow.ConfigProto`, as the models are loaded with.
+        config: the serialized `tensorflow.ConfigProto` of the models.
     """
     try:
-        found = listed(config)
+        devices = listed(config)
     except (ImportError, errors.ServingError):
-        return  # a model that is loaded says why
-    logger.info("Devices of TensorFlow: %s", ", ".join(found))
+        return  # the error of the first model gives the reason
+    logger.info("Devices of TensorFlow: %s", ", ".join(devices))
     reason = gpu_expected(os.environ)
-    if reason and not any(name.startswith("GPU") for name in found):
+    if reason and not any(name.startswith("GPU") for name in devices):
         logger.warning(
             "No GPU is used, although %s: TensorFlow could not use one. With "
             "TF_CPP_MIN_LOG_LEVEL=0 in the environment it says why.",
@@ -65,11 +65,11 @@ def listed(config: bytes | None = None) -> list[str]:
 
 
 def gpu_expected(environment: Mapping[str, str], folder: Path = _DEVICE_FILES) -> str:
-    """Says why this process should have a GPU; empty if there is no reason.
+    """The reason why this process should have a GPU; empty if there is none.
 
     Args:
         environment: the variables of the process.
-        folder: where the system has its device files.
+        folder: the folder of the system's device files.
     """
     visible = environment.get(_VISIBLE)
     if visible is not None and visible.strip() in ("", "-1"):

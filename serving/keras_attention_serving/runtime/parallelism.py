@@ -1,6 +1,6 @@
-"""The number of threads in which a model computes one operation, chosen by measurement.
+"""Choice of the number of threads in which a model computes one operation, by measurement.
 
-TensorFlow takes one per processor. For the small steps of a loop, handing a part of each to another
+TensorFlow uses one per processor. For the small steps of a loop, handing a part of each to another
 thread and waiting for it takes longer than computing it, and takes processors from other requests.
 """
 
@@ -17,25 +17,25 @@ from keras_attention_serving.runtime.trial_runs import Trial
 
 logger = logging.getLogger(__name__)
 
-MAX_BYTES = 1 << 28  # of the variables, which are in memory twice meanwhile
-LONGEST = 0.1  # seconds of a run; one that takes longer is no matter of threads
+MAX_BYTES = 1 << 28  # of the variables, which are in memory twice during the measurement
+LONGEST = 0.1  # seconds of a run; longer ones are not measured
 ROUNDS, RUNS = 4, 3
-# More threads have to be faster by that much, since they leave less to others.
+# More threads have to be faster by this factor, because they leave less to other requests.
 WORTH_IT = 1.1
 
 Load = Callable[[bytes], SavedModel]
 
 
 def load(folder: Path, config: bytes | None, saved_model: Load) -> SavedModel:
-    """The model in a folder, with a number of threads that is measured unless it is given.
+    """Loads the model in a folder, with a number of threads that is measured unless it is set.
 
     Args:
-        folder: where it lies.
-        config: a serialized `ConfigProto`; with `intra_op_parallelism_threads` there is no choice.
-        saved_model: loads it with such a configuration.
+        folder: the version folder.
+        config: a serialized `ConfigProto`; `intra_op_parallelism_threads` in it sets the number.
+        saved_model: loads the model with such a configuration.
     """
     settings = wire.ConfigProto.FromString(config or b"")
-    # So that an operation of one model that waits holds up no other.
+    # An operation of one model that waits must not delay other models.
     settings.use_per_session_threads = True
     model = saved_model(settings.SerializeToString())
     variables = sum(path.stat().st_size for path in (folder / "variables").glob("*"))
@@ -50,31 +50,32 @@ def load(folder: Path, config: bytes | None, saved_model: Load) -> SavedModel:
     except errors.ServingError:
         return model
     seconds = _seconds([model, other], model.trial, ROUNDS)
-    many, one = seconds or (0.0, 1.0)
-    chosen, left = (other, model) if one <= WORTH_IT * many else (model, other)
+    with_many, with_one = seconds or (0.0, 1.0)
+    use_one = with_one <= WORTH_IT * with_many
+    chosen, rejected = (other, model) if use_one else (model, other)
     logger.info(
         "%s: %s for one operation (one row: %.2g ms with 1, %.2g ms with %d)",
         folder,
         "1 thread" if chosen is other else f"{processors()} threads",
-        1e3 * one,
-        1e3 * many,
+        1e3 * with_one,
+        1e3 * with_many,
         processors(),
     )
-    left.close()
+    rejected.close()
     return chosen
 
 
 def _seconds(models: list[SavedModel], run: Trial, rounds: int) -> list[float] | None:
-    """The seconds that a run takes with each of some models, in turns; None if it fails."""
-    found: list[list[float]] = [[] for _ in models]
+    """Measures the seconds of a run with each of some models, in turns; None if it fails."""
+    seconds: list[list[float]] = [[] for _ in models]
     try:
         for _ in range(rounds):
-            for model, times in zip(models, found, strict=True):
+            for model, times in zip(models, seconds, strict=True):
                 for _ in range(RUNS):
                     start = time.perf_counter()
                     model.run(run.feeds, run.fetches, 10 * LONGEST)
                     times.append(time.perf_counter() - start)
     except errors.ServingError:
         return None
-    # Not the mean: the first ones find nothing prepared, and other models may be loading.
-    return [sorted(times)[len(times) // 4] for times in found]
+    # A quantile and not the mean: the first runs are slow, and other models may be loading.
+    return [sorted(times)[len(times) // 4] for times in seconds]

@@ -1,8 +1,8 @@
 """Record of runs of a graph that take less than a millisecond.
 
-Such a run is computed where the request is read, with the interpreter's lock held, and nothing can
-stop it. So it must be known to be quick: the same outputs of inputs of the same shapes, and of the
-same values where they may decide how much there is to compute.
+Such a run is computed in the thread that reads the request, with the interpreter's lock held, and
+cannot be interrupted. So it must be known to be quick: an earlier run of the same outputs was, for
+inputs of the same shapes, and of the same values if these may decide how much is computed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,54 +11,58 @@ from typing import Any
 from keras_attention_serving.protocol import tensors
 from keras_attention_serving.protocol.tensors import Array
 
-# A run that took less is quick from then on, until one takes more than the other. Apart, since many
-# threads that wait for each other make every run look slower than it is.
+# A run that took less than the first is quick from then on, until one takes more than the second.
+# They are far apart, because threads that wait for each other make runs look slower than they are.
 QUICK_SECONDS, SLOW_SECONDS = 0.0005, 0.005
 SMALL = 1 << 16  # bytes of the inputs, and of the outputs
-MAX_KNOWN = 1000  # runs to know about: clients choose them
+MAX_KNOWN = 1000  # runs in the record; bounded, because clients choose them
 
-# Random numbers, of which a generator always has more.
-_RANDOM = {
-    *("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal"),
-    *("RandomShuffle", "Multinomial", "RandomGammaV2", "RandomGamma", "RandomPoissonV2"),
-}
-# Loops and branches, whose values decide what is computed and how often; files, which may wait.
-_UNBOUNDED_OPS = {
-    *("While", "StatelessWhile", "For", "Enter", "RefEnter", "Switch", "RefSwitch"),
-    *("If", "StatelessIf", "Case", "StatelessCase", "MapDefun", "RemoteCall", "ReadFile"),
-    *("CTCBeamSearchDecoder", "CTCGreedyDecoder"),
-    *(f"NonMaxSuppression{suffix}" for suffix in ("", "V2", "V3", "V4", "V5", "WithOverlaps")),
-    *("CombinedNonMaxSuppression", "MatchingFiles"),
-}
-# Operations with a state that never wait for anybody: variables, tables, checks and what restores a
-# model. Whatever else has a state may wait (queues, stages, files, other processes).
-_NONBLOCKING_OPS = {
-    *("VarHandleOp", "ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableV2"),
-    *("Variable", "VarIsInitializedOp", "AssignVariableOp", "AssignAddVariableOp"),
-    *("StatefulPartitionedCall", "Assert", "HashTable", "HashTableV2", "LookupTableFind"),
-    *("LookupTableFindV2", "LookupTableSizeV2", "LookupTableImportV2", "LookupTableExportV2"),
-    *("MutableHashTable", "MutableHashTableV2", "InitializeTableV2", "InitializeTable"),
-    *("InitializeTableFromTextFile", "InitializeTableFromTextFileV2", "RestoreV2", "SaveV2"),
-    *_RANDOM,
-    *("CheckNumerics", "CheckNumericsV2"),
-    *("ShardedFilename", "MergeV2Checkpoints", "DisableCopyOnRead", "IsVariableInitialized"),
-}
-# Sizes that a graph computes from its values, and what makes integers of other numbers.
-_OPS_SIZED_BY_VALUES = {
-    *_RANDOM,
-    *("StatelessRandomUniform", "StatelessRandomUniformV2", "StatelessRandomUniformInt"),
-    *("StatelessRandomUniformIntV2", "StatelessRandomNormal", "StatelessRandomNormalV2"),
-    *("StatelessTruncatedNormal", "StatelessTruncatedNormalV2", "StatelessMultinomial"),
-    *("Fill", "Range", "Tile", "BroadcastTo", "LinSpace", "OneHot", "Pad", "PadV2", "MirrorPad"),
-    *("TensorListReserve", "EmptyTensorList", "RaggedRange", "Empty", "ScatterNd", "Bincount"),
-    *("SparseToDense", "DenseBincount", "ResizeBilinear", "ResizeNearestNeighbor", "SequenceMask"),
-    *("ResizeArea", "ResizeBicubic", "ScaleAndTranslate", "Substr", "MatrixDiagV2"),
-    *("MatrixDiagV3", "UnsortedSegmentSum", "UnsortedSegmentMax", "UnsortedSegmentMin"),
-    *("UnsortedSegmentProd", "RaggedTensorToTensor", "StringNGrams", "CropAndResize"),
-}
+# Random numbers, for which an operation never waits.
+_RANDOM = set(
+    """
+    RandomUniform RandomUniformInt RandomStandardNormal TruncatedNormal RandomShuffle
+    Multinomial RandomGammaV2 RandomGamma RandomPoissonV2
+    """.split()
+)
+# Operations of unbounded time: loops and branches, where values decide what is computed and how
+# often; and files, which may block.
+_UNBOUNDED_OPS = set(
+    """
+    While StatelessWhile For Enter RefEnter Switch RefSwitch If StatelessIf Case StatelessCase
+    MapDefun RemoteCall ReadFile CTCBeamSearchDecoder CTCGreedyDecoder NonMaxSuppression
+    NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionV4 NonMaxSuppressionV5
+    NonMaxSuppressionWithOverlaps CombinedNonMaxSuppression MatchingFiles
+    """.split()
+)
+# Operations with a state that never block: variables, tables, checks, and the restoring of a model.
+# All others with a state may block (queues, stages, files, other processes).
+_NONBLOCKING_OPS = _RANDOM | set(
+    """
+    VarHandleOp ReadVariableOp ResourceGather ResourceGatherNd VariableV2 Variable
+    VarIsInitializedOp AssignVariableOp AssignAddVariableOp StatefulPartitionedCall Assert
+    HashTable HashTableV2 LookupTableFind LookupTableFindV2 LookupTableSizeV2
+    LookupTableImportV2 LookupTableExportV2 MutableHashTable MutableHashTableV2
+    InitializeTableV2 InitializeTable InitializeTableFromTextFile InitializeTableFromTextFileV2
+    RestoreV2 SaveV2 CheckNumerics CheckNumericsV2 ShardedFilename MergeV2Checkpoints
+    DisableCopyOnRead IsVariableInitialized
+    """.split()
+)
+# Operations whose output size depends on values, and those that make integers of other numbers.
+_OPS_SIZED_BY_VALUES = _RANDOM | set(
+    """
+    StatelessRandomUniform StatelessRandomUniformV2 StatelessRandomUniformInt
+    StatelessRandomUniformIntV2 StatelessRandomNormal StatelessRandomNormalV2
+    StatelessTruncatedNormal StatelessTruncatedNormalV2 StatelessMultinomial Fill Range Tile
+    BroadcastTo LinSpace OneHot Pad PadV2 MirrorPad TensorListReserve EmptyTensorList
+    RaggedRange Empty ScatterNd Bincount SparseToDense DenseBincount ResizeBilinear
+    ResizeNearestNeighbor SequenceMask ResizeArea ResizeBicubic ScaleAndTranslate Substr
+    MatrixDiagV2 MatrixDiagV3 UnsortedSegmentSum UnsortedSegmentMax UnsortedSegmentMin
+    UnsortedSegmentProd RaggedTensorToTensor StringNGrams CropAndResize
+    """.split()
+)
 _INTEGER_OPS = {"Cast", "Bitcast", "Bucketize", "QuantizeV2"}
-_FLOATS = "fcV"  # kinds of NumPy dtypes; V are those of ml_dtypes
-_FLOAT_TYPES = {1, 2, 8, 14, 18, 19}  # of DataType
+_FLOATS = "fcV"  # kinds of NumPy dtypes; V is that of ml_dtypes
+_FLOAT_TYPES = tensors.data_types("FLOAT", "DOUBLE", "COMPLEX64", "BFLOAT16", "COMPLEX128", "HALF")
 
 
 class QuickRuns:
@@ -78,7 +82,7 @@ class QuickRuns:
         self._never = bool(used & _UNBOUNDED_OPS) or any(
             described.get(op, op not in functions) and op not in _NONBLOCKING_OPS for op in used
         )
-        # Then the values of floating-point inputs matter as well.
+        # True if the values of floating-point inputs matter, too.
         self._sizes_from_values = bool(used & _OPS_SIZED_BY_VALUES) and any(
             node.op in _INTEGER_OPS and _from_float(node) for node in nodes
         )
@@ -95,7 +99,7 @@ class QuickRuns:
         return key in self._known
 
     def note(self, key: object | None, seconds: float, outputs: Sequence[Array]) -> None:
-        """Record how long a run took, and what came out."""
+        """Record the duration and the outputs of a run."""
         if key is None:
             return
         limit = SLOW_SECONDS if key in self._known else QUICK_SECONDS
@@ -103,13 +107,13 @@ class QuickRuns:
             self._known.discard(key)
             return
         if len(self._known) >= MAX_KNOWN:
-            self._known.clear()  # what is asked often is known again soon
+            self._known.clear()  # frequent runs are soon known again
         self._known.add(key)
 
     def _shape(self, array: Array) -> object:
         if array.dtype.kind in _FLOATS and not self._sizes_from_values:
             return array.dtype.num, array.shape
-        # A hash of bytes, with a key that no client knows.
+        # Python's hash has a key that no client knows.
         values = tuple(array.flat) if array.dtype.kind == "O" else array.tobytes()
         return array.dtype.num, array.shape, hash(values)
 

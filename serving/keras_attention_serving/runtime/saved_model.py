@@ -26,9 +26,9 @@ class SavedModel:
     """A loaded SavedModel, run by the names of its tensors.
 
     Calls of `run` may come from any number of threads; `close` may not overlap with them. As in
-    TensorFlow Serving, shapes are not compared with the signature: what the graph takes is right.
+    TensorFlow Serving, shapes are not compared with the signature: the graph itself refuses others.
     The exception are strings for graphs with operations that are not TensorFlow's own: those of
-    tensorflow_text crash the process when they are given another rank than they expect.
+    tensorflow_text crash the process if they get another rank than they expect.
 
         with SavedModel("saved_models/date_normalizer/1") as model:
             signature = model.signatures["serving_default"]
@@ -50,7 +50,7 @@ class SavedModel:
 
     Raises:
         ImportError: TensorFlow's wheel is not installed.
-        errors.ServingError: what TensorFlow says about the folder, e.g. `NotFound`.
+        errors.ServingError: TensorFlow's error for the folder, e.g. `NotFound`.
     """
 
     platform = "tensorflow_savedmodel"
@@ -65,11 +65,11 @@ class SavedModel:
     ) -> None:
         self.max_seconds = max_seconds
         self._lib = lib = c_api.library()
-        # Looked for before TensorFlow does: the model may be on its way into the folder.
+        # Checked before TensorFlow reads the folder: the model may still be being copied into it.
         index = Path(path) / "variables" / "variables.index"
         has_values = index.exists()
         self._outputs: dict[str, c_api.Output] = {}
-        self._ranks: dict[str, int] = {}  # that tensors must have
+        self._ranks: dict[str, int] = {}  # required ranks of tensors
         self._session: int | None = None
         self._graph: int | None = lib.TF_NewGraph()
         options = lib.TF_NewSessionOptions()
@@ -94,7 +94,7 @@ class SavedModel:
             data = (ctypes.c_char * buffer.length).from_address(buffer.data)
             parsed = wire.MetaGraphDef.FromString(bytes(data))
             if not has_values and _has_variables(parsed):
-                # TensorFlow would take it, and fail at every call.
+                # TensorFlow would load it, and fail at every call.
                 raise errors.NotFound(f"{index}; No such file, and the graph has variables")
             self.signatures = _signatures(parsed)
             self._quick = QuickRuns(parsed)
@@ -123,7 +123,7 @@ class SavedModel:
             One array per fetch, in its order; strings are `object` arrays of `bytes`.
 
         Raises:
-            errors.ServingError: what TensorFlow says, e.g. `InvalidArgument` for a wrong dtype,
+            errors.ServingError: TensorFlow's error, e.g. `InvalidArgument` for a wrong dtype,
                 `DeadlineExceeded` after the timeout.
             ValueError: an array has a dtype that TensorFlow does not know.
         """
@@ -181,7 +181,7 @@ class SavedModel:
                 lib.TF_DeleteTensor(tensor)
 
     def is_quick(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> bool:
-        """Whether a run is known to take next to no time: see `QuickRuns`."""
+        """True if a run is known to be quick: see `QuickRuns`."""
         return self._quick.has(self._quick.key(feeds, fetches))
 
     def close(self) -> None:
@@ -205,10 +205,10 @@ class SavedModel:
     def _output(self, name: str) -> c_api.Output:
         if name not in self._outputs:
             operation, _, index = name.partition(":")
-            found = self._lib.TF_GraphOperationByName(self._graph, operation.encode())
-            if found is None:
+            pointer = self._lib.TF_GraphOperationByName(self._graph, operation.encode())
+            if pointer is None:
                 raise errors.NotFound(f"Tensor {name} was not found in the graph.")
-            self._outputs[name] = c_api.Output(found, int(index or 0))
+            self._outputs[name] = c_api.Output(pointer, int(index or 0))
         return self._outputs[name]
 
 
@@ -233,7 +233,7 @@ def _signatures(parsed: Any) -> dict[str, Any]:
 
 
 def _has_variables(parsed: Any) -> bool:
-    """Whether a graph has variables that it reads from files."""
+    """True if a graph has variables that it reads from files."""
     restores = bool(parsed.saver_def.restore_op_name)
     return restores and any(node.op in _VARIABLES for node in parsed.graph_def.node)
 
@@ -245,7 +245,7 @@ def _operations(graph: Any) -> set[str]:
 
 
 def _ranks(signatures: Iterable[Any]) -> dict[str, int]:
-    """The ranks of inputs of strings by tensor name, where signatures state them."""
+    """The ranks of inputs of strings by tensor name, if signatures state them."""
     return {
         info.name: len(info.tensor_shape.dim)
         for signature in signatures
@@ -257,8 +257,8 @@ def _ranks(signatures: Iterable[Any]) -> dict[str, int]:
 def _run_options(timeout: float | None, quick: bool) -> bytes:
     """Serialized `RunOptions`.
 
-    A run that is over in no time is computed in the thread that asks for it, which keeps the GIL
-    too: handing either to others and back takes longer than the run. No timeout can stop it then.
+    A quick run is computed in the caller's thread, which also keeps the GIL: handing either over
+    and back takes longer than the run. A timeout has no effect then.
     """
     if quick:
         return _IN_CALLER_THREAD
@@ -286,7 +286,7 @@ def _to_tensor(lib: Any, array: Array) -> int:
     if tensor is None:
         raise errors.ResourceExhausted(f"No memory for a tensor of {size} bytes.")
     data = lib.TF_TensorData(tensor)
-    if size and not data:  # so the library says that there is no memory
+    if size and not data:  # the library's sign that there is no memory
         lib.TF_DeleteTensor(tensor)
         raise errors.ResourceExhausted(f"No memory for a tensor of {size} bytes.")
     if size:

@@ -1,11 +1,11 @@
-"""Models in the TensorFlow Lite format, with the face of a SavedModel.
+"""Models in the TensorFlow Lite format, with the interface of a SavedModel.
 
 A version folder may hold `model.tflite`. Its signatures are the SignatureDefs among the metadata of
-the file: a FlexBuffers map from names to serialized messages. Where there are none, it has one,
-`serving_default`, in which inputs and outputs are called by the names of their tensors, such as
-`serving_default_x:0`. So TensorFlow Serving reads it.
+the file: a FlexBuffers map from names to serialized messages. If there are none, it has one,
+`serving_default`, in which inputs and outputs have the names of their tensors, such as
+`serving_default_x:0`. TensorFlow Serving reads it in the same way.
 
-Runs on the package `ai-edge-litert`, which is wanted for such models alone.
+It runs on the package `ai-edge-litert`, which is needed only for such models.
 """
 
 import logging
@@ -36,7 +36,7 @@ class TfLiteModel:
 
     Args:
         path: the file.
-        interpreters: how many calls may run at a time; interpreters are made when they are needed.
+        interpreters: number of calls that may run at a time; they are made when they are needed.
 
     Attributes:
         signatures: `SignatureDef` messages by name.
@@ -53,7 +53,7 @@ class TfLiteModel:
             self._content: bytes | None = path.read_bytes()
         except OSError as error:
             raise errors.from_os_error(error, str(path)) from None
-        # What is free: interpreters, and None for each that may still be made.
+        # Free interpreters, and None for each that may still be made.
         self._free: LifoQueue[Any] = LifoQueue()
         first = _interpreter(self._content)
         names = _names(first, "input"), _names(first, "output")
@@ -74,7 +74,7 @@ class TfLiteModel:
 
         Raises:
             errors.InvalidArgument: a tensor does not exist, or has another dtype.
-            errors.Internal: what TensorFlow Lite says of the run.
+            errors.Internal: TensorFlow Lite's error for the run.
         """
         if timeout is not None and timeout <= 0:
             raise errors.DeadlineExceeded("Timed out before the computation began.")
@@ -93,7 +93,7 @@ class TfLiteModel:
             sound = True
             return arrays
         finally:
-            # One that has failed may be left without memory for its tensors, and is not used again.
+            # After a failure an interpreter may lack memory for its tensors: it is not used again.
             self._free.put(interpreter if sound else None)
 
     def is_quick(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> bool:
@@ -109,7 +109,9 @@ class TfLiteModel:
 
 def _interpreter(content: bytes) -> Any:
     try:
-        from ai_edge_litert.interpreter import Interpreter  # takes a while: only if it is needed
+        from ai_edge_litert.interpreter import (
+            Interpreter,  # imported late, because it takes a while
+        )
     except ImportError:
         raise ImportError(
             "Expected the package ai-edge-litert, which runs models in the TensorFlow Lite "
@@ -167,13 +169,13 @@ def _find(infos: Mapping[str, Any], name: str, side: str) -> Any:
 
 
 def _known(infos: Mapping[str, Any], name: str) -> str | None:
-    """The file's name of a tensor; a signature may say `x:0` where the file says `x`, or v.v."""
+    """The name of a tensor in the file; either may be `x:0` where the other is `x`."""
     names = name, name.rpartition(":")[0], f"{name}:0"
     return next((known for known in names if known in infos), None)
 
 
 def _resolve(entries: Mapping[str, Any], infos: Mapping[str, Any], side: str) -> None:
-    """Gives the `TensorInfo`s of a signature the file's names of their tensors."""
+    """Replaces the names in the `TensorInfo`s of a signature by those in the file."""
     for alias, entry in entries.items():
         known = _known(infos, entry.name)
         if known is None:
@@ -211,9 +213,9 @@ def _plain_signature(inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
 
 
 def _metadata_signatures(content: bytes) -> dict[str, Any]:
-    """The SignatureDefs that lie among the metadata of a file, by name.
+    """The SignatureDefs among the metadata of a file, by name.
 
-    Raises `errors.InvalidArgument` if what lies there is none.
+    Raises `errors.InvalidArgument` if they are malformed.
     """
     from ai_edge_litert.schema_py_generated import Model  # the format of the file
 
@@ -236,7 +238,7 @@ def _read_map(data: bytes) -> dict[str, Any]:
             )
             for key, value in zip(entries.Keys, entries.Values, strict=True)
         }
-    # FlexBuffers trusts its offsets: what is not its format fails in many ways.
+    # FlexBuffers trusts its offsets, so that other formats fail in many ways.
     except (
         *(ArithmeticError, AssertionError, DecodeError, LookupError, TypeError, ValueError),
         struct.error,

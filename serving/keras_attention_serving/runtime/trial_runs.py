@@ -1,4 +1,4 @@
-"""Runs of a model that nobody asked for and nobody notices: to measure it when it is loaded."""
+"""Trial runs, which measure a model when it is loaded and change nothing."""
 
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
@@ -9,29 +9,30 @@ from keras_attention_serving.protocol import tensors, wire
 from keras_attention_serving.protocol.tensors import Array
 
 _LOOPS = {"While", "StatelessWhile", "For", "Enter"}
-# Operations with a state that only read it. SentencePiece's and those of tables are made once.
-_READERS = {
-    *("VarHandleOp", "ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableV2"),
-    *("Variable", "HashTable", "HashTableV2", "LookupTableFind", "LookupTableFindV2"),
-    *("LookupTableSizeV2", "MutableHashTable", "MutableHashTableV2", "StatefulPartitionedCall"),
-    *("PartitionedCall", "While", "If", "Case", "Assert", "CheckNumerics", "CheckNumericsV2"),
-    *("SentencepieceOp", "SentencepieceTokenizeOp", "SentencepieceDetokenizeOp"),
-    *("SentencepieceIdToStringOp", "SentencepieceStringToIdOp", "SentencepieceVocabSizeOp"),
-}
+# Operations with a state that only read it. The state of SentencePiece and of tables is made once.
+_READERS = set(
+    """
+    VarHandleOp ReadVariableOp ResourceGather ResourceGatherNd VariableV2 Variable HashTable
+    HashTableV2 LookupTableFind LookupTableFindV2 LookupTableSizeV2 MutableHashTable
+    MutableHashTableV2 StatefulPartitionedCall PartitionedCall While If Case Assert
+    CheckNumerics CheckNumericsV2 SentencepieceOp SentencepieceTokenizeOp
+    SentencepieceDetokenizeOp SentencepieceIdToStringOp SentencepieceStringToIdOp
+    SentencepieceVocabSizeOp
+    """.split()
+)
 
 
 class Trial(NamedTuple):
-    """A run: arrays by the name of the tensor they stand for, and the tensors to compute."""
+    """A run: arrays by the name of the tensor that they are fed to, and the tensors to compute."""
 
     feeds: dict[str, Array]
     fetches: list[str]
 
 
 def trial(meta_graph: Any, stateful: Callable[[], Collection[str]]) -> Trial | None:
-    """A run of the default signature of a graph, with one row of as little as possible.
+    """Makes a run of the default signature of a graph, with one row of the smallest inputs.
 
-    Only for graphs that loop, whose steps are many and small, and that change nothing: None for all
-    others.
+    Returns None unless the graph has loops, whose steps are many and small, and changes nothing.
 
     Args:
         meta_graph: a `MetaGraphDef`.
@@ -67,7 +68,7 @@ def _least(info: Any) -> Array:
 
 
 def _reached(nodes: Any, functions: dict[str, Any], fetches: list[str]) -> Iterator[str]:
-    """The kinds of the operations that some tensors are computed by."""
+    """The kinds of the operations that compute some tensors."""
     by_name = {node.name: node for node in nodes}
     todo = [name.partition(":")[0] for name in fetches]
     seen, called = set(todo), set()

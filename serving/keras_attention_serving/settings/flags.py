@@ -1,8 +1,8 @@
 """Command-line flags as `tensorflow_model_server` reads them.
 
 A flag is `--name=value`; a boolean may be given as bare `--name`. Values are what C's `scanf`
-takes, such as `8500`, `+5` and `0.25`; booleans are `true` or `false`. An argument that is no flag
-is handed back, for the caller to complain about.
+takes, such as `8500`, `+5` and `0.25`; booleans are `true` or `false`. Arguments that are not flags
+are returned to the caller, which reports them.
 """
 
 import re
@@ -25,7 +25,7 @@ class Flag:
     Attributes:
         name: without the dashes.
         kind: `"int32"`, `"int64"`, `"float"`, `"bool"` or `"string"`.
-        default: value if the flag is not given.
+        default: value if the flag is absent.
         help: one sentence.
     """
 
@@ -37,12 +37,12 @@ class Flag:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a command line says.
+    """A parsed command line.
 
     Attributes:
-        values: by name, of the flags that were given.
-        unknown: arguments that are no flags, in order.
-        errors: one line for each value that is none.
+        values: values of the flags that were set, by name.
+        unknown: arguments that are not flags, in order.
+        errors: one line for each value that cannot be read.
     """
 
     values: Mapping[str, Any]
@@ -51,7 +51,7 @@ class Parsed:
 
 
 def parse(arguments: Sequence[str], flags: Sequence[Flag]) -> Parsed:
-    """Reads the arguments of a command; of a flag that is given twice, the last counts."""
+    """Parses the arguments of a command; if a flag is set twice, the last value counts."""
     values: dict[str, Any] = {}
     unknown: list[str] = []
     errors: list[str] = []
@@ -59,11 +59,11 @@ def parse(arguments: Sequence[str], flags: Sequence[Flag]) -> Parsed:
         if argument == "--":
             unknown.extend(arguments[position:])
             break
-        found = _find(argument, flags)
-        if found is None:
+        match = _find(argument, flags)
+        if match is None:
             unknown.append(argument)
             continue
-        flag, text = found
+        flag, text = match
         try:
             values[flag.name] = _value(flag.kind, text)
         except ValueError:
@@ -75,8 +75,8 @@ def usage(command: str, flags: Sequence[Flag]) -> str:
     """The text that `--help` prints, each flag with its default."""
     lines = [f"usage: {command}", "Flags:"]
     for flag in flags:
-        given = f"--{flag.name}={_shown(flag)}"
-        lines.append(f"\t{given:<33}\t{flag.kind}\t{flag.help}")
+        setting = f"--{flag.name}={_shown(flag)}"
+        lines.append(f"\t{setting:<33}\t{flag.kind}\t{flag.help}")
     return "\n".join(lines) + "\n"
 
 

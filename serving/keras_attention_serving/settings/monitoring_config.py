@@ -1,4 +1,4 @@
-"""Where the metrics are: TensorFlow Serving's `MonitoringConfig`.
+"""Configuration of the page of the metrics: TensorFlow Serving's `MonitoringConfig`.
 
 prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }
 """
@@ -29,7 +29,7 @@ MonitoringConfig = wire.message("tensorflow.serving.MonitoringConfig")
 
 
 def metrics_path(file: str) -> str | None:
-    """The path of the metrics on the REST port; None if they are not wanted.
+    """The path of the metrics on the REST port; None if they are not enabled.
 
     Raises `errors.ServingError` if the file cannot be read or holds something else.
     """

@@ -13,16 +13,15 @@ IGNORED = "Accepted and ignored: "
 
 
 def _flag(default: Any, help: str, kind: str | None = None) -> Any:
-    """A field of `Options`; its flag takes the kind of the annotation unless told otherwise."""
+    """A field of `Options`; the kind of its flag is that of the annotation by default."""
     return field(default=default, metadata={"help": help, "kind": kind})
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the server is told to do. Each field is a flag of the same name.
+    """Settings of the server. Each field is a flag of the same name.
 
-    A help text that begins with "Accepted and ignored" says that the flag changes nothing here, and
-    why.
+    A help text that begins with "Accepted and ignored" gives the reason why the flag has no effect.
     """
 
     port: int = _flag(
@@ -55,7 +54,7 @@ class Options:
     model_config_file_poll_wait_seconds: int = _flag(
         0, "Seconds between looks at --model_config_file for changes. Zero: read it once."
     )
-    model_name: str = _flag("default", "What requests call the model.")
+    model_name: str = _flag("default", "Name of the model in requests.")
     model_base_path: str = _flag("", "Absolute path of the folder of the version folders.")
     num_load_threads: int = _flag(
         0, "How many versions may be loaded at a time once the server runs. Zero: one."
@@ -116,7 +115,11 @@ class Options:
     prefer_tflite_model: bool = _flag(
         False, "Load `model.tflite` of a version folder, where there is one."
     )
-    num_tflite_pools: int = _flag(processors(), "TFLite interpreters of a model, times the next.")
+    num_tflite_pools: int = _flag(
+        processors(),
+        "TFLite interpreter pools per model; interpreters = pools x "
+        "num_tflite_interpreters_per_pool.",
+    )
     num_tflite_interpreters_per_pool: int = _flag(1, "TFLite interpreters of a pool.")
     enable_signature_method_name_check: bool = _flag(
         False, "Refuse Classify and Regress for signatures made for another method."
@@ -181,7 +184,7 @@ class Options:
     )
 
     def check(self) -> None:
-        """Raises `errors.InvalidArgument` where settings contradict each other."""
+        """Raises `errors.InvalidArgument` if settings contradict each other."""
         if not (self.port or self.free_port or self.grpc_socket_path):
             raise InvalidArgument(
                 "At least one of server_options.grpc_port or server_options.grpc_socket_path must "
@@ -238,7 +241,7 @@ DEFAULTS = Options()
 
 
 def ignored(options: Options) -> list[str]:
-    """Names of the flags that were changed to no effect."""
+    """Names of the flags that were changed and have no effect."""
     return [
         flag.name
         for flag in FLAGS

@@ -1,4 +1,4 @@
-"""The settings of TensorFlow sessions, out of a file and the flags that override parts of it."""
+"""Settings of TensorFlow sessions: a file, and the flags that override parts of it."""
 
 import logging
 

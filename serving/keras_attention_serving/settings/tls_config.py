@@ -1,8 +1,8 @@
-"""TLS of the gRPC and the REST server, out of a text file of `SSLConfig` with PEM texts inside.
+"""TLS of the gRPC and the REST server: a text file of `SSLConfig` that contains PEM texts.
 
 server_key: "-----BEGIN PRIVATE KEY-----\\n..."
 server_cert: "-----BEGIN CERTIFICATE-----\\n..."
-custom_ca: "..."        # who signs the clients' certificates
+custom_ca: "..."        # the authority that signs the clients' certificates
 client_verify: true     # refuse clients without one
 """
 
@@ -36,10 +36,10 @@ SSLConfig = wire.message("tensorflow.serving.SSLConfig")
 
 
 def credentials(path: str) -> grpc.ServerCredentials:
-    """The credentials of gRPC that a file describes.
+    """The credentials of gRPC from a file.
 
     Raises `errors.ServingError` if it cannot be read, holds something else, or asks for the
-    certificates of clients without saying who signs them.
+    certificates of clients without an authority that signs them.
     """
     config = _read(path)
     return grpc.ssl_server_credentials(
@@ -50,10 +50,10 @@ def credentials(path: str) -> grpc.ServerCredentials:
 
 
 def context(path: str) -> ssl.SSLContext:
-    """The same for REST; raises `errors.ServingError` also if a key or certificate is none."""
+    """The context of REST; raises `errors.ServingError` also for a broken key or certificate."""
     config = _read(path)
     result = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # Python reads a key out of files alone.
+    # Python reads keys only from files.
     with tempfile.TemporaryDirectory() as folder:
         key, certificate = Path(folder, "key"), Path(folder, "certificate")
         key.write_text(config.server_key)

@@ -1,4 +1,4 @@
-"""A configuration file that is read again and again while the server runs."""
+"""A configuration file that is polled for changes while the server runs."""
 
 import logging
 import threading
@@ -11,15 +11,15 @@ logger = logging.getLogger(__name__)
 
 
 class ConfigFile:
-    """Keeps the models of a server as a text file of `ModelServerConfig` says.
+    """Applies the changes of a text file of `ModelServerConfig` to the models of a server.
 
-    A file that cannot be read or put into effect is logged; what was served before stays, and the
-    file is tried again at the next look.
+    A file that cannot be read or applied is logged. The models stay as they are, and the file is
+    tried again at the next poll.
 
     Args:
         path: the file.
-        servables: the models.
-        poll_wait_seconds: time between looks.
+        manager: the models.
+        poll_wait_seconds: time between polls.
     """
 
     def __init__(self, path: str, manager: ModelManager, poll_wait_seconds: float) -> None:
@@ -32,7 +32,7 @@ class ConfigFile:
         self._thread.start()
 
     def stop(self) -> None:
-        """No more looks."""
+        """Ends polling."""
         self._stop.set()
 
     def _poll(self) -> None:
@@ -42,7 +42,7 @@ class ConfigFile:
                 self._look()
                 complaint = ""
             except errors.ServingError as error:
-                if error.message != complaint:  # each is said once
+                if error.message != complaint:  # each is logged once
                     logger.error("%s", error.message)
                 complaint = error.message
             except Exception:  # the thread must live on
@@ -53,7 +53,7 @@ class ConfigFile:
         try:
             content = text_proto.load(self._path)
             if content == self._broken:
-                return  # the log knows it already
+                return  # it has been logged already
             config = text_proto.decode(content, wire.ModelServerConfig, self._path)
         except errors.ServingError as error:
             self._broken = content
@@ -62,8 +62,8 @@ class ConfigFile:
         if config == self._manager.config:
             return
         try:
-            # No longer than to the next look: a model that does not come must not keep the server
-            # from a file that has been corrected meanwhile.
+            # Waits no longer than until the next poll: a model that does not load must not keep it
+            # from reading a file that has been corrected meanwhile.
             self._manager.reload(config, self._poll_wait_seconds)
         except errors.DeadlineExceeded as error:
             logger.info("%s: %s", self._path, error.message)

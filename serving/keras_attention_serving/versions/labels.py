@@ -8,14 +8,14 @@ from keras_attention_serving.versions.model_config import ModelConfig
 
 
 class Labels:
-    """Which version each label of each model means."""
+    """Labels of the versions of all models."""
 
     def __init__(self) -> None:
         self._versions: dict[str, dict[str, int]] = {}
         self._lock = threading.Lock()
 
     def version(self, model: str, label: str) -> int:
-        """The version that a label means; raises `errors.InvalidArgument` if there is none."""
+        """The version that a label stands for; raises `errors.InvalidArgument` if it is unknown."""
         versions = self._versions.get(model, {})
         if label not in versions:
             raise errors.InvalidArgument(f"Unrecognized servable version label: {label}")
@@ -27,13 +27,13 @@ class Labels:
         is_available: Callable[[str, int], bool],
         allow_unavailable: bool = False,
     ) -> None:
-        """Takes over the labels of all models, or none of them.
+        """Sets the labels of all models, or of none if one is refused.
 
         Args:
-            models: what is to be served.
-            is_available: whether a version of a model can be used now.
-            allow_unavailable: take a new label for a version that is not available yet. A label
-                that means another version already is still refused.
+            models: the models with their labels.
+            is_available: returns True if a version of a model is available.
+            allow_unavailable: allow a new label for a version that is not available yet. A label
+                that stands for another version already is still refused.
 
         Raises:
             errors.FailedPrecondition: a version is not available.

@@ -1,4 +1,4 @@
-"""From a version folder to a model that is ready for its first user."""
+"""Loading of a version folder: a model that is warmed up and ready for its first user."""
 
 import logging
 import time
@@ -15,20 +15,20 @@ logger = logging.getLogger(__name__)
 
 
 class SavedModelLoader:
-    """Loads SavedModels and warms them up with the requests that lie beside them.
+    """Loads SavedModels and warms them up with the requests in their folders.
 
     Args:
         tags: tags of the graph to load.
         config: a serialized `tensorflow.ConfigProto`.
         max_run_seconds: the longest that a run may take once the model is loaded and warmed up,
             whose first runs may take longer; no limit by default.
-        enable_warmup: answer the warm-up requests.
-        warmup_iterations: how often each; 0 means 1.
-        prepare: called with a model and its folder before the warm-up; what it raises is why the
-            model cannot be loaded.
-        prefer_tflite: load `model.tflite`, where there is one.
-        tflite_interpreters: how many calls of such a model may run at a time.
-        metrics: told of every load and warm-up.
+        enable_warmup: run the warm-up requests.
+        warmup_iterations: number of times to run each of them; 0 means 1.
+        prepare: called with a model and its folder before the warm-up; if it raises, the model is
+            not loaded.
+        prefer_tflite: load `model.tflite` if there is one.
+        tflite_interpreters: number of runs of such a model at a time.
+        metrics: is told of every load and warm-up.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SavedModelLoader:
         self._metrics = metrics
 
     def __call__(self, folder: Path) -> LoadedModel:
-        """The model in a version folder.
+        """Loads the model in a version folder.
 
         Raises `errors.ServingError` if it cannot be loaded, or a warm-up request fails.
         """

@@ -1,4 +1,4 @@
-"""The models that a server is told to serve: names, folders, policies and labels.
+"""Configuration of the models of a server: names, folders, policies and labels.
 
 The texts of the errors are TensorFlow Serving's.
 """
@@ -24,11 +24,11 @@ class ModelConfig:
     """One model.
 
     Attributes:
-        name: what requests call it.
+        name: its name in requests.
         base_path: folder of the version folders.
-        policy: which versions to load.
-        labels: version by label.
-        platform: what runs it.
+        policy: chooses the versions to load.
+        labels: numbers of versions by label.
+        platform: name of the framework that runs it.
     """
 
     name: str
@@ -80,7 +80,7 @@ def _model(message: Any) -> ModelConfig:
 
 
 def check_platforms(old: Sequence[ModelConfig], new: Sequence[ModelConfig]) -> None:
-    """Raises `errors.InvalidArgument` if a model is to change its platform."""
+    """Raises `errors.InvalidArgument` if a model would change its platform."""
     before = {model.name: model.platform for model in old}
     for model in new:
         platform = before.get(model.name, model.platform)

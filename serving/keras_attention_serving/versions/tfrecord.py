@@ -1,8 +1,9 @@
-"""Reading TFRecord files: each record with its length, both followed by a checksum.
+"""Reader of TFRecord files: records with their lengths, both followed by a checksum.
 
     uint64 length, uint32 masked CRC of the length, data, uint32 masked CRC of the data
 
-All little-endian. The checksum is CRC-32C; the mask keeps a CRC of data that contains CRCs sound.
+All little-endian. The checksum is CRC-32C; it is masked because the CRC of data that contains CRCs
+is weak.
 """
 
 import struct
@@ -25,7 +26,7 @@ _TABLE = _table()
 
 
 def masked_crc(data: bytes) -> int:
-    """The CRC-32C of `data`, masked as TFRecord files hold it."""
+    """The CRC-32C of `data`, masked as in TFRecord files."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
@@ -50,7 +51,7 @@ def read(path: Path) -> Iterator[bytes]:
 
 
 def _sound(data: bytes, length: int) -> bool:
-    """Whether `data` is `length` bytes and their checksum."""
+    """True if `data` is `length` bytes and their checksum."""
     if len(data) != length + 4:
         return False
     return bool(masked_crc(data[:length]) == struct.unpack("<I", data[length:])[0])

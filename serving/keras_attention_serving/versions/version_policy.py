@@ -1,4 +1,4 @@
-"""Which versions there are in a folder, and which of them a model wants to have loaded."""
+"""Version folders in a base path, and the policies that choose the versions to load."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Latest:
-    """The highest versions, so many of them."""
+    """Policy of the highest versions, by number of versions."""
 
     count: int = 1
 
@@ -21,7 +21,7 @@ class Latest:
 
 @dataclass(frozen=True)
 class All:
-    """Every version."""
+    """Policy of every version."""
 
     def choose(self, numbers: Iterable[int]) -> set[int]:
         return set(numbers)
@@ -29,7 +29,7 @@ class All:
 
 @dataclass(frozen=True)
 class Specific:
-    """These versions, as far as they exist."""
+    """Policy of certain versions, as far as they exist."""
 
     versions: frozenset[int]
 
@@ -41,7 +41,7 @@ Policy = Latest | All | Specific
 
 
 def from_message(message: Any) -> Policy:
-    """The policy in a `ServableVersionPolicy`; the latest version if it says nothing."""
+    """The policy in a `ServableVersionPolicy`; by default that of the latest version."""
     choice = message.WhichOneof("policy_choice")
     if choice == "all":
         return All()
@@ -53,7 +53,7 @@ def from_message(message: Any) -> Policy:
 def versions_in(base_path: Path) -> dict[int, Path]:
     """The version folders in a base path: those with a 64-bit number for a name, in digits alone.
 
-    A model that is still being written is safe under any other name until it is renamed. Of two
+    A model that is still being written is ignored under any other name until it is renamed. Of two
     folders of one number, such as `7` and `007`, the last in alphabetical order counts.
 
     Raises `OSError` if the base path cannot be read.
@@ -61,10 +61,10 @@ def versions_in(base_path: Path) -> dict[int, Path]:
     return {int(path.name): path for path in _candidates(base_path)}
 
 
-def duplicates_in(base_path: Path, found: Mapping[int, Path]) -> list[Path]:
+def duplicates_in(base_path: Path, folders: Mapping[int, Path]) -> list[Path]:
     """Version folders in a base path that another folder of the same number hides."""
     return [
-        path for path in _candidates(base_path) if found.get(int(path.name)) not in (None, path)
+        path for path in _candidates(base_path) if folders.get(int(path.name)) not in (None, path)
     ]
 
 

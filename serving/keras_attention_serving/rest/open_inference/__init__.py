@@ -1,1 +1,1 @@
-"""The Open Inference Protocol over HTTP: JSON, and binary tensors behind it."""
+"""The Open Inference Protocol over HTTP: JSON, followed by binary tensors."""

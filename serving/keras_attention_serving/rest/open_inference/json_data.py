@@ -1,4 +1,4 @@
-"""Values of a tensor from JSON, in its natural nesting or flat."""
+"""Values of a tensor from JSON, nested or flat."""
 
 from itertools import chain
 from typing import Any
@@ -23,11 +23,11 @@ _WORDS = {"b": "true or false", "i": "integers", "u": "integers", "O": "strings"
 
 
 def read(data: Any, shape: list[int], datatype: Datatype, tensor: str) -> Array:
-    """The array of a JSON value, flat: `(n,)`.
+    """Makes a flat array `(n,)` of a JSON value.
 
     Args:
         data: the value of `"data"`.
-        shape: sizes, as the request says.
+        shape: sizes in the request.
         datatype: of the values.
         tensor: names it in errors.
 
@@ -57,7 +57,7 @@ def read(data: Any, shape: list[int], datatype: Datatype, tensor: str) -> Array:
 
 
 def _flat(data: Any, shape: list[int], tensor: str) -> list[Any]:
-    """All values in a row; nested lists must have the shape."""
+    """Flattens the values; nested lists must have the shape."""
     if type(data) is not list:
         return [data]
     if not data or type(data[0]) is not list:

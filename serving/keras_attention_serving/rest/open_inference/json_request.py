@@ -1,4 +1,4 @@
-"""A `ModelInferRequest` from the body of an HTTP request: JSON, and binary tensors behind it."""
+"""Reader of a `ModelInferRequest` from an HTTP body: JSON, followed by binary tensors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +17,12 @@ def read(
 
     Args:
         body: JSON, and binary tensors in the order of the inputs.
-        json_bytes: how much of it is JSON.
+        json_bytes: number of bytes of the JSON.
         request: the message; its model is known already.
-        check: called now and then; what it raises ends the reading.
+        check: called now and then; reading ends if it raises.
 
     Raises:
-        errors.ServingError: the body is wrong, or `check` says so.
+        errors.ServingError: the body is wrong, or `check` raised it.
     """
     document = json_text.parse(body[:json_bytes])
     check()
@@ -41,7 +41,7 @@ def read(
             request.raw_input_contents.append(body[at : at + size])
             at += size
         elif "shared_memory_region" in target.parameters:
-            request.raw_input_contents.append(b"")  # refused later, in words of its own
+            request.raw_input_contents.append(b"")  # refused later, with another text
         elif entry.get("data") is not None:
             array = json_data.read(entry["data"], shape, datatype, tensor)
             request.raw_input_contents.append(contents.to_raw(array))
@@ -62,9 +62,10 @@ def read(
 
 
 def binary_outputs(request: Any) -> tuple[dict[str, bool], bool]:
-    """The outputs that are to come as binary data, or not, by name; and what holds for the others.
+    """The outputs of a `ModelInferRequest` that are requested as binary data, or not.
 
-    Raises `errors.InvalidArgument` if a `ModelInferRequest` does not say so by true or false.
+    Returns True or False by name, and the default for other outputs. Raises
+    `errors.InvalidArgument` if a parameter for it is not a boolean.
     """
     default = _is_binary(request.parameters, "binary_data_output", False, "the request")
     named = {
@@ -96,7 +97,7 @@ def _objects(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
 
 
 def _text(entry: dict[str, Any], key: str, owner: str, needed: bool = False) -> str:
-    """A string that a message can hold; null is as good as none."""
+    """A string that a message can hold; null is the same as none."""
     value = entry.get(key)
     if value is None and not needed:
         return ""

@@ -1,4 +1,4 @@
-"""The body of an HTTP answer: JSON, and binary tensors behind it."""
+"""Writer of the body of an HTTP response: JSON, followed by binary tensors."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from keras_attention_serving.protocol.tensors import Array
 from keras_attention_serving.rest import json_encode
 from keras_attention_serving.rest.json_text import encode, quote
 
-_CHUNK = 1 << 14  # values that are written before another thread may have its turn
+_CHUNK = 1 << 14  # values that are written before other threads get a turn
 
 
 def inference(
@@ -23,16 +23,16 @@ def inference(
     """The body for a `ModelInferResponse` with raw contents.
 
     Args:
-        response: the answer.
-        named: outputs by name that go as binary data, or not.
-        default: what holds for the others.
-        check: called now and then; what it raises ends the writing.
+        response: the message.
+        named: True by name for outputs that are sent as binary data, False for JSON.
+        default: the same for all other outputs.
+        check: called now and then; writing ends if it raises.
 
     Returns:
-        The body, and how much of it is JSON; None if all of it is.
+        The body, and the number of bytes of its JSON; None if all of it is JSON.
 
     Raises:
-        errors.ServingError: an output has no JSON, or `check` says so.
+        errors.ServingError: an output has no JSON, or `check` raised it.
     """
     entries, binary = [], []
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
@@ -87,7 +87,7 @@ def _listed(sizes: Any) -> str:
 
 
 def _texts(output: Any, raw: bytes, check: Callable[[], object]) -> Iterator[str]:
-    """Every value as JSON, in a row."""
+    """The values as JSON texts."""
     name = f"output {output.name!r}"
     datatype = datatypes.by_name(output.datatype, name)
     array: Array = contents.from_raw(raw, output.shape, datatype, name).reshape(-1)
