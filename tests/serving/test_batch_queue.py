@@ -1,4 +1,4 @@
-"""Which requests form a batch and when it is due, with the time as an argument."""
+"""The batching queue: the requests of a batch, and its due time."""
 
 import numpy as np
 import pytest

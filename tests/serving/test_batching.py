@@ -1,4 +1,4 @@
-"""Batches over a function: who is run with whom, and what each caller gets."""
+"""Batchers over a model that is a function: the batches, and the result of each caller."""
 
 import asyncio
 import functools
@@ -33,7 +33,7 @@ def signature():
 
 
 class Doubler:
-    """Computes `a = x` and `b = 2 x`; keeps a record, and waits at the gate while it is closed."""
+    """A model of `a = x` and `b = 2 x` that records its runs and waits for `gate`."""
 
     def __init__(self):
         self.gate = threading.Event()
@@ -73,14 +73,14 @@ class Setting:
         return self.scheduler.waiting(list(self.batcher.queues.values()))
 
     def begin(self, *rows, **options):
-        """Asks in a thread, once all that was begun before is in its place."""
+        """Sends a request from a thread; returns when it is queued or runs."""
         before = self.waiting(), len(self.model.calls)
         future = self.pool.submit(self.ask, *rows, **options)
         until(lambda: (self.waiting(), len(self.model.calls)) != before or future.done())
         return future
 
     def begin_behind_closed_gate(self, *requests, **options):
-        """A run that does not end before the gate is opened, and requests that wait for it."""
+        """Begins a run that ends when the gate is opened, and requests that wait for it."""
         self.model.gate.clear()
         self.first = self.begin(1)
         return [self.begin(*rows, **options) for rows in requests]
@@ -460,7 +460,7 @@ def test_bad_parameters_of_a_model(tmp_path):
 
 
 class Loop:
-    """A batcher over a `Doubler`, asked by tasks of one loop; runs go to threads unless quick."""
+    """A batcher over a `Doubler`, and callers in tasks; runs are in threads unless quick."""
 
     def __init__(self, threads=1, quick=False, **values):
         self.model = Doubler()

@@ -1,4 +1,4 @@
-"""Calls of others are answered however many calls, with or without requests, somebody has open."""
+"""Bounds on calls: some clients get responses however many calls others have open."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Small messages that claim a lot: where they are read, and how much they may claim."""
+"""Small messages that claim a lot of memory: their limit, and the threads that read them."""
 
 import threading
 
@@ -81,7 +81,7 @@ def test_too_large_a_claim_is_refused(stub, proto):
 
 
 def test_large_claims_are_read_and_large_answers_written_in_threads(stub, monkeypatch):
-    """The event loop has other callers to look after."""
+    """They must not block the event loop."""
     threads = []
 
     def spy(function):

@@ -185,7 +185,7 @@ def test_waits_for_a_server_that_comes_late(client_class, base_path):
 
 @pytest.fixture
 def moody():
-    """A gRPC server that answers the first two calls with UNAVAILABLE; counts them all."""
+    """A gRPC server that fails the first two calls with UNAVAILABLE; counts all calls."""
     calls = []
 
     def predict(request, context):
@@ -274,7 +274,7 @@ def test_one_client_for_many_threads(address):
 
 @pytest.fixture(scope="module")
 def tls_address(base_path, certificates):
-    """A server that shows a certificate and wants to see one."""
+    """The address of a server with a certificate that requires one of its clients."""
 
     def read(name):
         return (certificates / name).read_bytes()

@@ -1,4 +1,4 @@
-"""What both clients do with odd arguments, odd answers, a busy server, and after their end."""
+"""Both clients with odd arguments, odd responses, a busy server, and after `close`."""
 
 import asyncio
 import threading
@@ -24,7 +24,7 @@ GIB = wire.TensorProto(dtype="DT_FLOAT", tensor_shape={"dim": [{"size": 2**28}]}
 
 
 class Server:
-    """A gRPC server that answers with given bytes, or a status, and keeps what it was asked."""
+    """A gRPC server that responds with fixed bytes, or a status, and keeps its requests."""
 
     def __init__(self):
         self.answers = {}  # bytes or a status code by method, or a list of them in turn
@@ -73,7 +73,7 @@ def server():
 
 
 def ask(kind, address, call, **arguments):
-    """`call` with a client, awaited if it has to be."""
+    """Calls `call` with a client; awaits the result of an asynchronous one."""
     if kind == "sync":
         with Client(address, **arguments) as client:
             return call(client)

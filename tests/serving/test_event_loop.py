@@ -79,7 +79,7 @@ def test_a_cancelled_callable_is_not_run():
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_to_the_end(fails):
+def test_shielded(fails):
     """The task ends, as cancelled, when the work does, however often it is cancelled."""
 
     async def main():
@@ -112,7 +112,7 @@ def test_to_the_end(fails):
     asyncio.run(main())
 
 
-def test_to_the_end_without_being_cancelled():
+def test_shielded_without_being_cancelled():
     async def main():
         loop = asyncio.get_running_loop()
         assert await shielded(loop.run_in_executor(None, lambda: 7)) == 7

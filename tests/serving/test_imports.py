@@ -1,4 +1,4 @@
-"""Who may import whom: the data plane knows no transport, and nothing here knows the library."""
+"""Import rules: the data plane knows no transport, and nothing here knows the library."""
 
 import ast
 import sys
@@ -22,20 +22,13 @@ ARROWS = {
     "batching": {"concurrency", "errors", "inference", "monitoring", "protocol"},
     "versions": {"concurrency", "errors", "inference", "monitoring", "protocol", "runtime"},
     "open_inference": {"errors", "inference", "protocol", "versions"},
-    "service": {
-        *("batching", "concurrency", "errors", "inference", "monitoring", "open_inference"),
-        *("protocol", "versions"),
-    },
-    "grpc": {
-        *("concurrency", "errors", "monitoring", "open_inference", "protocol", "runtime"),
-        "service",
-    },
+    "service": set(
+        "batching concurrency errors inference monitoring open_inference protocol versions".split()
+    ),
+    "grpc": set("concurrency errors monitoring open_inference protocol runtime service".split()),
     "rest": {"concurrency", "errors", "monitoring", "open_inference", "protocol", "service"},
     "factory": {"batching", "errors", "monitoring", "runtime", "settings", "versions"},
-    "server": {
-        *("errors", "factory", "grpc", "monitoring", "protocol", "rest", "service", "settings"),
-        "versions",
-    },
+    "server": set("errors factory grpc monitoring protocol rest service settings versions".split()),
     "__main__": {"errors", "monitoring", "protocol", "runtime", "server", "settings"},
     "__init__": {"client", "errors"},
 }
@@ -78,7 +71,7 @@ def test_every_part_has_its_place():
 
 @pytest.mark.parametrize("part", ARROWS)
 def test_arrows(part):
-    """Exactly these: an arrow that nobody needs any more goes."""
+    """Exactly these: an arrow that is not needed any more must be removed."""
     names = {n for name in FILES if part_of(name) == part for n in imports(name)}
     ours = {part_of(n.removeprefix(f"{OURS}.")) for n in names if n.startswith(f"{OURS}.")}
     assert ours - {part} == ARROWS[part]
@@ -99,6 +92,6 @@ def test_arrows_have_no_circle():
 
 
 def test_folders_are_small():
-    """A stranger finds a file among twenty."""
+    """At most twenty files a folder."""
     folders = {path.parent for path in FILES.values()}
     assert all(len(list(folder.glob("*.py"))) <= 20 for folder in folders)

@@ -40,7 +40,7 @@ class Picky(tf.Module):
 
 @pytest.fixture(scope="module")
 def picky(tmp_path_factory):
-    """An address over gRPC and one over HTTP of a server that writes all requests down."""
+    """The addresses over gRPC and HTTP of a server with an access log."""
     base, module = tmp_path_factory.mktemp("models") / "picky", Picky()
     signatures = {"serving_default": module.look_up, "read": module.read}
     tf.saved_model.save(module, str(base / "3"), signatures=signatures)

@@ -176,14 +176,14 @@ def test_versions():
 
 
 def refused(capsys, *flags):
-    """What `main` writes to standard output on its way out with status 255."""
+    """The standard output of `main`, which returns status 255."""
     assert __main__.main(flags) == 255
     return capsys.readouterr().out
 
 
 @pytest.fixture(autouse=True)
 def keep_the_process(monkeypatch):
-    """`main` sets signals, and turns XLA off for all that this process runs later."""
+    """Keeps `main` from setting signals, and from turning XLA off for the rest of this process."""
     monkeypatch.setattr(c_api, "disable_xla", lambda: None)
     saved = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
     yield
@@ -325,7 +325,7 @@ def test_functions_that_ask_for_xla(compiled):
 
 
 def calling(address, answers, stop):
-    """Calls without a pause and without retries until `stop`; notes what came of each."""
+    """Calls without pauses and retries until `stop`; records the result of each."""
     options = [("grpc.enable_retries", 0)]
     request = predict_pb2.PredictRequest()
     request.model_spec.name = "default"

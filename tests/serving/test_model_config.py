@@ -1,4 +1,4 @@
-"""What a ModelServerConfig may say, written as its text files are."""
+"""Valid and invalid texts of ModelServerConfig."""
 
 from pathlib import Path
 

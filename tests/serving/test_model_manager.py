@@ -60,7 +60,7 @@ def folder(publish, tmp_path):
 
 @pytest.fixture
 def make():
-    """Makes `ModelManager` that look at their folders 20 times a second and give up at once."""
+    """Makes managers that poll their folders 20 times a second and do not retry."""
     made = []
 
     def make(loader=None, **keywords):

@@ -1,4 +1,4 @@
-"""The versions of one model: what is loaded, what goes, and when; step by step, without threads."""
+"""The versions of one model: loading and unloading, step by step, without threads."""
 
 import shutil
 import threading
@@ -16,7 +16,7 @@ load = SavedModelLoader()
 
 
 def scale(model):
-    """What tells the exports apart."""
+    """The value of `scale` in a model, which differs between the two exports."""
     signature = model.signatures["serving_default"]
     (y,) = model.run({signature.inputs["x"].name: np.ones(1, "f")}, [signature.outputs["y"].name])
     return float(y[0])
@@ -27,7 +27,7 @@ def states(model):
 
 
 def settle(model, loader=load, retries=NO_RETRY):
-    """Makes every step that can be made now."""
+    """Takes every step that is possible now."""
     while True:
         if (version := model.next_unload()) is not None:
             model.free(version)
@@ -38,7 +38,7 @@ def settle(model, loader=load, retries=NO_RETRY):
 
 
 def refresh(model, base_path, policy=None, **keywords):
-    """Wants what the folder holds, and settles."""
+    """Sets the aspired versions from the folder, and settles."""
     found = versions_in(base_path)
     model.set_aspired_versions(
         {number: found[number] for number in (policy or Latest()).choose(found)}
@@ -205,7 +205,7 @@ def test_an_empty_folder_unloads_everything(model, folder):
         model.get_handle()
 
 
-def test_of_several_versions_that_are_not_wanted_one_serves_until_there_is_a_better_one(
+def test_of_several_versions_that_are_not_aspired_one_serves_until_there_is_a_better_one(
     publish, folder
 ):
     publish(folder, 5, 5)
@@ -231,7 +231,7 @@ def test_outcome_of_an_epoch(model, folder, publish):
     assert model.load_result().number == 5
 
 
-def test_leases_while_versions_change(model, folder, publish):
+def test_handles_while_versions_change(model, folder, publish):
     """Calls without a pause while version after version is published: none fails."""
     failures, stop = [], threading.Event()
 

@@ -1,4 +1,4 @@
-"""The `.proto` files that the command writes: protoc reads them, and out come the descriptors."""
+"""The `.proto` files that the command writes: protoc makes the descriptors of them."""
 
 import subprocess
 import sys

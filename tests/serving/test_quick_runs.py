@@ -1,4 +1,4 @@
-"""Which runs are trusted to be over in no time, and which never are."""
+"""Runs that are trusted to be quick, and runs that never are."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ FETCHES = ["y:0"]
 
 
 def runs(function, *specs):
-    """The `QuickRuns` of a function's graph, as it would be saved."""
+    """The `QuickRuns` of the graph of a function, as in a SavedModel."""
     graph = tf.function(function, autograph=False).get_concrete_function(*specs).graph
     with graph.as_default():
         meta_graph = tf.compat.v1.train.export_meta_graph(
@@ -30,7 +30,7 @@ def integers(*values):
 
 
 def trusted_after(known, feeds):
-    """A function that tells whether other feeds are trusted once these were quick."""
+    """A function that returns True if other feeds are trusted after a quick run of these."""
     known.note(known.key(feeds, FETCHES), 0.0001, [])
     return lambda other: known.has(known.key(other, FETCHES))
 

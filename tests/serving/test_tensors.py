@@ -37,7 +37,7 @@ def from_official(data):
 
 
 def knows(dtype, shape, typed):
-    """Whether TensorFlow's Python can say this: some dtypes only as raw bytes."""
+    """True if TensorFlow's Python can write this: some dtypes only as raw bytes."""
     content_only = {"float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2fnuz"}
     return dtype.name not in content_only or not (typed or math.prod(shape) < 2)
 

@@ -1,4 +1,4 @@
-"""Which folders are versions, and which versions are wanted."""
+"""Version folders, and the versions that policies choose."""
 
 import pytest
 from tensorflow_serving.config.file_system_storage_path_source_pb2 import (

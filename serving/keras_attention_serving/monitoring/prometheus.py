@@ -47,92 +47,80 @@ class _Row(NamedTuple):
     kind: type[Counter] | type[Histogram]
     prefix: str
     name: str
+    labels: str  # names, separated by spaces
     help: str
-    labels: tuple[str, ...] = ()
     buckets: Sequence[float] = ()
 
 
-_MODEL_TIME = ("model_name", "API")
 _BATCHING = _TFS + "batching_session:"
 _SAVED_MODEL = ":tensorflow:cc:saved_model:"
 _ROWS = (
-    _Row(Counter, _TFS, "request_count", "Requests.", ("model_name", "status")),
+    _Row(Counter, _TFS, "request_count", "model_name status", "Requests."),
     _Row(
         Histogram,
         _TFS,
         "request_latency",
+        "model_name API entrypoint",
         "Microseconds from request to answer.",
-        (*_MODEL_TIME, "entrypoint"),
         _LATENCY,
     ),
     _Row(
         Histogram,
         _TFS,
         "runtime_latency",
+        "model_name API runtime",
         "Microseconds in the graph.",
-        (*_MODEL_TIME, "runtime"),
         _LATENCY,
     ),
     _Row(
         Histogram,
         _TFS,
         "request_example_counts",
+        "model",
         "tensorflow.Examples in a request.",
-        ("model",),
         _COUNTS,
     ),
-    _Row(Counter, _TFS, "request_example_count_total", "tensorflow.Examples.", ("model",)),
+    _Row(Counter, _TFS, "request_example_count_total", "model", "tensorflow.Examples."),
     _Row(
         Histogram,
         _BATCHING,
         "queuing_latency",
+        "thread_pool_name",
         "Microseconds in the queue.",
-        ("thread_pool_name",),
         _QUEUING,
     ),
     _Row(
         Histogram,
         _BATCHING,
         "padding_size",
+        "execution_batch_size",
         "Rows added to fill a batch.",
-        ("execution_batch_size",),
         _COUNTS,
     ),
-    _Row(Histogram, _BATCHING, "input_batch_size", "Rows in a request.", buckets=_COUNTS),
-    _Row(Histogram, _BATCHING, "processed_batch_size", "Rows in a batch.", buckets=_COUNTS),
-    _Row(Counter, _BATCHING, "wrapped_run_count", "Batches run."),
+    _Row(Histogram, _BATCHING, "input_batch_size", "", "Rows in a request.", _COUNTS),
+    _Row(Histogram, _BATCHING, "processed_batch_size", "", "Rows in a batch.", _COUNTS),
+    _Row(Counter, _BATCHING, "wrapped_run_count", "", "Batches run."),
     _Row(
         Histogram,
         _TFS,
         "model_warmup_latency",
+        "model_path status",
         "Microseconds of warming up.",
-        ("model_path", "status"),
         _LATENCY,
     ),
-    _Row(Counter, _TFS, "model_warmup_records_read", "Warm-up requests.", ("model_path",)),
-    _Row(
-        Counter,
-        _SAVED_MODEL,
-        "load_attempt_count",
-        "Models loaded or not.",
-        ("model_path", "status"),
-    ),
-    _Row(Counter, _SAVED_MODEL, "load_latency", "Microseconds of loading.", ("model_path",)),
+    _Row(Counter, _TFS, "model_warmup_records_read", "model_path", "Warm-up requests."),
+    _Row(Counter, _SAVED_MODEL, "load_attempt_count", "model_path status", "Models loaded or not."),
+    _Row(Counter, _SAVED_MODEL, "load_latency", "model_path", "Microseconds of loading."),
     _Row(
         Histogram,
         _OWN,
         "signature_latency",
+        "model_name API signature_name",
         "Microseconds in the graph, by signature.",
-        (*_MODEL_TIME, "signature_name"),
         _LATENCY,
     ),
     _Row(
-        Histogram,
-        _OWN,
-        "batch_size",
-        "Rows that requests put into a batch.",
-        ("model_name",),
-        _COUNTS,
+        Histogram, _OWN, "batch_size", "model_name", "Rows that requests put into a batch.", _COUNTS
     ),
 )
 
@@ -151,9 +139,13 @@ class PrometheusMetrics(Metrics):
         self._children: dict[tuple[str, ...], Any] = {}
         self._families: dict[str, Any] = {}
         for row in _ROWS:
-            options = {"buckets": row.buckets} if row.buckets else {}
+            options: dict[str, Any] = {"buckets": row.buckets} if row.buckets else {}
             self._families[row.name] = row.kind(
-                row.prefix + row.name, row.help, row.labels, registry=self.registry, **options
+                row.prefix + row.name,
+                row.help,
+                row.labels.split(),
+                registry=self.registry,
+                **options,
             )
         self.registry.register(_Collector(self._read))  # type: ignore[arg-type]
         ProcessCollector(registry=self.registry)  # memory, processor time, file handles

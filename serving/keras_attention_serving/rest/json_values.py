@@ -191,9 +191,7 @@ def decode_base64(value: dict[str, Any]) -> bytes:
         if padding and padding != -len(digits) % 4:
             raise binascii.Error
         return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
-    except (
-        ValueError
-    ):  # binascii.Error is a ValueError, and so is the error for text that is not ASCII
+    except ValueError:  # the class of binascii.Error, and of the error for text beyond ASCII
         raise InvalidArgument("Unable to base64 decode") from None
 
 

@@ -1,4 +1,4 @@
-"""Bodies of requests as they are read, and answers as they are written."""
+"""Reading of request bodies and writing of responses, for the tests of JSON."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def infos(**dtypes):
 
 
 def read(body, **dtypes):
-    """The arrays in a predict body, and whether it was in row format."""
+    """The arrays in a predict body, and True if it is in row format."""
     request = wire.PredictRequest()
     if isinstance(body, str):
         body = body.encode()
