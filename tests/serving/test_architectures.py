@@ -43,7 +43,7 @@ def client(models, tmp_path_factory):
         searches = ("beam",) if name in SEARCHED else ()
         ka.export(model, folder / name, max_length=LENGTH, beam_width=WIDTH, searches=searches)
     with Server({name: folder / name for name in models}, port=0, host="127.0.0.1") as server:
-        with Client(f"127.0.0.1:{server.port}") as client:
+        with Client(f"127.0.0.1:{server.port}", timeout=60) as client:
             yield client
 
 

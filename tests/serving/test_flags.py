@@ -143,7 +143,7 @@ def test_usage_names_every_flag_with_its_default():
     assert len(lines) == 2 + len(FLAGS)
     assert text.endswith("\n")
     assert lines[2].startswith("\t--port=8500                      \tint32\tTCP port to listen on")
-    assert '\t--model_name="default"           \tstring\tWhat requests call the model.' in lines
+    assert '\t--model_name="default"           \tstring\tName of the model in requests.' in lines
     assert "\t--enable_batching=false          \tbool\tGather requests into batches." in lines
     assert "--per_process_gpu_memory_fraction=0.000000\tfloat\t" in text
 
