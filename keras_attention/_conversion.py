@@ -1,6 +1,7 @@
 """Detection of converters, which do not know all operations of the fast forms."""
 
 import sys
+from types import FrameType
 
 # Keras' own exports, and what is called without them.
 CONVERTERS = {
@@ -11,7 +12,7 @@ CONVERTERS = {
 }
 
 
-def traced_for_conversion(to=None):
+def traced_for_conversion(to: str | None = None) -> bool:
     """True if a converter to another format asks for the graph that is being traced.
 
     Such a graph takes the plain formulas: their operations every converter and runtime knows.
@@ -20,9 +21,9 @@ def traced_for_conversion(to=None):
         to: `"LiteRT"` or `"ONNX"`; either by default.
     """
     # Keras traces for `export(format="onnx")` as for a SavedModel, and has no name for which it is.
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        found = CONVERTERS.get(frame.f_globals.get("__name__"))
+        found = CONVERTERS.get(str(frame.f_globals.get("__name__")))
         if found is not None:
             return to in (None, found)
         frame = frame.f_back

@@ -1,12 +1,15 @@
 """Detection of tensors whose values are known while Python runs, so that they can be checked."""
 
 import numbers
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_attention._types import Tensor
 
-def known_values(x):
+
+def known_values(x: Tensor) -> np.ndarray[Any, Any] | None:
     """`x` as a NumPy array, or None where its values are known only when a graph runs.
 
     Args:

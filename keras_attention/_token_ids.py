@@ -5,12 +5,15 @@ import numpy as np
 from keras import ops
 
 from keras_attention._known import known_values
+from keras_attention._types import Tensor
 from keras_attention._xla import compiled_by_xla
 
 NARROW = ("bool", "int8", "uint8", "int16", "uint16")
 
 
-def check_token_ids(ids, size, mask=None, name="ids"):
+def check_token_ids(
+    ids: Tensor, size: int | None, mask: Tensor | None = None, name: str = "ids"
+) -> tuple[Tensor, Tensor | None]:
     """Refuses ids below 0 or from `size` on. A look-up reads some of them from the other end.
 
     Args:
@@ -56,6 +59,6 @@ def check_token_ids(ids, size, mask=None, name="ids"):
     return ops.cast(ids, "int32"), outside
 
 
-def spoil(x, outside):
+def spoil(x: Tensor, outside: Tensor | None) -> Tensor:
     """`x (..., D)` with NaN where `outside (...)`; nothing happens for None."""
     return x if outside is None else ops.where(outside[..., None], float("nan"), x)

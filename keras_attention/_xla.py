@@ -3,7 +3,7 @@
 import keras
 
 
-def compiled_by_xla():
+def compiled_by_xla() -> bool:
     """True if XLA compiles what is being traced: on JAX, and in `tf.function(jit_compile=True)`."""
     if keras.backend.backend() != "tensorflow":
         return keras.backend.backend() == "jax"

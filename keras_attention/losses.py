@@ -9,10 +9,13 @@ device (as with `keras.losses` and masks). With `keras.distribution` on JAX a ba
 and so it is with `reduction="sum"` everywhere.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attention._token_ids import check_token_ids, spoil
+from keras_attention._types import Tensor
 from keras_attention.ops.precision import wide_dtype
 
 
@@ -27,7 +30,9 @@ class _TokenLoss(keras.losses.Loss):
     # Whether tokens of weight 0 have a part in the losses of others.
     reads_unweighted = False
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Tensor:
         mask = getattr(y_pred, "_keras_mask", None)
         dtype = wide_dtype(self.dtype)
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.cast(y_pred, dtype)
@@ -47,14 +52,14 @@ class _TokenLoss(keras.losses.Loss):
         reduction = "mean_with_sample_weight" if averages else self.reduction
         return _Reduction(reduction=reduction, dtype=dtype)(losses, losses, weights)
 
-    def counts(self, y_true):
+    def counts(self, y_true: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must define `counts`.")
 
 
 class _Reduction(keras.losses.Loss):
     """Loss of given losses and weights as Keras reduces it, which knows of replicas."""
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return y_pred
 
 
@@ -82,7 +87,13 @@ class SequenceCrossentropy(_TokenLoss):
     Reference: label smoothing: Szegedy et al., 2016, https://arxiv.org/abs/1512.00567, section 7.
     """
 
-    def __init__(self, label_smoothing=0.0, pad_id=0, name="sequence_crossentropy", **kwargs):
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        pad_id: int = 0,
+        name: str = "sequence_crossentropy",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         if not 0 <= label_smoothing < 1:
             raise ValueError(
@@ -91,10 +102,10 @@ class SequenceCrossentropy(_TokenLoss):
         self.label_smoothing = label_smoothing
         self.pad_id = pad_id
 
-    def counts(self, y_true):
+    def counts(self, y_true: Tensor) -> Tensor:
         return _is_token(y_true, self.pad_id)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_pred = ops.cast(y_pred, wide_dtype(self.dtype))
         counts = _is_token(y_true, self.pad_id)
         labels, outside = check_token_ids(y_true, y_pred.shape[-1], counts, name="y_true")
@@ -109,7 +120,7 @@ class SequenceCrossentropy(_TokenLoss):
         spread = -ops.sum(ops.where(possible, log_probabilities, 0.0), axis=-1) / count
         return (1 - self.label_smoothing) * losses + self.label_smoothing * spread
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {"label_smoothing": self.label_smoothing, "pad_id": self.pad_id}
         return {**super().get_config(), **config}
 
@@ -135,20 +146,20 @@ class CoverageLoss(_TokenLoss):
 
     reads_unweighted = True
 
-    def __init__(self, pad_id=0, name="coverage_loss", **kwargs):
+    def __init__(self, pad_id: int = 0, name: str = "coverage_loss", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.pad_id = pad_id
 
-    def counts(self, y_true):
+    def counts(self, y_true: Tensor) -> Tensor:
         return _is_token(y_true, self.pad_id)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         weights = ops.cast(y_pred, wide_dtype(self.dtype))
         weights = ops.where(self.counts(y_true)[..., None], weights, 0.0)
         covered = ops.cumsum(weights, axis=1) - weights
         return ops.sum(ops.minimum(weights, covered), axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pad_id": self.pad_id}
 
 
@@ -171,16 +182,18 @@ class GuidedAlignmentLoss(_TokenLoss):
     Reference: Chen et al., 2016, https://arxiv.org/abs/1607.01628, section 3.
     """
 
-    def __init__(self, kind="crossentropy", name="guided_alignment_loss", **kwargs):
+    def __init__(
+        self, kind: str = "crossentropy", name: str = "guided_alignment_loss", **kwargs: Any
+    ) -> None:
         super().__init__(name=name, **kwargs)
         if kind not in ("crossentropy", "mse"):
             raise ValueError(f"Expected kind 'crossentropy' or 'mse'. Received: kind={kind!r}")
         self.kind = kind
 
-    def counts(self, y_true):
+    def counts(self, y_true: Tensor) -> Tensor:
         return ops.any(y_true > 0, axis=-1)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         dtype = wide_dtype(self.dtype)
         given, found = ops.cast(y_true, dtype), ops.cast(y_pred, dtype)
         if self.kind == "mse":
@@ -189,11 +202,11 @@ class GuidedAlignmentLoss(_TokenLoss):
         # A weight of exactly 0 has no logarithm; float16's smallest stands for it.
         return -ops.sum(given * ops.log(ops.maximum(found, 6e-8)), axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kind": self.kind}
 
 
-def _is_token(labels, pad_id):
+def _is_token(labels: Tensor, pad_id: int) -> Tensor:
     """Mask of the labels that count: those that are neither padding nor negative."""
     labels = ops.cast(labels, "int32")
     return ops.logical_and(labels != pad_id, labels >= 0)

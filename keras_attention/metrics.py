@@ -1,7 +1,11 @@
 """Metrics over sequences."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_attention._types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -16,11 +20,13 @@ class TokenAccuracy(keras.metrics.Mean):
     Call arguments: as for `SequenceCrossentropy`; `sample_weight` `(B,)` or `(B, T)`.
     """
 
-    def __init__(self, pad_id=0, name="token_accuracy", **kwargs):
+    def __init__(self, pad_id: int = 0, name: str = "token_accuracy", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.pad_id = pad_id
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         right, is_token = _compare(y_true, y_pred, self.pad_id)
         counts = ops.cast(is_token, "float32")
         if sample_weight is not None:
@@ -29,7 +35,7 @@ class TokenAccuracy(keras.metrics.Mean):
             counts = ops.where(is_token, weight, 0.0)
         super().update_state(right, counts)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pad_id": self.pad_id}
 
 
@@ -46,11 +52,13 @@ class SequenceAccuracy(keras.metrics.Mean):
     Call arguments: as for `SequenceCrossentropy`; `sample_weight` `(B,)`.
     """
 
-    def __init__(self, pad_id=0, name="exact_match", **kwargs):
+    def __init__(self, pad_id: int = 0, name: str = "exact_match", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.pad_id = pad_id
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         right, is_token = _compare(y_true, y_pred, self.pad_id)
         counts = ops.cast(ops.any(is_token, axis=-1), "float32")
         if sample_weight is not None:
@@ -63,11 +71,11 @@ class SequenceAccuracy(keras.metrics.Mean):
         right = ops.logical_or(right, ops.logical_not(is_token))
         super().update_state(ops.all(right, axis=-1), counts)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pad_id": self.pad_id}
 
 
-def _compare(y_true, y_pred, pad_id):
+def _compare(y_true: Tensor, y_pred: Tensor, pad_id: int) -> tuple[Tensor, Tensor]:
     """Two masks: the likeliest prediction is the label, and the label counts."""
     labels = ops.cast(y_true, "int32")
     right = ops.equal(labels, ops.cast(ops.argmax(y_pred, axis=-1), "int32"))

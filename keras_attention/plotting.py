@@ -3,11 +3,14 @@
 import functools
 import io
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 # Matplotlib's own font has Latin, Greek and Cyrillic. For the rest it looks where the system has
 # something; it takes a glyph from the first font in the list that has it.
@@ -32,13 +35,18 @@ FONTS = (
 class NotebookFigure(Figure):
     """A figure that shows itself in a notebook, without pyplot and its global state."""
 
-    def _repr_png_(self):
+    def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
         _write(self, buffer)
         return buffer.getvalue()
 
 
-def plot_alignment(alignment, source_pieces, target_pieces, title=None):
+def plot_alignment(
+    alignment: ArrayLike,
+    source_pieces: Sequence[str | bytes] | np.ndarray[Any, Any],
+    target_pieces: Sequence[str | bytes] | np.ndarray[Any, Any],
+    title: str | None = None,
+) -> NotebookFigure:
     """Draws what each target piece attended to.
 
     Args:
@@ -69,7 +77,7 @@ def plot_alignment(alignment, source_pieces, target_pieces, title=None):
     axes = figure.add_subplot()
     image = axes.imshow(alignment, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     # A "$" in a text is money, not the beginning of a formula.
-    as_text = {"parse_math": False, "fontfamily": _fonts()}
+    as_text: dict[str, Any] = {"parse_math": False, "fontfamily": _fonts()}
     axes.set_xticks(range(columns), [_visible(p) for p in source_pieces], **as_text)
     axes.set_yticks(range(rows), [_visible(p) for p in target_pieces], **as_text)
     longest = max(len(p) for p in source_pieces)
@@ -91,7 +99,9 @@ def plot_alignment(alignment, source_pieces, target_pieces, title=None):
     return figure
 
 
-def save_alignment(path, answer, index=0, title=None):
+def save_alignment(
+    path: str | Path, answer: Mapping[str, Any], index: int = 0, title: str | None = None
+) -> None:
     """Writes the heat map of one answer of a text signature as PNG (or what `path` ends in).
 
     Args:
@@ -109,7 +119,7 @@ def save_alignment(path, answer, index=0, title=None):
     _write(figure, path)
 
 
-def _write(figure, file):
+def _write(figure: Figure, file: Path | io.BytesIO) -> None:
     with warnings.catch_warnings():
         # A script that no font here has is drawn as boxes: the weights are still right.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
@@ -119,13 +129,13 @@ def _write(figure, file):
 
 
 @functools.cache
-def _fonts():
+def _fonts() -> list[str]:
     """Those of `FONTS` that are installed; naming others would be warned of."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
     return [name for name in FONTS if name in installed]
 
 
-def _without_padding(pieces):
+def _without_padding(pieces: Iterable[str | bytes]) -> list[str]:
     """The pieces as text, without the empty ones at the end."""
     texts = [p.decode("utf-8", "replace") if isinstance(p, bytes) else str(p) for p in pieces]
     while texts and not texts[-1]:
@@ -133,6 +143,6 @@ def _without_padding(pieces):
     return texts
 
 
-def _visible(piece):
+def _visible(piece: str) -> str:
     """SentencePiece's mark for a blank, as an open box, which every font has."""
     return piece.replace("\u2581", "\u2423" if piece == "\u2581" else "")

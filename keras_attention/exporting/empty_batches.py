@@ -1,9 +1,16 @@
 """Batches without an example."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import tensorflow as tf
 
+from keras_attention._types import Tensor
 
-def answering_empty_batches(answer, names):
+
+def answering_empty_batches(
+    answer: Callable[[dict[str, Tensor]], Any], names: Sequence[str]
+) -> Callable[[dict[str, Tensor]], Any]:
     """Makes a function that gives empty outputs for an empty batch.
 
     Many layers and loops need one example at least. So one of zeros and empty strings is put into
@@ -17,7 +24,7 @@ def answering_empty_batches(answer, names):
         A function like `answer`.
     """
 
-    def wrapped(inputs):
+    def wrapped(inputs: dict[str, Tensor]) -> Any:
         is_empty = tf.reduce_all([tf.equal(tf.shape(inputs[name])[0], 0) for name in names])
         filled = {name: _with_a_row(x, is_empty) for name, x in inputs.items()}
         return {name: _without_rows(x, is_empty) for name, x in answer(filled).items()}
@@ -25,7 +32,7 @@ def answering_empty_batches(answer, names):
     return wrapped
 
 
-def _with_a_row(x, is_empty):
+def _with_a_row(x: Tensor, is_empty: Tensor) -> Tensor:
     if not _is_batch(x):
         return x
     rows = tf.cast(tf.logical_and(is_empty, tf.equal(tf.shape(x)[0], 0)), tf.int32)
@@ -35,10 +42,10 @@ def _with_a_row(x, is_empty):
     return filled
 
 
-def _without_rows(x, is_empty):
+def _without_rows(x: Tensor, is_empty: Tensor) -> Tensor:
     x = tf.convert_to_tensor(x)
     return x[: tf.where(is_empty, 0, tf.shape(x)[0])] if _is_batch(x) else x
 
 
-def _is_batch(x):
+def _is_batch(x: Tensor) -> bool:
     return x.shape.rank not in (None, 0) and x.shape[0] is None

@@ -1,30 +1,35 @@
 """A Keras model to `saved_models/<name>/<version>`, as TensorFlow Serving reads it."""
 
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_attention.models import Forecaster, Seq2Seq
 
+if TYPE_CHECKING:  # the package must import without TensorFlow
+    from keras_attention.text import Tokenizer
+
 SEARCHES = ("beam", "sample")
 
 
 def export(
-    model,
-    path,
+    model: Any,
+    path: str | Path,
     *,
-    source_tokenizer=None,
-    target_tokenizer=None,
-    max_length=100,
-    beam_width=5,
-    n_best=None,
-    searches=SEARCHES,
-    presets=None,
-    version=None,
-    warmup=(),
-    warmup_batch_sizes=(1,),
-    max_source_length=None,
-):
+    source_tokenizer: "Tokenizer | None" = None,
+    target_tokenizer: "Tokenizer | None" = None,
+    max_length: int = 100,
+    beam_width: int = 5,
+    n_best: int | None = None,
+    searches: Collection[str] = SEARCHES,
+    presets: Mapping[str, tuple[str, Mapping[str, float]]] | None = None,
+    version: int | None = None,
+    warmup: Any = (),
+    warmup_batch_sizes: Sequence[int] = (1,),
+    max_source_length: int | None = None,
+) -> Path:
     """Writes a model as the next version of a SavedModel.
 
     Signatures of a `Seq2Seq` with tokenizers:
@@ -148,7 +153,7 @@ def export(
         max_source_length = source_limit.default_source_limit(model)
     archive = keras.export.ExportArchive()
     archive.track(model)
-    if source_tokenizer is not None:
+    if source_tokenizer is not None and target_tokenizer is not None:
         answers = signatures.TextSignatures(
             model,
             source_tokenizer,
@@ -184,7 +189,7 @@ def export(
         return version_folder.publish(folder, path, version)
 
 
-def _check_version(version):
+def _check_version(version: Any) -> int:
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ValueError(f"Expected version to be a positive integer. Received: {version!r}")
     return version

@@ -7,13 +7,16 @@ requests, one that is wrong must not spoil the others.
 """
 
 import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_attention._types import Tensor
 from keras_attention.decoding import Constraints
 from keras_attention.decoding.constraint import constraint_fields
 from keras_attention.exporting.empty_batches import answering_empty_batches
+from keras_attention.models import Seq2Seq
 
 
 class Setting(NamedTuple):
@@ -23,15 +26,15 @@ class Setting(NamedTuple):
     low: Any
     high: Any
 
-    def dtype(self):
+    def dtype(self) -> Any:
         return tf.int32 if isinstance(self.default, int) else tf.float32
 
-    def holds(self, number):
+    def holds(self, number: Any) -> bool:
         """True if it is such a number, in range."""
         kinds = (int,) if isinstance(self.default, int) else (int, float)
         return type(number) in kinds and self.low <= number <= self.high
 
-    def in_range(self, values):
+    def in_range(self, values: Any) -> Any:
         """Clip tensors to the range. Numbers stay numbers: a setting that is off adds no op."""
         if isinstance(values, int | float):
             return values
@@ -41,7 +44,7 @@ class Setting(NamedTuple):
         return tf.clip_by_value(values, self.low, self.high)
 
 
-def beam_settings(max_length):
+def beam_settings(max_length: int) -> dict[str, Setting]:
     """By name, those of `beam`. They change nothing by default: see `decoding.beam_search`."""
     return {
         "length_penalty": Setting(0.0, 0.0, 10.0),
@@ -50,7 +53,7 @@ def beam_settings(max_length):
     }
 
 
-def sample_settings(max_length):
+def sample_settings(max_length: int) -> dict[str, Setting]:
     """By name, those of `sample`. They change nothing by default: see `decoding.sample`."""
     return {
         "seed": Setting(0, tf.int32.min, tf.int32.max),
@@ -62,7 +65,7 @@ def sample_settings(max_length):
     }
 
 
-def _constraints(max_length):
+def _constraints(max_length: int) -> dict[str, Setting]:
     return {
         "max_length": Setting(max_length, 1, max_length),
         **{
@@ -78,7 +81,17 @@ SEED = tf.TensorSpec((None,), tf.int32, name="seed")
 TAKEN = {"serving_default", "score", "decode_ids", *SETTINGS}
 
 
-def beam(model, ids, mask, settings, prefix, *, max_length, beam_width, n_best):
+def beam(
+    model: Seq2Seq,
+    ids: Tensor,
+    mask: Tensor,
+    settings: Mapping[str, Any],
+    prefix: tuple[Tensor, Tensor] | None,
+    *,
+    max_length: int,
+    beam_width: int,
+    n_best: int,
+) -> dict[str, Tensor]:
     """The `n_best` answers to `ids (B, Ts)`, the best first.
 
     Args:
@@ -120,7 +133,15 @@ def beam(model, ids, mask, settings, prefix, *, max_length, beam_width, n_best):
     }
 
 
-def sample(model, ids, mask, settings, prefix, *, max_length):
+def sample(
+    model: Seq2Seq,
+    ids: Tensor,
+    mask: Tensor,
+    settings: Mapping[str, Any],
+    prefix: tuple[Tensor, Tensor] | None,
+    *,
+    max_length: int,
+) -> dict[str, Tensor]:
     """A drawn answer to each of `ids (B, Ts)`.
 
     Args and returns: see `beam`, without N and without `log_probability`, which is the `score`.
@@ -148,7 +169,7 @@ def sample(model, ids, mask, settings, prefix, *, max_length):
     }
 
 
-def check_presets(presets, max_length):
+def check_presets(presets: Mapping[str, Any], max_length: int) -> None:
     """Raises ValueError where `presets` are not what `export` takes."""
     for name, preset in presets.items():
         if not name.isidentifier() or name in TAKEN:
@@ -177,7 +198,15 @@ def check_presets(presets, max_length):
                 )
 
 
-def add_searches(archive, answers, required, optional, max_length, searches, presets):
+def add_searches(
+    archive: Any,
+    answers: Mapping[str, Callable[..., Any]],
+    required: Sequence[tf.TensorSpec],
+    optional: Sequence[tuple[tf.TensorSpec, Tensor]],
+    max_length: int,
+    searches: Collection[str],
+    presets: Mapping[str, Any],
+) -> None:
     """Adds the signatures of searches.
 
     Args:
@@ -195,14 +224,23 @@ def add_searches(archive, answers, required, optional, max_length, searches, pre
         add_endpoint(archive, search, answers[search], required, optional, table)
     for name, (search, numbers) in presets.items():
 
-        def answer(inputs, search=search, numbers=numbers):
+        def answer(
+            inputs: dict[str, Any], search: str = search, numbers: Mapping[str, float] = numbers
+        ) -> Any:
             return answers[search]({**numbers, **inputs})
 
         drawn = [SEED] if search == "sample" and "seed" not in numbers else []
         add_endpoint(archive, name, answer, [*required, *drawn], [], {})
 
 
-def add_endpoint(archive, name, answer, required, optional, settings):
+def add_endpoint(
+    archive: Any,
+    name: str,
+    answer: Callable[[dict[str, Any]], Any],
+    required: Sequence[tf.TensorSpec],
+    optional: Sequence[tuple[tf.TensorSpec, Tensor]],
+    settings: Mapping[str, Setting],
+) -> None:
     """Adds a signature with optional inputs.
 
     Args:
@@ -224,25 +262,26 @@ def add_endpoint(archive, name, answer, required, optional, settings):
 
     answer = answering_empty_batches(answer, [spec.name for spec in required[:1]])
 
-    def endpoint(*values):
+    def endpoint(*values: Any) -> Any:
         return answer({spec.name: value for spec, value in zip(specs, values, strict=True)})
 
     # Where TensorFlow looks for the names and defaults of a signature's inputs.
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    endpoint.__signature__ = inspect.Signature(
+    signature = inspect.Signature(
         [inspect.Parameter(spec.name, kind) for spec in required]
         + [inspect.Parameter(spec.name, kind, default=value) for spec, value in optional]
     )
+    endpoint.__signature__ = signature  # type: ignore[attr-defined]
     archive.add_endpoint(name, endpoint, input_signature=specs)
 
 
-def _values(table, given):
+def _values(table: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: setting.in_range(given.get(name, setting.default)) for name, setting in table.items()
     }
 
 
-def _constraints_of(values, prefix):
+def _constraints_of(values: Mapping[str, Any], prefix: tuple[Tensor, Tensor] | None) -> Constraints:
     prefix_ids, prefix_lengths = (None, None) if prefix is None else prefix
     settings = {name: values[name] for name in constraint_fields(Constraints)}
     return Constraints(**settings, prefix=prefix_ids, prefix_lengths=prefix_lengths)

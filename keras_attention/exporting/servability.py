@@ -1,13 +1,14 @@
 """Checks for what a SavedModel cannot keep as Keras means it."""
 
 import functools
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 
-def check_servable(model, has_unknown_steps=False):
+def check_servable(model: Any, has_unknown_steps: bool = False) -> None:
     """Refuses models that would not be served as they are.
 
     Args:
@@ -36,19 +37,19 @@ def check_servable(model, has_unknown_steps=False):
             )
 
 
-def _steps_unknown(layer):
+def _steps_unknown(layer: Any) -> bool:
     shapes = [shape for shape in (layer.get_build_config() or {}).values() if _is_shape(shape)]
     for node in layer._inbound_nodes:
         shapes += [tensor.shape for tensor in node.input_tensors[:1]]
     return not shapes or any(shape[1] is None for shape in shapes)
 
 
-def _is_shape(shape):
+def _is_shape(shape: Any) -> bool:
     return isinstance(shape, tuple | list) and len(shape) > 2
 
 
 @functools.cache
-def _takes_batch_for_steps():
+def _takes_batch_for_steps() -> bool:
     """True if this version of Keras takes the batch for steps, tried with an example."""
     layer = keras.layers.TimeDistributed(keras.layers.Rescaling(1.0))
     spec = tf.TensorSpec((None, None, 1), tf.float32)

@@ -1,13 +1,18 @@
 """The functions that an exported model answers with. Graph code: needs TensorFlow."""
 
 import itertools
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_attention._types import Tensor
 from keras_attention.exporting import search_signatures
 from keras_attention.exporting.empty_batches import answering_empty_batches
 from keras_attention.exporting.source_limit import cut
+from keras_attention.models import Forecaster, Seq2Seq
+from keras_attention.text import Tokenizer
 
 
 class TextSignatures:
@@ -25,14 +30,14 @@ class TextSignatures:
 
     def __init__(
         self,
-        model,
-        source_tokenizer,
-        target_tokenizer,
-        max_length,
-        beam_width=5,
-        n_best=5,
-        max_source_length=None,
-    ):
+        model: Seq2Seq,
+        source_tokenizer: Tokenizer,
+        target_tokenizer: Tokenizer,
+        max_length: int,
+        beam_width: int = 5,
+        n_best: int = 5,
+        max_source_length: int | None = None,
+    ) -> None:
         self.model = model
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
@@ -41,7 +46,7 @@ class TextSignatures:
         self.n_best = n_best
         self.max_source_length = max_source_length
 
-    def answer(self, text):
+    def answer(self, text: Tensor) -> dict[str, Tensor]:
         """Answers `text`, string `(B,)`.
 
         Returns a dictionary, batch first: `text` string `(B,)`; `score` float32 `(B,)`, the
@@ -54,7 +59,9 @@ class TextSignatures:
         found = _decode(self.model, ids, lengths, self.max_length)
         return self._as_text(ids, lengths, {**found, "truncated": truncated})
 
-    def beam(self, text, prefix=None, **settings):
+    def beam(
+        self, text: Tensor, prefix: Tensor | None = None, **settings: Any
+    ) -> dict[str, Tensor]:
         """The `n_best` answers to `text`, string `(B,)`, of a beam search, the best first.
 
         Args:
@@ -81,7 +88,9 @@ class TextSignatures:
         )
         return self._as_text(ids, lengths, {**found, "truncated": truncated})
 
-    def sample(self, text, prefix=None, **settings):
+    def sample(
+        self, text: Tensor, prefix: Tensor | None = None, **settings: Any
+    ) -> dict[str, Tensor]:
         """A drawn answer to each `text`, string `(B,)`.
 
         Args: as of `beam`, with the settings of `search_signatures.sample_settings`. The same
@@ -101,7 +110,7 @@ class TextSignatures:
         )
         return self._as_text(ids, lengths, {**found, "truncated": truncated})
 
-    def score(self, text, target):
+    def score(self, text: Tensor, target: Tensor) -> dict[str, Tensor]:
         """`score` float32 `(B,)`: the log-probability of `target` as the answer to `text`.
 
         Targets are cut off, too, where they are longer than answers and texts may be. `truncated`
@@ -116,14 +125,14 @@ class TextSignatures:
         )
         return {"score": score, "truncated": tf.logical_or(truncated, cut_target)}
 
-    def _source(self, text):
+    def _source(self, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Ids `(B, Ts)` and lengths `(B,)` of what is read, and whether that is not all."""
         return cut(*self.source_tokenizer.tokenize(text), self.max_source_length)
 
-    def _prefix(self, prefix):
+    def _prefix(self, prefix: Tensor | None) -> tuple[Tensor, Tensor] | None:
         return None if prefix is None else self.target_tokenizer.tokenize(prefix)
 
-    def _as_text(self, ids, lengths, found):
+    def _as_text(self, ids: Tensor, lengths: Tensor, found: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pieces and text in place of target ids `(B, ..., Tt)`, and the pieces of the source."""
         found = dict(found)
         target_ids, target_lengths = found.pop("ids"), found.pop("lengths")
@@ -139,7 +148,13 @@ class TextSignatures:
         }
 
 
-def decode_ids(model, ids, lengths, max_length, max_source_length=None):
+def decode_ids(
+    model: Seq2Seq,
+    ids: Tensor,
+    lengths: Tensor,
+    max_length: int,
+    max_source_length: int | None = None,
+) -> dict[str, Tensor]:
     """Answers token ids int32 `(B, Ts)`, of which the first `lengths` int32 `(B,)` count.
 
     Lengths and not a padding token: TensorFlow Serving, where it batches, fills up with copies of
@@ -150,7 +165,7 @@ def decode_ids(model, ids, lengths, max_length, max_source_length=None):
     return {**_decode(model, ids, lengths, max_length), "truncated": truncated}
 
 
-def _decode(model, ids, lengths, max_length):
+def _decode(model: Seq2Seq, ids: Tensor, lengths: Tensor, max_length: int) -> dict[str, Tensor]:
     mask = tf.sequence_mask(lengths, tf.shape(ids)[1])
     found = model.decode(ids, source_mask=mask, max_length=max_length)
     longest = tf.maximum(tf.reduce_max(found.lengths), 1)
@@ -163,7 +178,9 @@ def _decode(model, ids, lengths, max_length):
     }
 
 
-def add_text_endpoints(archive, signatures, searches, presets):
+def add_text_endpoints(
+    archive: Any, signatures: TextSignatures, searches: Collection[str], presets: Mapping[str, Any]
+) -> None:
     """`serving_default`, `score`, the named searches and the presets, over text."""
     text = tf.TensorSpec((None,), tf.string, name="text")
     target = tf.TensorSpec((None,), tf.string, name="target")
@@ -185,10 +202,12 @@ def add_text_endpoints(archive, signatures, searches, presets):
     )
 
 
-def add_ids_endpoint(archive, name, model, max_length, max_source_length):
+def add_ids_endpoint(
+    archive: Any, name: str, model: Seq2Seq, max_length: int, max_source_length: int | None
+) -> tuple[Callable[[dict[str, Tensor]], Any], list[tf.TensorSpec]]:
     """`name`, over token ids; returns its function of a dictionary, and its inputs."""
 
-    def decode(inputs):
+    def decode(inputs: dict[str, Tensor]) -> Any:
         return decode_ids(model, inputs["ids"], inputs["lengths"], max_length, max_source_length)
 
     search_signatures.add_endpoint(archive, name, decode, _ids_inputs(), [], {})
@@ -196,25 +215,34 @@ def add_ids_endpoint(archive, name, model, max_length, max_source_length):
 
 
 def add_ids_searches(
-    archive, model, max_length, beam_width, n_best, searches, presets, max_source_length
-):
+    archive: Any,
+    model: Seq2Seq,
+    max_length: int,
+    beam_width: int,
+    n_best: int,
+    searches: Collection[str],
+    presets: Mapping[str, Any],
+    max_source_length: int | None,
+) -> None:
     """The named ones of `beam` and `sample`, and the presets, over token ids."""
     optional = [
         (tf.TensorSpec((None, None), tf.int32, name="prefix"), tf.constant([[0]])),
         (tf.TensorSpec((None,), tf.int32, name="prefix_lengths"), tf.constant([0])),
     ]
 
-    def answer(search, inputs, **options):
+    def answer(
+        search: Callable[..., dict[str, Tensor]], inputs: dict[str, Tensor], **options: Any
+    ) -> dict[str, Tensor]:
         ids, lengths, truncated = cut(inputs["ids"], inputs["lengths"], max_source_length)
         mask = tf.sequence_mask(lengths, tf.shape(ids)[1])
         prefix = (inputs["prefix"], inputs["prefix_lengths"]) if "prefix" in inputs else None
         found = search(model, ids, mask, inputs, prefix, max_length=max_length, **options)
         return {**found, "truncated": truncated}
 
-    def beam(inputs):
+    def beam(inputs: dict[str, Tensor]) -> Any:
         return answer(search_signatures.beam, inputs, beam_width=beam_width, n_best=n_best)
 
-    def sample(inputs):
+    def sample(inputs: dict[str, Tensor]) -> Any:
         return answer(search_signatures.sample, inputs)
 
     answers = {"beam": beam, "sample": sample}
@@ -223,19 +251,21 @@ def add_ids_searches(
     )
 
 
-def _ids_inputs():
+def _ids_inputs() -> list[tf.TensorSpec]:
     return [
         tf.TensorSpec((None, None), tf.int32, name="ids"),
         tf.TensorSpec((None,), tf.int32, name="lengths"),
     ]
 
 
-def add_forecast_endpoint(archive, model):
+def add_forecast_endpoint(
+    archive: Any, model: Forecaster
+) -> tuple[Callable[[dict[str, Tensor]], Any], list[tf.TensorSpec]]:
     """`serving_default` of a `Forecaster`, over windows `(B, T, F + C)`; returns it, as above."""
     size = model.features + model.covariates
     values = tf.TensorSpec((None, None, size), tf.float32, name="values")
 
-    def serve(inputs):
+    def serve(inputs: dict[str, Tensor]) -> dict[str, Any]:
         forecast, alignment = model.forecast(inputs["values"], return_attention_scores=True)
         return {"forecast": forecast, "alignment": alignment}
 
@@ -243,7 +273,9 @@ def add_forecast_endpoint(archive, model):
     return serve, [values]
 
 
-def add_model_endpoint(archive, model):
+def add_model_endpoint(
+    archive: Any, model: Any
+) -> tuple[Callable[[dict[str, Tensor]], Any], list[tf.TensorSpec]]:
     """`serving_default` of any other model with known inputs, named as its inputs and outputs.
 
     Outputs have the names of the layers they come from; the second of one layer is `<layer>_1`.
@@ -253,7 +285,7 @@ def add_model_endpoint(archive, model):
     """
     names = [tensor.name for tensor in model.inputs]
 
-    def serve(inputs):
+    def serve(inputs: dict[str, Tensor]) -> Any:
         values = [inputs[name] for name in names]
         if isinstance(model, keras.Sequential):  # has `inputs`, but no `input` until it is called
             (values,) = values
@@ -274,7 +306,7 @@ def add_model_endpoint(archive, model):
     return serve, model.inputs
 
 
-def _output_names(model):
+def _output_names(model: Any) -> list[str]:
     if isinstance(model, keras.Sequential):
         return [model.layers[-1].name]
     distinct = []

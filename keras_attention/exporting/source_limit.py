@@ -2,13 +2,15 @@
 
 import tensorflow as tf
 
+from keras_attention._types import Tensor
 from keras_attention.layers import LearnedPositions
+from keras_attention.models import Seq2Seq
 
 # Of models whose layers do not tell; a multiple of what sentences have.
 MAX_SOURCE_LENGTH = 1024
 
 
-def default_source_limit(model):
+def default_source_limit(model: Seq2Seq) -> int:
     """1024 tokens, or as many as the model has learned positions for."""
     tables = [
         layer.max_length for layer in model._flatten_layers() if isinstance(layer, LearnedPositions)
@@ -16,7 +18,7 @@ def default_source_limit(model):
     return min([MAX_SOURCE_LENGTH, *tables])
 
 
-def cut(ids, lengths, limit):
+def cut(ids: Tensor, lengths: Tensor, limit: int | None) -> tuple[Tensor, Tensor, Tensor]:
     """The first `limit` tokens of each row, one step at least.
 
     Args:

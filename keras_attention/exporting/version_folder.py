@@ -7,6 +7,9 @@ import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -16,14 +19,14 @@ TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def versions(path):
+def versions(path: Path) -> dict[int, Path]:
     """Versions that are there, by number: to TensorFlow Serving 007 is version 7, too."""
     if not path.is_dir():
         return {}
     return {int(p.name): p for p in path.iterdir() if p.name.isdecimal()}
 
 
-def check_free(path, version):
+def check_free(path: Path, version: int) -> None:
     """Raises FileExistsError where the version is there already."""
     there = versions(path)
     if version in there:
@@ -33,7 +36,7 @@ def check_free(path, version):
 
 
 @contextlib.contextmanager
-def unfinished(path):
+def unfinished(path: Path) -> Iterator[Path]:
     """A folder beside the versions to write one into, which goes if it is not published.
 
     What exports that were killed have left goes as well. An export under way holds a lock on its
@@ -56,7 +59,7 @@ def unfinished(path):
             os.close(lock)
 
 
-def publish(folder, path, version=None):
+def publish(folder: Path, path: Path, version: int | None = None) -> Path:
     """Gives a complete folder the number `version`, the next that is free by default.
 
     Returns:
@@ -81,7 +84,7 @@ def publish(folder, path, version=None):
             return target
 
 
-def _locked_folder(path):
+def _locked_folder(path: Path) -> tuple[Any, Any]:
     while True:
         folder = pathlib.Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=path))
         try:
@@ -95,7 +98,7 @@ def _locked_folder(path):
         os.close(lock)
 
 
-def _remove_abandoned(path):
+def _remove_abandoned(path: Path) -> None:
     for folder in path.glob(f"{UNFINISHED}*"):
         # Somebody else's, under way, gone meanwhile, or on a file system without locks: it stays.
         with contextlib.suppress(OSError):
@@ -108,7 +111,7 @@ def _remove_abandoned(path):
 
 
 @contextlib.contextmanager
-def _full_disk_in_one_line(path):
+def _full_disk_in_one_line(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:

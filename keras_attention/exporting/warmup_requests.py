@@ -1,16 +1,23 @@
 """Requests that a server runs before it calls a version available."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from keras_attention._types import Shape
+from keras_attention.text import Tokenizer
 
 MOST = 1000  # records that a server takes
 STEPS = 8  # where a model leaves a size open
 UNKNOWN_ID = 1
 
 
-def text_examples(texts, source_tokenizer, target_tokenizer):
+def text_examples(texts: Any, source_tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Any:
     """Inputs of all signatures of a text model: one for each of `texts`.
 
     Args:
@@ -33,7 +40,9 @@ def text_examples(texts, source_tokenizer, target_tokenizer):
     return examples
 
 
-def array_examples(examples, inputs, answer):
+def array_examples(
+    examples: Any, inputs: Sequence[tf.TensorSpec], answer: Callable[..., Any]
+) -> Any:
     """Inputs of a model that takes arrays, checked: a server does not load what it cannot warm up.
 
     Args:
@@ -70,16 +79,16 @@ def array_examples(examples, inputs, answer):
     return found
 
 
-def _numpy_dtype(dtype):
+def _numpy_dtype(dtype: Any) -> Any:
     return object if dtype == "string" else tf.as_dtype(dtype).as_numpy_dtype
 
 
-def _ones(shape, dtype):
+def _ones(shape: Shape, dtype: Any) -> np.ndarray[Any, Any]:
     sizes = [shape[0] or 1, *(size or STEPS for size in shape[1:])]
     return np.full(sizes, b"", object) if dtype is object else np.ones(sizes, dtype)
 
 
-def in_batches(examples, sizes):
+def in_batches(examples: Any, sizes: Sequence[int]) -> Any:
     """Each example in each size of batch: its rows over and over."""
     return [
         {name: value[np.arange(size) % len(value)] for name, value in example.items()}
@@ -88,7 +97,7 @@ def in_batches(examples, sizes):
     ]
 
 
-def write(folder, name, requests):
+def write(folder: Path, name: str, requests: Any) -> None:
     """Writes requests for every signature to `assets.extra/tf_serving_warmup_requests`.
 
     Optional inputs are given, too, in the size of the batch: TensorFlow Serving wants that where
@@ -127,7 +136,7 @@ def write(folder, name, requests):
                 writer.write(log.SerializeToString())
 
 
-def _inputs(signature, given):
+def _inputs(signature: Any, given: Any) -> Any:
     size = len(next(iter(given.values())))
     found = {}
     for name, info in signature.inputs.items():
@@ -142,7 +151,7 @@ def _inputs(signature, given):
     return found
 
 
-def _any_text(tokenizer):
+def _any_text(tokenizer: Tokenizer) -> str:
     """A text of a few pieces of the vocabulary, bytes."""
     ids = list(range(4, min(tokenizer.vocabulary_size, 4 + 2 * STEPS))) or [UNKNOWN_ID]
     return tokenizer.detokenize(tf.constant([ids]), tf.constant([len(ids)])).numpy()[0]

@@ -1,11 +1,14 @@
 """From TensorFlow Addons (tfa.seq2seq)."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from keras_attention.layers import BahdanauAttention, LuongAttention, MonotonicAttention
-from keras_attention.migrate.matching import check_built, load, same
+from keras_attention.migrate.matching import Variable, check_built, load, same
 from keras_attention.models import AttentionCell, AttentionDecoder
 
 
-def load_addons(layer, variables):
+def load_addons(layer: Any, variables: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Loads what was trained with TensorFlow Addons, or nothing if it does not fit.
 
     | theirs | ours |
@@ -47,7 +50,7 @@ def load_addons(layer, variables):
     return load(list(_variables_of(layer)), variables)
 
 
-def _variables_of(layer):
+def _variables_of(layer: Any) -> Iterator[Variable]:
     check_built(layer=layer)
     if isinstance(layer, AttentionDecoder):
         yield from _of_cell(layer.cell)
@@ -58,7 +61,7 @@ def _variables_of(layer):
         yield from _of_mechanism(layer)
 
 
-def _of_mechanism(layer, within=""):
+def _of_mechanism(layer: Any, within: str = "") -> Iterator[Variable]:
     if isinstance(layer, MonotonicAttention):
         yield same(layer.attention_score_bias, f"{within}attention_score_bias")
         layer = layer.scorer
@@ -81,7 +84,7 @@ def _of_mechanism(layer, within=""):
         )
 
 
-def _of_cell(cell):
+def _of_cell(cell: Any) -> Iterator[Variable]:
     several = len(cell.attentions) > 1
     for i, attention in enumerate(cell.attentions):
         yield from _of_mechanism(attention, f"_attention_mechanisms/{i}/" if several else "")
@@ -94,7 +97,7 @@ def _of_cell(cell):
         yield from _of_keras(one, f"cells/{i}" if stacked else "*cell*")
 
 
-def _of_keras(layer, within):
+def _of_keras(layer: Any, within: str) -> Iterator[Variable]:
     names = [weight.name for weight in layer.weights]
     if len(set(names)) != len(names):
         raise ValueError(

@@ -1,12 +1,17 @@
 """From the package `attention` (philipperemy/keras-attention)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 
 from keras_attention.layers import BahdanauAttention, LuongAttention
 from keras_attention.migrate.matching import Fill, Variable, check_built, load, same
 
 
-def load_attention(attention, attention_vector, variables):
+def load_attention(
+    attention: Any, attention_vector: Any, variables: Mapping[str, Any]
+) -> dict[str, tuple[str, ...]]:
     """Loads a layer `Attention(units, score)`, or nothing if it does not fit.
 
     That layer asks with the last step of a sequence, attends to all of it, and puts out
@@ -41,7 +46,7 @@ def load_attention(attention, attention_vector, variables):
     return load([*_of_attention(attention), *_of_vector(attention_vector)], variables)
 
 
-def _of_attention(layer):
+def _of_attention(layer: Any) -> list[Variable]:
     if isinstance(layer, BahdanauAttention) and not layer.normalize:
         vector = Fill(layer.attention_v, lambda kernel: kernel[:, 0])
         return [
@@ -57,7 +62,7 @@ def _of_attention(layer):
     )
 
 
-def _of_vector(layer):
+def _of_vector(layer: Any) -> list[Variable]:
     activation = getattr(layer, "activation", None)
     if len(layer.weights) != 1 or activation is not keras.activations.tanh:
         raise ValueError(

@@ -1,10 +1,13 @@
 """From `keras.layers.MultiHeadAttention` and `GroupedQueryAttention`."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from keras_attention.layers import MultiHeadCrossAttention, MultiHeadSelfAttention
 from keras_attention.migrate.matching import Fill, Variable, check_built, load, same
 
 
-def load_keras_attention(layer, variables):
+def load_keras_attention(layer: Any, variables: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Loads what was trained with Keras' own layer, or nothing if it does not fit.
 
     | theirs | ours |
@@ -46,7 +49,7 @@ def load_keras_attention(layer, variables):
     return load(list(_variables_of(layer)), variables)
 
 
-def _variables_of(layer):
+def _variables_of(layer: Any) -> Iterator[Variable]:
     for name in ("query", "key", "value"):
         dense = getattr(layer, f"{name}_dense")
         yield same(dense.kernel, f"{name}/kernel")

@@ -1,11 +1,13 @@
 """Assignment of arrays to weights, and their loading: of everything or of nothing."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
+
+from keras_attention._types import Tensor
 
 # What TensorFlow adds to the name of a variable.
 ENDINGS = ("/.ATTRIBUTES/VARIABLE_VALUE", ":0")
@@ -35,12 +37,12 @@ class Variable(NamedTuple):
     required: bool = True
 
 
-def same(weight, *names):
+def same(weight: Tensor, *names: Any) -> Variable:
     """The variable that is what a weight of ours is."""
     return Variable(names, tuple(weight.shape), (Fill(weight),))
 
 
-def check_built(**named):
+def check_built(**named: Any) -> None:
     """Raises ValueError unless the layers are built: only then are their shapes known."""
     for name, layer in named.items():
         if not layer.built:
@@ -50,7 +52,7 @@ def check_built(**named):
             )
 
 
-def load(expected, variables):
+def load(expected: Iterable[Variable], variables: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Assigns arrays to the weights that they belong to, after all have been found to fit.
 
     Args:
@@ -97,12 +99,12 @@ def load(expected, variables):
     return {name: tuple(w.path for w, _ in variable.fills) for name, variable in found.items()}
 
 
-def _bare(name):
+def _bare(name: str) -> str:
     for ending in ENDINGS:
         name = name.removesuffix(ending)
     return name
 
 
-def _fits(bare, variable):
+def _fits(bare: str, variable: Variable) -> bool:
     patterns = [re.escape(name).replace(r"\*", "[^/]*") for name in variable.names]
     return any(re.search(f"(^|/){pattern}$", bare) for pattern in patterns)

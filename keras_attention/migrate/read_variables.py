@@ -1,5 +1,9 @@
 """Arrays by name, from a file that another package's weights were saved in."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 # What checkpoints hold beside variables of layers: how often they were saved, state of optimizers.
@@ -7,7 +11,7 @@ OF_CHECKPOINTS = ("_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter")
 OF_OPTIMIZERS = ".OPTIMIZER_SLOT"
 
 
-def read_variables(path, within=()):
+def read_variables(path: str | Path, within: str | Sequence[str] = ()) -> dict[str, Any]:
     """Reads what was saved of a model.
 
     Example:
@@ -51,11 +55,11 @@ def read_variables(path, within=()):
     return {n: x for n, x in variables.items() if any(_is_within(n, start) for start in starts)}
 
 
-def _is_within(name, start):
+def _is_within(name: str, start: str) -> bool:
     return f"{name}/".startswith(f"{start.rstrip('/')}/")
 
 
-def _read_checkpoint(path):
+def _read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         from keras_attention.migrate.checkpoint_tensorflow import read_checkpoint
     except ImportError as error:

@@ -1,5 +1,8 @@
 """From the package `keras-self-attention` (CyberZHG)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -7,7 +10,7 @@ from keras_attention.layers import BahdanauAttention, LuongAttention, TimeDistri
 from keras_attention.migrate.matching import Fill, Variable, check_built, load, same
 
 
-def load_self_attention(layer, variables):
+def load_self_attention(layer: Any, variables: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Loads a layer of keras-self-attention, or nothing if it does not fit.
 
     | theirs | ours |
@@ -61,8 +64,8 @@ def load_self_attention(layer, variables):
     return load(expected, variables)
 
 
-def _additive(layer):
-    fills = [Fill(layer.attention_v, lambda kernel: kernel[:, 0])]
+def _additive(layer: Any) -> list[Variable]:
+    fills: list[Fill] = [Fill(layer.attention_v, lambda kernel: kernel[:, 0])]
     expected = [
         same(layer.query_dense.kernel, "*_Add_Wt"),
         same(layer.key_dense.kernel, "*_Add_Wx"),
@@ -74,11 +77,11 @@ def _additive(layer):
     return [*expected, Variable(("*_Add_Wa",), (layer.units, 1), tuple(fills))]
 
 
-def _ignored(name):
+def _ignored(name: str) -> Variable:
     return Variable((name,), (1,), (), required=False)
 
 
-def _is_pooling(layer):
+def _is_pooling(layer: Any) -> bool:
     if not isinstance(layer, TimeDistributedScorer) or type(layer.scorer) is not keras.layers.Dense:
         return False
     return layer.scorer.activation is keras.activations.linear

@@ -1,7 +1,11 @@
 """From PyTorch's `torch.nn`: multi-head attention and the layers of its Transformer."""
 
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
 import numpy as np
 
+from keras_attention._types import Tensor
 from keras_attention.layers import (
     MultiHeadCrossAttention,
     MultiHeadSelfAttention,
@@ -12,7 +16,7 @@ from keras_attention.migrate.matching import Fill, Variable, check_built, load
 from keras_attention.models import TransformerSeq2Seq
 
 
-def load_torch(layer, variables):
+def load_torch(layer: Any, variables: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Loads what was trained with PyTorch, or nothing if it does not fit.
 
     | theirs | ours |
@@ -57,7 +61,7 @@ def load_torch(layer, variables):
     return {name: filled[path] for name, path in names.items()}
 
 
-def _variables_of(layer):
+def _variables_of(layer: Any) -> Any:
     if isinstance(layer, MultiHeadSelfAttention | MultiHeadCrossAttention):
         return _attention(layer, "")
     if isinstance(layer, TransformerEncoderBlock):
@@ -72,7 +76,7 @@ def _variables_of(layer):
     )
 
 
-def _model(model):
+def _model(model: Any) -> Iterator[Variable]:
     for i, block in enumerate(model.encoder.blocks):
         yield from _encoder_block(block, f"encoder/layers/{i}/")
     yield from _norm(model.encoder.last_norm, "encoder/norm")
@@ -81,14 +85,14 @@ def _model(model):
     yield from _norm(model.decoder.last_norm, "decoder/norm")
 
 
-def _encoder_block(block, within):
+def _encoder_block(block: Any, within: str) -> Iterator[Variable]:
     yield from _attention(block.self_attention, f"{within}self_attn/")
     yield from _feedforward(block, within)
     yield from _norm(block.self_attention_norm, f"{within}norm1")
     yield from _norm(block.feedforward_norm, f"{within}norm2")
 
 
-def _decoder_block(block, within):
+def _decoder_block(block: Any, within: str) -> Iterator[Variable]:
     yield from _attention(block.self_attention, f"{within}self_attn/")
     yield from _attention(block.cross_attention, f"{within}multihead_attn/")
     yield from _feedforward(block, within)
@@ -97,7 +101,7 @@ def _decoder_block(block, within):
     yield from _norm(block.feedforward_norm, f"{within}norm3")
 
 
-def _attention(layer, within):
+def _attention(layer: Any, within: str) -> Iterator[Variable]:
     plain = not (layer.num_key_value_heads or layer.qk_norm or layer.sinks)
     if not plain or any(layer is not None for layer in (layer.rotary, layer.position_bias)):
         raise ValueError(
@@ -125,10 +129,10 @@ def _attention(layer, within):
         yield Variable((f"{within}out_proj/bias",), (width,), (Fill(output.bias),))
 
 
-def _rows(number, weight):
+def _rows(number: int, weight: Tensor) -> Callable[[Any], Any]:
     """The part of that number of a matrix or vector of theirs, in the shape of a weight of ours."""
 
-    def convert(x):
+    def convert(x: Tensor) -> Any:
         heads, dim = weight.shape[-2:] if len(weight.shape) == 3 else weight.shape
         if len(weight.shape) == 3 and x.ndim == 1:  # a bias (H, 1, K)
             heads, _, dim = weight.shape
@@ -138,7 +142,7 @@ def _rows(number, weight):
     return convert
 
 
-def _feedforward(block, within):
+def _feedforward(block: Any, within: str) -> Iterator[Variable]:
     for name, dense in {"linear1": block.expand, "linear2": block.contract}.items():
         shape = tuple(dense.kernel.shape)
         kernel = Fill(dense.kernel, np.transpose)
@@ -146,7 +150,7 @@ def _feedforward(block, within):
         yield Variable((f"{within}{name}/bias",), shape[-1:], (Fill(dense.bias),))
 
 
-def _norm(norm, name):
+def _norm(norm: Any, name: str) -> Iterator[Variable]:
     shape = tuple(norm.gamma.shape)
     yield Variable((f"{name}/weight",), shape, (Fill(norm.gamma),))
     yield Variable((f"{name}/bias",), shape, (Fill(norm.beta),))

@@ -1,5 +1,8 @@
 """Batches of sequences of about one length."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -27,7 +30,14 @@ class Batches:
             `parts` than batches.
     """
 
-    def __init__(self, sources, targets, batch_size, seed=None, parts=1):
+    def __init__(
+        self,
+        sources: Sequence[Any],
+        targets: Sequence[Any],
+        batch_size: int,
+        seed: int | None = None,
+        parts: int = 1,
+    ) -> None:
         if len(sources) != len(targets) or not sources:
             raise ValueError(
                 "Expected as many targets as sources, and one at least. "
@@ -45,18 +55,18 @@ class Batches:
         self.lengths = np.array([len(s) for s in sources])
         self.epoch = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Batches in a pass over all pairs."""
         return -(-len(self.sources) // self.batch_size)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
         """The batches of the next epoch: `({"source", "target"}, labels)` of int32 arrays."""
         # Counted when it begins: `fit` looks at a first batch and comes back, and a dataset that
         # is read ahead ends at no certain time.
         epoch, self.epoch = self.epoch, self.epoch + 1
         yield from self._of(epoch)
 
-    def dataset(self, epoch=None):
+    def dataset(self, epoch: int | None = None) -> Any:
         """A `tf.data.Dataset` of one epoch, made ahead of use.
 
         Args:
@@ -73,18 +83,18 @@ class Batches:
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(end - first))
         return dataset.prefetch(4)
 
-    def _of(self, epoch):
+    def _of(self, epoch: int) -> Iterator[tuple[Any, Any]]:
         """The batches of an epoch."""
         first, end = self._part(epoch)
         for rows in self._rows(epoch // self.parts)[first:end]:
             yield self._batch(rows)
 
-    def _part(self, epoch):
+    def _part(self, epoch: int) -> tuple[int, int]:
         """The first batch of its pass that an epoch has, and the first that it has no more."""
         part = epoch % self.parts
         return len(self) * part // self.parts, len(self) * (part + 1) // self.parts
 
-    def _rows(self, number, window=100):
+    def _rows(self, number: int, window: int = 100) -> list[np.ndarray[Any, Any]]:
         """The batches of one pass, each as the numbers of its pairs."""
         if self.seed is None:
             order = np.argsort(self.lengths, kind="stable")
@@ -98,7 +108,7 @@ class Batches:
         batches = np.split(order, range(self.batch_size, len(order), self.batch_size))
         return [batches[i] for i in random.permutation(len(batches))]
 
-    def _batch(self, rows):
+    def _batch(self, rows: Iterable[int]) -> tuple[dict[str, Any], Any]:
         source = pad([self.sources[i] for i in rows])
         labels = pad([np.append(self.targets[i], END_ID) for i in rows])
         target = np.pad(labels[:, :-1], [(0, 0), (1, 0)], constant_values=START_ID)
@@ -107,7 +117,7 @@ class Batches:
         return {"source": source, "target": target}, labels
 
 
-def pad(rows):
+def pad(rows: Sequence[Any]) -> np.ndarray[Any, Any]:
     """A list of int arrays as one int32 array `(B, T)`, 0 after the last token; T >= 1."""
     width = max(1, *(len(row) for row in rows)) if rows else 1
     padded = np.full((len(rows), width), PAD_ID, dtype=np.int32)

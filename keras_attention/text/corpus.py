@@ -1,7 +1,10 @@
 """Reads parallel text: two columns of one file, or the lines of two files."""
 
 import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from keras_attention._types import Pairs
 from keras_attention.text.lines import CorpusError as CorpusError
 from keras_attention.text.lines import is_csv, read_csv, read_lines
 
@@ -15,7 +18,7 @@ _COLUMNS = frozenset(
 )
 
 
-class Corpus(list):
+class Corpus(list[tuple[str, str]]):
     """Pairs (source, target) that know where they were read.
 
     Args:
@@ -27,22 +30,22 @@ class Corpus(list):
         header: the pair that is the header of the file by its looks, or None.
     """
 
-    def __init__(self, pairs, path, numbers):
+    def __init__(self, pairs: Pairs, path: str | Path, numbers: Sequence[int]) -> None:
         super().__init__(pairs)
         self.path = path
         self.numbers = numbers
         self.header = self[0] if self and _is_header(self) else None
 
-    def where(self, index):
+    def where(self, index: int) -> str:
         """The place of a pair, as `file:line`."""
         return f"{self.path}:{self.numbers[index]}"
 
-    def part(self, indices):
+    def part(self, indices: Iterable[int]) -> "Corpus":
         """The pairs of some indices, as a corpus."""
         return Corpus([self[i] for i in indices], self.path, [self.numbers[i] for i in indices])
 
 
-def read_pairs(path):
+def read_pairs(path: str | Path) -> Corpus:
     """Reads `source<TAB>target` lines, or CSV if the name is `.csv`; UTF-8, plain or `.gz`.
 
     Returns:
@@ -70,7 +73,7 @@ def read_pairs(path):
     return Corpus(pairs, path, numbers)
 
 
-def read_parallel(source_path, target_path):
+def read_parallel(source_path: str | Path, target_path: str | Path) -> Corpus:
     """Reads two files, UTF-8, plain or `.gz`, whose lines with one number belong together.
 
     Returns:
@@ -92,7 +95,7 @@ def read_parallel(source_path, target_path):
     return Corpus(pairs, target_path, [number for number, _ in targets])
 
 
-def _read_column(path):
+def _read_column(path: str | Path) -> list[tuple[int, str]]:
     if not is_csv(path):
         return list(read_lines(path))
     found = []
@@ -106,12 +109,12 @@ def _read_column(path):
     return found
 
 
-def _check_not_blank(path, number, name, text):
+def _check_not_blank(path: str | Path, number: int, name: str, text: str) -> None:
     if not text.strip():
         raise CorpusError(f"{path}:{number}: Expected a {name} text. Received: {text!r}")
 
 
-def _is_header(pairs):
+def _is_header(pairs: Pairs) -> bool:
     """Two names of columns in the first line that are in no other."""
     names = [column.casefold().strip(" \"'#") for column in pairs[0]]
     known = all(

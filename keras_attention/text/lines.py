@@ -7,7 +7,9 @@ import io
 import os
 import stat
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 LONGEST_LINE = 2**26  # bytes; what has no line end for as long is no text
 _MARKS = {  # of files that are no text in UTF-8, longer ones first
@@ -24,7 +26,7 @@ class CorpusError(ValueError):
     """A file that cannot be read as parallel text; says which, and in which line."""
 
 
-def read_lines(path):
+def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """Lines of a text file, UTF-8, plain or `.gz`.
 
     Yields:
@@ -47,7 +49,7 @@ def read_lines(path):
         raise CorpusError(f"{path}: Expected at least one line. Received: an empty file")
 
 
-def read_csv(path):
+def read_csv(path: str | Path) -> Iterator[tuple[int, list[str]]]:
     """Records of a CSV file, UTF-8, plain or `.gz`; with commas, or semicolons if it has no comma.
 
     Yields:
@@ -76,12 +78,12 @@ def read_csv(path):
         raise CorpusError(f"{path}: Expected at least one line. Received: an empty file")
 
 
-def is_csv(path):
+def is_csv(path: str | Path) -> bool:
     """Says whether the name is that of a CSV file."""
     return Path(path).name.lower().removesuffix(".gz").endswith(".csv")
 
 
-def _read_data(path):
+def _read_data(path: str | Path) -> Iterator[bytes]:
     """Bytes of each line, without line ends."""
     path = Path(path)
     with _readable(path):
@@ -109,18 +111,18 @@ def _read_data(path):
                 data = file.readline(LONGEST_LINE)
 
 
-def _halves(data):
+def _halves(data: bytes) -> Any:
     """Counts of NUL bytes in a line of UTF-16 that has a few letters beyond the first 256."""
     return range(len(data) // 4, (len(data) + 3) // 2)
 
 
-def _content(path, plain):
+def _content(path: Path, plain: Any) -> Any:
     if path.suffix.lower() == ".gz":
         return io.BufferedReader(gzip.GzipFile(fileobj=plain))
     return contextlib.nullcontext(plain)
 
 
-def _check_regular(path):
+def _check_regular(path: str | Path) -> None:
     mode = os.stat(path).st_mode
     kinds = (
         (stat.S_ISDIR, "a folder"),
@@ -135,7 +137,7 @@ def _check_regular(path):
 
 
 @contextlib.contextmanager
-def _readable(path):
+def _readable(path: str | Path) -> Iterator[None]:
     """Names the file in what the system says of it."""
     try:
         yield
@@ -147,7 +149,7 @@ def _readable(path):
         raise CorpusError(f"{path}: Expected a readable file. Received: {error.strerror}") from None
 
 
-def _decode(path, number, line):
+def _decode(path: str | Path, number: int, line: bytes) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,13 +1,16 @@
 """SentencePiece inside the graph."""
 
 import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 import tensorflow as tf
 import tensorflow_text
 from tensorflow_text.python.ops.sentencepiece_tokenizer import gen_sentencepiece_tokenizer
 
+from keras_attention._types import Tensor
 from keras_attention.text.vocabulary import (
     END_ID,
     PAD_ID,
@@ -27,12 +30,12 @@ class _Vocabulary(tf.saved_model.experimental.TrackableResource):
         proto: a serialized SentencePiece model.
     """
 
-    def __init__(self, proto):
+    def __init__(self, proto: bytes) -> None:
         super().__init__()
         self._proto = proto
         _ = self.resource_handle  # made here, and not in the graph that asks first
 
-    def _create_resource(self):
+    def _create_resource(self) -> Any:
         name = f"sentencepiece_{hashlib.sha256(self._proto).hexdigest()}"
         return gen_sentencepiece_tokenizer.sentencepiece_op(model=self._proto, shared_name=name)
 
@@ -50,7 +53,7 @@ class Tokenizer(tf.Module):
         ValueError: the model is none, or has other special tokens.
     """
 
-    def __init__(self, proto):
+    def __init__(self, proto: bytes) -> None:
         super().__init__(name="tokenizer")
         self.proto = proto
         processor = sentencepiece.SentencePieceProcessor()
@@ -67,12 +70,19 @@ class Tokenizer(tf.Module):
                 f"Received: {special}"
             )
         self.vocabulary_size = processor.vocab_size()
-        self._normalizer = None
+        self._normalizer: Any = None
         self._tokenizer = tensorflow_text.SentencepieceTokenizer(model=proto, out_type=tf.int32)
         self._tokenizer._model_resource = _Vocabulary(proto)
 
     @classmethod
-    def train(cls, texts, kind="unigram", vocabulary_size=8000, normalization="nfkc", symbols=()):
+    def train(
+        cls,
+        texts: Iterable[str],
+        kind: str = "unigram",
+        vocabulary_size: int = 8000,
+        normalization: str = "nfkc",
+        symbols: Sequence[str] = (),
+    ) -> "Tokenizer":
         """Makes a vocabulary from texts.
 
         Args:
@@ -91,14 +101,14 @@ class Tokenizer(tf.Module):
         return cls(learn_vocabulary(texts, kind, vocabulary_size, normalization, symbols))
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> "Tokenizer":
         """Reads a model written by `save` or by SentencePiece."""
         return cls(Path(path).read_bytes())
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         Path(path).write_bytes(self.proto)
 
-    def tokenize(self, texts):
+    def tokenize(self, texts: Tensor) -> tuple[Tensor, Tensor]:
         """String `(B,)` to ids int32 `(B, T)`, T >= 1, 0 after the last, and lengths `(B,)`."""
         ragged = self._tokenizer.tokenize(texts)
         ids = ragged.to_tensor(default_value=PAD_ID)
@@ -106,18 +116,18 @@ class Tokenizer(tf.Module):
         ids = tf.pad(ids, [[0, 0], [0, missing]], constant_values=PAD_ID)
         return ids, tf.cast(ragged.row_lengths(), tf.int32)
 
-    def detokenize(self, ids, lengths):
+    def detokenize(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Ids `(B, T)` and lengths `(B,)` to string `(B,)`."""
         ids = self._checked(ids, lengths)
         return self._tokenizer.detokenize(tf.RaggedTensor.from_tensor(ids, lengths=lengths))
 
-    def pieces(self, ids, lengths):
+    def pieces(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """The text of each token, string `(B, T)`, empty after the last."""
         ids = self._checked(ids, lengths)
         kept = tf.sequence_mask(lengths, tf.shape(ids)[1])
         return tf.where(kept, self._tokenizer.id_to_string(ids), "")
 
-    def normalize(self, text):
+    def normalize(self, text: str) -> str:
         """A Python string as its tokens would spell it if each had one."""
         if self._normalizer is None:
             self._normalizer = sentencepiece.SentencePieceNormalizer(
@@ -125,7 +135,7 @@ class Tokenizer(tf.Module):
             )
         return self._normalizer.normalize(text)
 
-    def _checked(self, ids, lengths):
+    def _checked(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """The ids, 0 after the last; ValueError, in a graph an error of its run, if one is none."""
         ids = tf.convert_to_tensor(ids)
         ids = tf.where(tf.sequence_mask(lengths, tf.shape(ids)[1]), ids, 0)
@@ -141,7 +151,7 @@ class Tokenizer(tf.Module):
             raise ValueError(f"{expected}{wrong[0].numpy()}")
         return ids
 
-    def tokenize_all(self, texts, chunk=10_000):
+    def tokenize_all(self, texts: Sequence[str], chunk: int = 10_000) -> list[Any]:
         """Many Python strings to a list of int32 arrays, outside any graph."""
         rows = []
         for start in range(0, len(texts), chunk):
@@ -151,7 +161,7 @@ class Tokenizer(tf.Module):
         return rows
 
 
-def _split(values, at):
+def _split(values: Any, at: Any) -> Iterator[Any]:
     start = 0
     for end in (*at, len(values)):
         yield values[start:end]

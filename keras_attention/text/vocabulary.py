@@ -2,6 +2,8 @@
 
 import io
 import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import sentencepiece
 
@@ -21,7 +23,13 @@ _RESERVED = "\u2585"
 _BLANK = "\u2581"  # as it spells it
 
 
-def learn_vocabulary(texts, kind, vocabulary_size, normalization, symbols):
+def learn_vocabulary(
+    texts: Iterable[str],
+    kind: str,
+    vocabulary_size: int,
+    normalization: str,
+    symbols: Sequence[str],
+) -> bytes:
     """Learns a vocabulary; arguments and errors as those of `Tokenizer.train`.
 
     Returns:
@@ -80,7 +88,7 @@ def learn_vocabulary(texts, kind, vocabulary_size, normalization, symbols):
         ) from None
 
 
-def _train(texts, kind, options):
+def _train(texts: Iterable[str], kind: str, options: dict[str, Any]) -> bytes:
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.Train(
         sentence_iterator=iter(texts),
@@ -101,7 +109,7 @@ def _train(texts, kind, options):
     return model.getvalue()
 
 
-def _train_subwords(texts, kind, options):
+def _train_subwords(texts: Iterable[str], kind: str, options: dict[str, Any]) -> bytes:
     """As `_train`, of the commonest characters alone where there is no room for all."""
     parts = list(itertools.chain.from_iterable(map(_parts, texts)))
     try:
@@ -129,7 +137,7 @@ def _train_subwords(texts, kind, options):
         )
 
 
-def _parts(text):
+def _parts(text: str) -> Iterator[str]:
     """`text` in parts of at most `_LONGEST_PART` characters that begin with a blank if possible."""
     start = 0
     while len(text) - start > _LONGEST_PART:
@@ -141,7 +149,7 @@ def _parts(text):
     yield text[start:]
 
 
-def _short_words(text):
+def _short_words(text: str) -> str:
     """`text` without the words that are too long to be tokens."""
     if 4 * len(text) <= _LONGEST_WORD:
         return text

@@ -1,6 +1,11 @@
 """Advice after a training: settings that may make the next one better."""
 
+from collections.abc import Iterator, Sequence
+
+from keras_attention._types import Pairs
+from keras_attention.text import Tokenizer
 from keras_attention.text.vocabulary import UNKNOWN_ID
+from keras_attention_command.settings import Settings
 
 FALLING, LEAST = 0.03, 0.01  # of the loss, and in itself, in the last fifth of the validations
 RISEN = 0.1  # of the lowest loss, at the end
@@ -8,7 +13,9 @@ UNKNOWN = 0.01
 FEW = 20
 
 
-def advise(losses, settings, tokenizers, dev_pairs):
+def advise(
+    losses: Sequence[float], settings: Settings, tokenizers: Sequence[Tokenizer], dev_pairs: Pairs
+) -> list[str]:
     """Lines of advice, none where nothing stands out.
 
     Args:
@@ -24,7 +31,7 @@ def advise(losses, settings, tokenizers, dev_pairs):
     ]
 
 
-def _about_losses(losses, settings):
+def _about_losses(losses: Sequence[float], settings: Settings) -> Iterator[str]:
     if len(losses) < 3:
         return
     lowest, last = min(losses), losses[-1]
@@ -42,7 +49,9 @@ def _about_losses(losses, settings):
         )
 
 
-def _about_unknown(tokenizers, dev_pairs, most=2_000):
+def _about_unknown(
+    tokenizers: Sequence[Tokenizer], dev_pairs: Pairs, most: int = 2_000
+) -> Iterator[str]:
     columns = zip(*dev_pairs[:most], strict=True)
     for side, tokenizer, texts in zip(("source", "target"), tokenizers, columns, strict=True):
         rows = tokenizer.tokenize_all(list(texts))
@@ -55,7 +64,7 @@ def _about_unknown(tokenizers, dev_pairs, most=2_000):
             )
 
 
-def _about_dev(dev_pairs):
+def _about_dev(dev_pairs: Pairs) -> Iterator[str]:
     if len(dev_pairs) < FEW:
         yield (
             f"The model was chosen by {len(dev_pairs)} development lines alone: which one is best "

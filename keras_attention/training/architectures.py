@@ -13,7 +13,14 @@ from keras_attention.layers import (
     MultiHeadCrossAttention,
     TimeDistributedScorer,
 )
-from keras_attention.models import ByteNetSeq2Seq, ConvSeq2Seq, RNNSeq2Seq, TransformerSeq2Seq
+from keras_attention.models import (
+    ByteNetSeq2Seq,
+    ConvSeq2Seq,
+    RNNSeq2Seq,
+    Seq2Seq,
+    TransformerSeq2Seq,
+)
+from keras_attention_command.settings import Settings
 
 ATTENTIONS = {
     "bahdanau": lambda units: BahdanauAttention(units),
@@ -38,7 +45,7 @@ ATTENTIONS = {
 }
 
 
-def rnn(settings, source_vocabulary_size, target_vocabulary_size):
+def rnn(settings: Settings, source_vocabulary_size: int, target_vocabulary_size: int) -> Seq2Seq:
     """A recurrent encoder-decoder, with `settings.attention`."""
     if settings.attention not in ATTENTIONS:
         raise ValueError(
@@ -60,7 +67,9 @@ def rnn(settings, source_vocabulary_size, target_vocabulary_size):
     )
 
 
-def transformer(settings, source_vocabulary_size, target_vocabulary_size):
+def transformer(
+    settings: Settings, source_vocabulary_size: int, target_vocabulary_size: int
+) -> Seq2Seq:
     """A Transformer, with `settings.heads`, `settings.positions` and `settings.norm`."""
     return TransformerSeq2Seq(
         source_vocabulary_size,
@@ -76,7 +85,9 @@ def transformer(settings, source_vocabulary_size, target_vocabulary_size):
     )
 
 
-def bytenet(settings, source_vocabulary_size, target_vocabulary_size):
+def bytenet(
+    settings: Settings, source_vocabulary_size: int, target_vocabulary_size: int
+) -> Seq2Seq:
     """A ByteNet; a layer is a set of blocks with the dilations 1, 2, 4, 8, 16."""
     return ByteNetSeq2Seq(
         source_vocabulary_size,
@@ -88,7 +99,9 @@ def bytenet(settings, source_vocabulary_size, target_vocabulary_size):
     )
 
 
-def convs2s(settings, source_vocabulary_size, target_vocabulary_size):
+def convs2s(
+    settings: Settings, source_vocabulary_size: int, target_vocabulary_size: int
+) -> Seq2Seq:
     """A ConvS2S."""
     return ConvSeq2Seq(
         source_vocabulary_size,
@@ -109,7 +122,9 @@ ARCHITECTURES = {
 }
 
 
-def build_model(settings, source_vocabulary_size, target_vocabulary_size):
+def build_model(
+    settings: Settings, source_vocabulary_size: int, target_vocabulary_size: int
+) -> Seq2Seq:
     """A `Seq2Seq` as the settings say, built.
 
     Raises:

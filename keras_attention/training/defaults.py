@@ -3,6 +3,11 @@
 import collections
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any
+
+from keras_attention._types import Pairs
+from keras_attention_command.settings import Settings
 
 ROOM = 1.5  # answers may be this much longer than the longest target
 SURELY = 64  # tokens: a target of so many is no outlier
@@ -15,7 +20,7 @@ FEWEST_STEPS = 800
 SMALLEST, LARGEST = 200, 16_000  # vocabularies of subwords
 
 
-def choose_settings(settings, pairs):
+def choose_settings(settings: Settings, pairs: Pairs) -> tuple[Settings, Any]:
     """Puts numbers and names where `settings` leave the choice.
 
     Returns:
@@ -23,7 +28,7 @@ def choose_settings(settings, pairs):
     """
     if not pairs:
         raise ValueError("Expected at least one pair to train on. Received: none")
-    chosen = {}
+    chosen: dict[str, Any] = {}
     for side, texts in zip(("source", "target"), zip(*pairs, strict=True), strict=True):
         kind = getattr(settings, f"{side}_tokenizer")
         if kind == "auto":
@@ -42,7 +47,7 @@ def choose_settings(settings, pairs):
     return dataclasses.replace(settings, **chosen), f"chosen from {len(pairs):,} pairs: {names}"
 
 
-def choose_kind(texts):
+def choose_kind(texts: Sequence[str]) -> str:
     """The kind of a vocabulary: words of a closed list, letters of short texts, else subwords."""
     words = collections.Counter(word for text in texts for word in text.split())
     once = sum(count == 1 for count in words.values())
@@ -51,7 +56,7 @@ def choose_kind(texts):
     return "char" if sum(map(len, texts)) <= SHORT * len(texts) else "unigram"
 
 
-def choose_vocabulary_size(texts, kind):
+def choose_vocabulary_size(texts: Sequence[str], kind: str) -> int:
     """The most tokens of a vocabulary: more subwords for more text, beside all characters."""
     if kind in ("char", "word"):
         return LARGEST
@@ -61,23 +66,25 @@ def choose_vocabulary_size(texts, kind):
     return int(min(max(size, SMALLEST, 2 * characters), max(LARGEST, 2 * characters)))
 
 
-def choose_batch_size(count):
+def choose_batch_size(count: int) -> int:
     """A power of 2 near the square root of the number of pairs, from 8 to 256."""
     return 2 ** min(max(round(math.log2(math.sqrt(count))), 3), 8)
 
 
-def choose_epochs(count, batches):
+def choose_epochs(count: int, batches: int) -> int:
     """Passes for about 1,000 steps with a thousand pairs, twice as many with ten thousand."""
     steps = max(FEWEST_STEPS, 1_000 * (count / 1_000) ** 0.3)
     return min(max(round(steps / batches), 3), 150)
 
 
-def choose_max_length(lengths):
+def choose_max_length(lengths: Sequence[int]) -> int:
     """The most tokens of an answer: room beyond the longest target that is no outlier."""
     return int(min(max(lengths), max(SURELY, OUTLIER * _typical(lengths))) * ROOM) + 1
 
 
-def warn_of_long_targets(pairs, lengths, max_length, shown=3):
+def warn_of_long_targets(
+    pairs: Pairs, lengths: Sequence[int], max_length: int, shown: int = 3
+) -> Any:
     """Lines that name the targets that no answer can be as long as."""
     where = getattr(pairs, "where", lambda i: f"pair {i + 1}")
     longer = [i for i, length in enumerate(lengths) if length > max_length]
@@ -91,7 +98,7 @@ def warn_of_long_targets(pairs, lengths, max_length, shown=3):
     return lines
 
 
-def _typical(lengths):
+def _typical(lengths: Sequence[int]) -> Any:
     """The length that 99 of 100 do not exceed, and of fewer than 100 all but the longest."""
     return max(
         1, sorted(lengths)[max(0, math.ceil(0.99 * len(lengths)) - 1 - (len(lengths) < 100))]

@@ -1,11 +1,16 @@
 """Exact match of a model's answers."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from rich.console import Console
 
+from keras_attention._types import Pairs, Tensor
 from keras_attention.exporting.signatures import TextSignatures
+from keras_attention.models import Seq2Seq
+from keras_attention.text import Tokenizer
 from keras_attention.training import progress
 
 
@@ -25,8 +30,15 @@ class Quality(NamedTuple):
 
 
 def answer_all(
-    model, tokenizers, texts, max_length, batch_size=256, console=None, beam_width=1, **settings
-):
+    model: Seq2Seq,
+    tokenizers: tuple[Tokenizer, Tokenizer],
+    texts: Sequence[str],
+    max_length: int,
+    batch_size: int = 256,
+    console: Console | None = None,
+    beam_width: int = 1,
+    **settings: Any,
+) -> list[str]:
     """The answers to `texts`, in their order, with a progress bar.
 
     Runs the graph that `export` exports, on batches of texts of about one length. The answers are
@@ -35,7 +47,7 @@ def answer_all(
     """
     signatures = TextSignatures(model, *tokenizers, max_length, beam_width, n_best=1)
 
-    def best(text):
+    def best(text: Tensor) -> dict[str, Tensor]:
         if beam_width == 1:
             return signatures.answer(text)
         found = signatures.beam(text, **{k: [v] for k, v in settings.items()})
@@ -55,15 +67,19 @@ def answer_all(
     return answers
 
 
-def targets_by_source(pairs):
+def targets_by_source(pairs: Pairs) -> dict[str, list[str]]:
     """`{source: [targets]}`: lines with one source are alternatives, each of them right."""
-    targets = {}
+    targets: dict[str, list[str]] = {}
     for source, target in pairs:
         targets.setdefault(source, []).append(target)
     return targets
 
 
-def quality(answers, references, normalize=str):
+def quality(
+    answers: Sequence[str],
+    references: Sequence[Collection[str]],
+    normalize: Callable[[str], str] = str,
+) -> Any:
     """Compares answers with the right ones.
 
     Args:
@@ -82,7 +98,7 @@ def quality(answers, references, normalize=str):
     return Quality(right / len(answers), errors / max(length, 1), len(answers))
 
 
-def edit_distance(a, b):
+def edit_distance(a: Sequence[Any], b: Sequence[Any]) -> int:
     """Fewest insertions, deletions and substitutions that turn sequence `a` into `b`."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, start=1):

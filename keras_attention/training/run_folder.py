@@ -7,7 +7,9 @@ import math
 import os
 import uuid
 import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,30 +26,32 @@ class RunFolder:
         path: the folder.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.model_path = self.path / "model.keras"
 
-    def exists(self):
+    def exists(self) -> bool:
         return (self.path / "settings.json").is_file()
 
-    def has_model(self):
+    def has_model(self) -> bool:
         return self.model_path.is_file()
 
-    def check_new(self):
+    def check_new(self) -> None:
         """Refuses a folder with something in it that a new run would overwrite."""
         if self.exists() and self.has_model():
             raise ValueError(f"{self.path}: Expected a new folder, or --resume. Received: a run")
 
     @contextlib.contextmanager
-    def locked(self):
+    def locked(self) -> Iterator[None]:
         """Keeps other processes from training the run, and clears what a killed one left."""
         with locked(self.path):
             for unfinished in self.path.glob(".unfinished*"):
                 unfinished.unlink()
             yield
 
-    def start(self, settings, source_tokenizer, target_tokenizer):
+    def start(
+        self, settings: Settings, source_tokenizer: Tokenizer, target_tokenizer: Tokenizer
+    ) -> None:
         """Writes everything but a model."""
         for name, tokenizer in (
             ("source.model", source_tokenizer),
@@ -58,10 +62,10 @@ class RunFolder:
         self._write_json("state.json", {"epoch": 0, "best": None})
         self.save_settings(settings)
 
-    def save_settings(self, settings):
+    def save_settings(self, settings: Settings) -> None:
         self._write_json("settings.json", dataclasses.asdict(settings))
 
-    def settings(self):
+    def settings(self) -> Settings:
         stored = self._read_json("settings.json")
         values = {FORMER_NAMES.get(name, name): value for name, value in stored.items()}
         unknown = set(values) - {field.name for field in dataclasses.fields(Settings)}
@@ -73,19 +77,19 @@ class RunFolder:
         lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return Settings(**{**values, **lists})
 
-    def tokenizers(self):
+    def tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
         """Source and target tokenizer."""
-        names = ("source.model", "target.model")
-        return tuple(Tokenizer.load(self._existing(name)) for name in names)
+        source, target = self._existing("source.model"), self._existing("target.model")
+        return Tokenizer.load(source), Tokenizer.load(target)
 
-    def load_model(self):
+    def load_model(self) -> Any:
         """The best model so far, with its optimizer."""
         path = self._existing("model.keras")
         if not zipfile.is_zipfile(path):
             raise ValueError(f"{path}: Expected a model that Keras saved. Received: another file")
         return keras.saving.load_model(path)
 
-    def save_model(self, model, epoch, best):
+    def save_model(self, model: Any, epoch: int, best: float | None) -> None:
         """Makes `model` the best so far.
 
         Args:
@@ -96,11 +100,13 @@ class RunFolder:
             model.save(path)
         self._write_json("state.json", {"epoch": epoch, "best": best})
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """`{"epoch": epochs done by the best model, "best": its loss on the development set}`."""
         return self._read_json("state.json")
 
-    def save_training(self, epoch, best, arrays):
+    def save_training(
+        self, epoch: int, best: float | None, arrays: Mapping[str, Sequence[Any]]
+    ) -> None:
         """Keeps what training goes on from, which is not the best model but the last.
 
         Args:
@@ -112,7 +118,7 @@ class RunFolder:
         with self._replacing("training.npz") as path:
             np.savez(path, epoch=epoch, best=math.nan if best is None else best, **named)
 
-    def load_training(self):
+    def load_training(self) -> tuple[int, float | None, dict[str, list[Any]]] | None:
         """Epochs done, the lowest loss and the arrays that were kept; None if nothing was."""
         path = self.path / "training.npz"
         if not path.is_file():
@@ -125,26 +131,26 @@ class RunFolder:
             raise ValueError(
                 f"{path}: Expected what a run goes on from. Received: another file"
             ) from None
-        arrays: dict[str, list] = {}
+        arrays: dict[str, list[Any]] = {}
         for name, array in values.items():
             arrays.setdefault(name.rpartition(".")[0], []).append(array)
         return epoch, None if math.isnan(best) else best, arrays
 
-    def _existing(self, name):
+    def _existing(self, name: str) -> Path:
         path = self.path / name
         if not path.is_file():
             raise FileNotFoundError(f"{self.path}: Expected a training run. Received: no {name}")
         return path
 
-    def _read_json(self, name):
+    def _read_json(self, name: str) -> Any:
         return json.loads(self._existing(name).read_text("utf-8"))
 
-    def _write_json(self, name, value):
+    def _write_json(self, name: str, value: Any) -> None:
         with self._replacing(name) as path:
             path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
     @contextlib.contextmanager
-    def _replacing(self, name):
+    def _replacing(self, name: str) -> Iterator[Path]:
         """A path to write to, which takes the place of file `name` when all is written."""
         # A name that no other process has; the ending tells Keras and NumPy what to write.
         unfinished = self.path / f".unfinished-{uuid.uuid4().hex}-{name}"

@@ -4,13 +4,15 @@ import contextlib
 import fcntl
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 NAME = ".lock"
 
 
 @contextlib.contextmanager
-def locked(path):
+def locked(path: Path) -> Iterator[None]:
     """Holds a folder, which is made if need be, against every other process that asks for it.
 
     The system takes the lock back when the process ends, however it ends; the file that is locked
@@ -36,7 +38,7 @@ def locked(path):
                 folder.rmdir()
 
 
-def _open(path):
+def _open(path: Path) -> IO[Any]:
     """The file, open and locked."""
     while True:
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - open as long as it is locked
@@ -66,7 +68,7 @@ def _open(path):
         file.close()  # the one before has removed it after it was opened here
 
 
-def _is_at(file, path):
+def _is_at(file: IO[Any], path: Path) -> bool:
     """True if the open file is still the one of that name."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())

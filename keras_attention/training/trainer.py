@@ -4,12 +4,17 @@ import collections
 import dataclasses
 import math
 import random
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
+from rich.console import Console
 
+from keras_attention._types import Pairs
 from keras_attention.losses import SequenceCrossentropy
 from keras_attention.metrics import SequenceAccuracy, TokenAccuracy
+from keras_attention.models import Seq2Seq
 from keras_attention.schedules import InverseSquareRoot
 from keras_attention.text import Batches, Tokenizer
 from keras_attention.training.architectures import build_model
@@ -20,7 +25,9 @@ from keras_attention.training.defaults import (
 )
 from keras_attention.training.interruption import Interruption
 from keras_attention.training.progress import TrainingProgress
+from keras_attention.training.run_folder import RunFolder
 from keras_attention.training.weight_average import WeightAverage
+from keras_attention_command.settings import Settings
 
 # By name: functions of the highest rate, the steps of warm-up and all steps.
 SCHEDULES = {
@@ -31,7 +38,13 @@ SCHEDULES = {
 }
 
 
-def train(folder, train_pairs, dev_pairs, settings, console=None):
+def train(
+    folder: RunFolder,
+    train_pairs: Pairs,
+    dev_pairs: Pairs,
+    settings: Settings,
+    console: Console | None = None,
+) -> Any:
     """Trains from the beginning and keeps the model with the lowest loss on `dev_pairs`.
 
     Args:
@@ -53,7 +66,13 @@ def train(folder, train_pairs, dev_pairs, settings, console=None):
         return _begin(folder, train_pairs, dev_pairs, settings, console)
 
 
-def resume(folder, train_pairs, dev_pairs, console=None, epochs=None):
+def resume(
+    folder: RunFolder,
+    train_pairs: Pairs,
+    dev_pairs: Pairs,
+    console: Console | None = None,
+    epochs: int | None = None,
+) -> Any:
     """Goes on with a run from its last validation, and ends as if it had never been stopped.
 
     A run that was killed before its first validation begins anew.
@@ -99,7 +118,13 @@ def resume(folder, train_pairs, dev_pairs, console=None, epochs=None):
         return _fit(folder, model, train_pairs, dev_pairs, settings, console, kept)
 
 
-def _begin(folder, train_pairs, dev_pairs, settings, console):
+def _begin(
+    folder: RunFolder,
+    train_pairs: Pairs,
+    dev_pairs: Pairs,
+    settings: Settings,
+    console: Console | None,
+) -> Any:
     settings, reasons = choose_settings(settings, train_pairs)
     if console and reasons:
         console.print(reasons, markup=False, highlight=False, soft_wrap=True)
@@ -119,7 +144,7 @@ def _begin(folder, train_pairs, dev_pairs, settings, console):
     return _fit(folder, model, train_pairs, dev_pairs, settings, console)
 
 
-def _compiled(settings, tokenizers, count):
+def _compiled(settings: Settings, tokenizers: Sequence[Tokenizer], count: int) -> Seq2Seq:
     """The model for `count` pairs, with its optimizer, both built."""
     model = build_model(settings, *(tokenizer.vocabulary_size for tokenizer in tokenizers))
     steps = -(-count // settings.batch_size) * settings.epochs
@@ -136,7 +161,7 @@ def _compiled(settings, tokenizers, count):
     return model
 
 
-def train_tokenizers(pairs, settings):
+def train_tokenizers(pairs: Pairs, settings: Settings) -> tuple[Tokenizer, Tokenizer]:
     """Source and target tokenizer for the texts of `pairs`."""
     pairs = _sample(pairs, settings.seed)
     sources, targets = zip(*pairs, strict=True)
@@ -147,7 +172,9 @@ def train_tokenizers(pairs, settings):
     return source, target
 
 
-def _train_tokenizer(side, texts, settings, normalization):
+def _train_tokenizer(
+    side: str, texts: Iterable[str], settings: Settings, normalization: str
+) -> Tokenizer:
     kind, size, symbols = (
         getattr(settings, f"{side}_{name}") for name in ("tokenizer", "vocabulary", "symbols")
     )
@@ -159,20 +186,31 @@ def _train_tokenizer(side, texts, settings, normalization):
         ) from None
 
 
-def _sample(pairs, seed, most=200_000):
+def _sample(pairs: Pairs, seed: int, most: int = 200_000) -> Any:
     """A vocabulary does not get better with more lines than this, only slower to make."""
     return pairs if len(pairs) <= most else random.Random(seed).sample(pairs, most)
 
 
-def _fit(folder, model, train_pairs, dev_pairs, settings, console, kept=None):
+def _fit(
+    folder: RunFolder,
+    model: Seq2Seq,
+    train_pairs: Pairs,
+    dev_pairs: Pairs,
+    settings: Settings,
+    console: Console | None,
+    kept: Any = None,
+) -> Any:
     tokenizers = folder.tokenizers()
+    sources, targets = _tokens(train_pairs, tokenizers)
     train_batches = Batches(
-        *_tokens(train_pairs, tokenizers),
+        sources,
+        targets,
         settings.batch_size,
         settings.seed,
         settings.validations_per_epoch,
     )
-    dev_batches = Batches(*_tokens(dev_pairs, tokenizers), settings.batch_size)
+    dev_sources, dev_targets = _tokens(dev_pairs, tokenizers)
+    dev_batches = Batches(dev_sources, dev_targets, settings.batch_size)
     # An epoch, to Keras, is what lies between two validations.
     validations = settings.epochs * settings.validations_per_epoch
     done, best, arrays = kept or (0, None, {})
@@ -222,7 +260,7 @@ def _fit(folder, model, train_pairs, dev_pairs, settings, console, kept=None):
         progress.close()
 
 
-def _tokens(pairs, tokenizers):
+def _tokens(pairs: Pairs, tokenizers: Sequence[Tokenizer]) -> list[list[np.ndarray[Any, Any]]]:
     """Source and target tokens of all pairs."""
     columns = zip(*pairs, strict=True)
     return [t.tokenize_all(list(c)) for t, c in zip(tokenizers, columns, strict=True)]
@@ -231,19 +269,19 @@ def _tokens(pairs, tokenizers):
 class _OneEpoch(keras.callbacks.Callback):
     """Ends `fit` after an epoch."""
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.model.stop_training = True
 
 
 class _KeepBest(keras.callbacks.Callback):
     """Keeps the model with the lowest loss on the development set, and how far it had come."""
 
-    def __init__(self, folder, best):
+    def __init__(self, folder: RunFolder, best: float | None) -> None:
         super().__init__()
         self.folder = folder
         self.best = best
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         loss = logs["val_loss"]
         if not math.isfinite(loss):
             raise ValueError(
@@ -252,7 +290,7 @@ class _KeepBest(keras.callbacks.Callback):
             )
         self.keep(self.model, epoch + 1, loss)
 
-    def keep(self, model, epoch, loss):
+    def keep(self, model: Any, epoch: int, loss: float) -> None:
         if self.best is None or loss < self.best:
             self.best = loss
             self.folder.save_model(model, epoch, loss)
@@ -261,15 +299,15 @@ class _KeepBest(keras.callbacks.Callback):
 class _LastModels(keras.callbacks.Callback):
     """Remembers the weights at the last `count` validations, to average them at the end."""
 
-    def __init__(self, count):
+    def __init__(self, count: int) -> None:
         super().__init__()
-        self.weights = collections.deque(maxlen=count)
+        self.weights: collections.deque[Any] = collections.deque(maxlen=count)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         variables = self.model.trainable_variables
         self.weights.append([keras.ops.convert_to_numpy(x).copy() for x in variables])
 
-    def average(self, model):
+    def average(self, model: Any) -> None:
         for variable, *values in zip(model.trainable_variables, *self.weights, strict=True):
             variable.assign(np.mean(values, axis=0))
 
@@ -277,7 +315,7 @@ class _LastModels(keras.callbacks.Callback):
 class _KeepState(keras.callbacks.Callback):
     """Keeps all that the next validation depends on, whether or not the model is the best."""
 
-    def __init__(self, folder, model, keeper, last, average):
+    def __init__(self, folder: RunFolder, model: Any, keeper: Any, last: Any, average: Any) -> None:
         super().__init__()
         self.folder = folder
         self.keeper = keeper
@@ -287,10 +325,10 @@ class _KeepState(keras.callbacks.Callback):
         # among those of its optimizer.
         self.variables = {"model": model.variables, "optimizer": model.optimizer.variables}
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.keep(epoch + 1)
 
-    def keep(self, epoch):
+    def keep(self, epoch: int) -> None:
         groups = {
             **self.variables,
             "average": self.average.values,
@@ -301,7 +339,7 @@ class _KeepState(keras.callbacks.Callback):
         }
         self.folder.save_training(epoch, self.keeper.best, arrays)
 
-    def restore(self, arrays):
+    def restore(self, arrays: Any) -> None:
         """Sets everything to what was kept."""
         for name, variables in self.variables.items():
             kept = arrays.get(name, [])

@@ -1,0 +1,19 @@
+"""Names of types that keras_attention shares.
+
+Keras has no types of its own: a tensor may be of TensorFlow, JAX or PyTorch, a symbolic
+`KerasTensor`, or a NumPy array where one is converted. So `Tensor` is `Any` with a name: it says
+what is meant, and a type checker accepts whatever is handed over. The values of Python around it
+(sizes, rates, flags, names) have types that are checked.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+Tensor: TypeAlias = Any
+# Of `build`, `compute_output_shape` and the like: an integer, or None where it is not known.
+Shape: TypeAlias = Sequence[Any]
+# As `keras.activations.get` and `keras.initializers.get` take them.
+Activation: TypeAlias = str | Callable[..., Any]
+Initializer: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
+# A text and its answer, one for each line of a corpus.
+Pairs: TypeAlias = Sequence[tuple[str, str]]
