@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.decoding.gather import highest, reshape, take_rows
 
 NEVER = -float("inf")
@@ -52,7 +53,7 @@ class Ended(NamedTuple):
     places: Any
 
 
-def none_ended(batch_size, count):
+def none_ended(batch_size: Any, count: int) -> "Ended":
     """Places for `count` hypotheses of each example."""
     return Ended(
         ops.full((batch_size, count), NEVER, dtype="float32"),
@@ -62,7 +63,7 @@ def none_ended(batch_size, count):
     )
 
 
-def continuations(totals, allowed):
+def continuations(totals: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The best ways to go on, the best first: as many as hold W that are no end.
 
     Args:
@@ -83,7 +84,7 @@ def continuations(totals, allowed):
     return totals, take_rows(reshape(tokens, flat), order), order // per_hypothesis
 
 
-def best_tokens(scores, count):
+def best_tokens(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """`ops.top_k` of `scores (B, W, V)`: values and int32 indices `(B, W, count)`.
 
     `top_k` costs several times as much for an element as a maximum. The best `count` of many are in
@@ -106,7 +107,7 @@ def best_tokens(scores, count):
     return reshape(values, shape), reshape(tokens, shape)
 
 
-def _group_size(vocabulary, count):
+def _group_size(vocabulary: int, count: int) -> int | None:
     """Tokens in a group, so that there are about as many groups as tokens in `count` of them.
 
     None where groups are of no use: few tokens, or a number of them that has no such divisor.
@@ -119,14 +120,16 @@ def _group_size(vocabulary, count):
     return min(fitting, key=lambda n: vocabulary / n + count * n, default=None)
 
 
-def best_of(hypotheses, others, count):
+def best_of(hypotheses: Any, others: Any, count: int) -> Any:
     """The `count` best of two `Ended`; among equals those of the first."""
     merged = [ops.concatenate(fields, axis=1) for fields in zip(hypotheses, others, strict=True)]
     score, order = highest(merged[0], count)
     return Ended(score, *(take_rows(field, order) for field in merged[1:]))
 
 
-def traced(trace, last, width, lengths, places):
+def traced(
+    trace: tuple[Tensor, ...], last: Tensor, width: int, lengths: Tensor, places: Tensor
+) -> tuple[Tensor, Tensor]:
     """Follows hypotheses back to their first token.
 
     Args:
@@ -140,7 +143,7 @@ def traced(trace, last, width, lengths, places):
         Tokens and the places they were chosen from, int32 `(L, B, N)`; anything beyond the lengths.
     """
 
-    def back(t, places, found):
+    def back(t: Tensor, places: Tensor, found: Tensor) -> tuple[Any, Any, Any]:
         chosen = take_rows(ops.take(trace, t, axis=0), places)
         place = chosen % width
         return (

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.decoding import ranking
 from keras_attention.decoding.beam import (
     NEVER,
@@ -144,7 +145,7 @@ class _BeamSearch:
     memory_mask: Any
     constraints: Constraints
 
-    def run(self, state, start_id):
+    def run(self, state: Any, start_id: int) -> NBest:
         start = ops.convert_to_tensor(0, dtype="int32")
         # The first step runs outside the loop: it tells how wide the weights are.
         carry, row, weights = self.advance(
@@ -159,11 +160,11 @@ class _BeamSearch:
         rows = ops.zeros((self.max_length, *ops.shape(weights)), dtype="float32")
         trace, rows = with_row(trace, start, row), with_row(rows, start, weights)
 
-        def goes_on(t, carry, trace, rows):
+        def goes_on(t: Tensor, carry: Any, trace: Tensor, rows: Tensor) -> Tensor:
             _, _, done, _ = carry
             return ops.logical_and(t < self.max_length, ops.logical_not(ops.all(done)))
 
-        def body(t, carry, trace, rows):
+        def body(t: Tensor, carry: Any, trace: Tensor, rows: Tensor) -> tuple[Any, Any, Any, Any]:
             carry, row, weights = self.advance(t, *carry)
             return t + 1, carry, with_row(trace, t, row), with_row(rows, t, weights)
 
@@ -172,7 +173,7 @@ class _BeamSearch:
         )
         return self.result(t, live, ended, trace, rows)
 
-    def first_live(self, start_id):
+    def first_live(self, start_id: int) -> Live:
         """One hypothesis of no tokens for each example, and places for others."""
         shape = (self.batch_size, self.width)
         covered = ids = log_probability = ()
@@ -185,10 +186,12 @@ class _BeamSearch:
         token = ops.full(shape, start_id, dtype="int32")
         return Live(total, token, log_probability, ids, covered)
 
-    def is_constrained(self):
+    def is_constrained(self) -> bool:
         return not self.constraints.is_empty()
 
-    def advance(self, t, live, ended, done, state):
+    def advance(
+        self, t: Tensor, live: Live, ended: Ended, done: Tensor, state: Any
+    ) -> tuple[tuple[Live, Ended, Tensor, Any], Tensor, Tensor]:
         """One step of all examples; returns what the next one needs, its trace, and the weights."""
         token = reshape(live.token, (self.batch_size * self.width,))
         logits, state, weights = self.step(token, state, self.memory)
@@ -221,7 +224,9 @@ class _BeamSearch:
         state = keras.tree.map_structure(lambda x: self.reordered(x, slot), state)
         return (live, ended, done, state), live.token * self.width + slot, weights
 
-    def ends(self, t, may_end, live, total, gain, slot):
+    def ends(
+        self, t: Tensor, may_end: Tensor, live: Live, total: Tensor, gain: Tensor, slot: Tensor
+    ) -> Ended:
         """Hypotheses that end now: of the 2 W continuations, only the first W may."""
         may_end, total, slot = (x[:, : self.width] for x in (may_end, total, slot))
         covered = take_rows(live.covered, slot) if self.beta is not None else ()
@@ -231,7 +236,16 @@ class _BeamSearch:
         score = ops.where(may_end, self.score(total, t + 1, covered), NEVER)
         return Ended(score, log_probability, ops.zeros_like(slot) + t, slot)
 
-    def goes_on(self, t, token, is_end, live, total, gain, slot):
+    def goes_on(
+        self,
+        t: Tensor,
+        token: Tensor,
+        is_end: bool,
+        live: Live,
+        total: Tensor,
+        gain: Tensor,
+        slot: Tensor,
+    ) -> tuple[Live, Tensor]:
         """The W best continuations that are no end, and the places of what they follow."""
         total, order = highest(ops.where(is_end, NEVER, total), self.width)
         token, slot = take_rows(token, order), take_rows(slot, order)
@@ -243,13 +257,13 @@ class _BeamSearch:
         covered = take_rows(live.covered, slot) if self.beta is not None else ()
         return Live(total, token, log_probability, ids, covered), slot
 
-    def score(self, total, length, covered):
+    def score(self, total: Tensor, length: Any, covered: Tensor) -> Tensor:
         score = total / ranking.length_penalty(length, self.alpha)
         if self.beta is None:
             return score
         return score + ranking.coverage_penalty(covered, self.memory_mask, self.beta)
 
-    def result(self, t, live, ended, trace, rows):
+    def result(self, t: Tensor, live: Live, ended: Ended, trace: Tensor, rows: Tensor) -> NBest:
         """Those that ended, and after them those that were cut off."""
         score, order = highest(self.score(live.total, self.limits, live.covered), self.n_best)
         cut = Ended(
@@ -280,23 +294,23 @@ class _BeamSearch:
             ops.transpose(ops.where(holds[..., None], weights, 0.0), (1, 2, 0, 3)),
         )
 
-    def in_beams(self, x):
+    def in_beams(self, x: Any) -> Tensor:
         """Rows `(B * W, ...)` as `(B, W, ...)`."""
         return reshape(x, (self.batch_size, self.width, *ops.shape(x)[1:]))
 
-    def in_rows(self, x):
+    def in_rows(self, x: Any) -> Tensor:
         """The way back."""
         return reshape(x, (self.batch_size * self.width, *ops.shape(x)[2:]))
 
-    def widened(self, x):
+    def widened(self, x: Any) -> Tensor:
         """Each row of `(B, ...)` W times: `(B * W, ...)`."""
         shape = (self.batch_size, self.width, *ops.shape(x)[1:])
         return self.in_rows(ops.broadcast_to(x[:, None], shape))
 
-    def reordered(self, x, slot):
+    def reordered(self, x: Any, slot: Tensor) -> Tensor:
         return self.in_rows(take_rows(self.in_beams(x), slot))
 
 
-def _where(done, old, new):
+def _where(done: Tensor, old: Any, new: Any) -> Any:
     """`old` for the examples that are `done (B, 1)`, else `new (B, W, ...)`."""
     return ops.where(reshape(done, (-1, *[1] * (len(new.shape) - 1))), old, new)

@@ -1,12 +1,14 @@
 """Constraints on the answers of every search."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
 
 from keras_attention._known import known_values
 from keras_attention._token_ids import check_token_ids
+from keras_attention._types import Tensor
 from keras_attention.decoding.constraint import constraint, constraint_fields
 from keras_attention.decoding.processors import (
     block_ngrams,
@@ -55,7 +57,7 @@ class Constraints:
     prefix: Any = None
     prefix_lengths: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, row in constraint_fields(type(self)).items():
             setting = getattr(self, name)
             check_setting(name, setting, row.range)
@@ -67,11 +69,11 @@ class Constraints:
                 f"Received: prefix=None, prefix_lengths={self.prefix_lengths}"
             )
 
-    def is_empty(self):
+    def is_empty(self) -> bool:
         """True if everything is allowed."""
         return self.prefix is None and not self._active()
 
-    def apply(self, log_probabilities, ids, t, end_id):
+    def apply(self, log_probabilities: Tensor, ids: Tensor, t: Tensor, end_id: int) -> Tensor:
         """The log-probabilities `(B, W, V)` that remain, -inf for what may not follow.
 
         Args:
@@ -87,19 +89,20 @@ class Constraints:
         if self.prefix is not None:
             lengths = self.prefix_lengths
             lengths = ops.shape(self.prefix)[1] if lengths is None else lengths
-            if known_values(t) is not None and int(known_values(t)) == 0:
+            step = known_values(t)
+            if step is not None and int(step) == 0:
                 # The first step is outside the loop: here once, not at each step.
                 self._check_prefix(log_probabilities.shape[-1])
             allowed = force_prefix(allowed, log_probabilities, t, self.prefix, lengths)
         return allowed
 
-    def _active(self):
+    def _active(self) -> list[tuple[Any, Callable[..., Tensor]]]:
         """Pairs of a setting that is not known to be off and its processor."""
         rows = constraint_fields(type(self))
         settings = [(getattr(self, name), row) for name, row in rows.items()]
         return [(x, row.process) for x, row in settings if not is_off(x, row.neutral)]
 
-    def _check_prefix(self, vocabulary_size):
+    def _check_prefix(self, vocabulary_size: int) -> None:
         counts = None
         if self.prefix_lengths is not None:
             lengths = ops.expand_dims(ops.cast(self.prefix_lengths, "int32"), -1)

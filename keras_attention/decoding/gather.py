@@ -4,9 +4,13 @@
 where each operation of a step costs as much as its work, that is much of what a search does.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention._xla import compiled_by_xla
 
 # Up to so many, out of so many times as many, one maximum after another is faster than an order of
@@ -15,7 +19,7 @@ FEW = 16
 TIMES = 8
 
 
-def take_rows(x, places):
+def take_rows(x: Tensor, places: Tensor) -> Tensor:
     """`x (B, N, ...)` at `places`, int `(B, K)` from 0 to N - 1: `(B, K, ...)`."""
     if keras.backend.backend() == "tensorflow":
         from keras_attention.decoding import gather_tensorflow as rows_tensorflow
@@ -27,7 +31,7 @@ def take_rows(x, places):
     return ops.take(rows, offsets + ops.cast(places, "int32"), axis=0)
 
 
-def reshape(x, shape):
+def reshape(x: Tensor, shape: Sequence[Any]) -> Tensor:
     """`x` in a shape of which some sizes may be tensors; one of them is left to be worked out.
 
     On TensorFlow, a shape of integers alone is a constant, and one of tensors several operations.
@@ -38,12 +42,12 @@ def reshape(x, shape):
     return ops.reshape(x, shape)
 
 
-def with_row(rows, index, row):
+def with_row(rows: Tensor, index: Tensor, row: Tensor) -> Tensor:
     """`rows (N, ...)` with `row (...)` in place `index`, an integer tensor: a new tensor."""
     return ops.scatter_update(rows, ops.reshape(index, (1, 1)), row[None])
 
 
-def highest(x, count):
+def highest(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` highest of `x (..., N)`, the highest first, and their places, int32.
 
     Of equals the first comes first, on all backends.
@@ -59,11 +63,11 @@ def highest(x, count):
     return values, ops.cast(places, "int32")
 
 
-def _is_many(size, least):
+def _is_many(size: Any, least: int) -> bool:
     return size is not None and size >= least
 
 
-def _highest_one_by_one(x, count):
+def _highest_one_by_one(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """`highest` as maxima of what is left. XLA sorts for `top_k`, one row after another."""
     size = ops.shape(x)[-1]
     order = ops.arange(size, dtype="int32")

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.gather import highest, take_rows
 from keras_attention.decoding.hypotheses import Hypotheses
@@ -46,7 +47,7 @@ def greedy(
     """
     constraints = constraints or Constraints()
 
-    def choose(logits, ids, t):
+    def choose(logits: Tensor, ids: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         if constraints.is_empty():
             value, token = highest(logits, 1)
             # The log-probability of the highest logit: log_softmax of that one alone.

@@ -1,7 +1,11 @@
 """The loop of the searches that keep one hypothesis for each example."""
 
+from collections.abc import Callable
+from typing import Any
+
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.decoding.gather import with_row
 from keras_attention.decoding.hypotheses import Hypotheses
 from keras_attention.decoding.settings import (
@@ -12,11 +16,21 @@ from keras_attention.decoding.settings import (
     in_range,
     is_number,
 )
+from keras_attention.decoding.step import StepFunction
 
 
 def one_hypothesis(
-    choose, step, state, memory, *, batch_size, start_id, end_id, max_length, limits=None
-):
+    choose: Callable[..., tuple[Tensor, Tensor]],
+    step: StepFunction,
+    state: Any,
+    memory: Any,
+    *,
+    batch_size: Any,
+    start_id: int,
+    end_id: int,
+    max_length: int,
+    limits: Any = None,
+) -> Hypotheses:
     """Takes at each step the token that `choose` chooses, until every sequence has ended.
 
     The loop is part of the graph and stops early, when the last sequence of the batch has ended.
@@ -37,7 +51,15 @@ def one_hypothesis(
     else:
         limits = ops.minimum(as_int32(in_range(limits, COUNT, MOST)), max_length)
 
-    def advance(t, token, finished, score, lengths, ids, state):
+    def advance(
+        t: Tensor,
+        token: Tensor,
+        finished: Tensor,
+        score: Tensor,
+        lengths: Tensor,
+        ids: Tensor,
+        state: Any,
+    ) -> tuple[Any, Any]:
         logits, state, weights = step(token, state, memory)
         token, gain = choose(ops.cast(logits, "float32"), ids, t)
         score = ops.where(finished, score, score + gain)
@@ -64,11 +86,11 @@ def one_hypothesis(
     alignments = ops.zeros((max_length, *ops.shape(weights)), dtype="float32")
     alignments = with_row(alignments, start, weights)
 
-    def goes_on(t, carry, alignments):
+    def goes_on(t: Tensor, carry: Any, alignments: Tensor) -> Tensor:
         _, finished, *_ = carry
         return ops.logical_and(t < max_length, ops.logical_not(ops.all(finished)))
 
-    def body(t, carry, alignments):
+    def body(t: Tensor, carry: Any, alignments: Tensor) -> tuple[Any, Any, Any]:
         carry, weights = advance(t, *carry)
         return t + 1, carry, with_row(alignments, t, weights)
 

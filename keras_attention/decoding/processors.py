@@ -5,15 +5,20 @@ token after the last. Settings are numbers or tensors `(B,)`. The processor of a
 `(log_probabilities, ids, t, end_id, setting)`: see `constraint.py`.
 """
 
+from typing import Any
+
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.decoding.settings import by_example
 
 # What a forced token has at least, so that a hypothesis that the model holds for impossible lives.
 LEAST = -1e9
 
 
-def penalize_repetition(log_probabilities, ids, t, end_id, penalty):
+def penalize_repetition(
+    log_probabilities: Tensor, ids: Tensor, t: Tensor, end_id: int, penalty: Any
+) -> Tensor:
     """Multiplies the log-probabilities of the tokens that a hypothesis holds by `penalty`."""
     before = ops.arange(ops.shape(ids)[-1], dtype="int32") < t
     used = _occurs(ids, ops.broadcast_to(before, ops.shape(ids)), log_probabilities)
@@ -21,7 +26,9 @@ def penalize_repetition(log_probabilities, ids, t, end_id, penalty):
     return log_probabilities * factor
 
 
-def block_ngrams(log_probabilities, ids, t, end_id, size):
+def block_ngrams(
+    log_probabilities: Tensor, ids: Tensor, t: Tensor, end_id: int, size: Any
+) -> Tensor:
     """Forbids what would complete a sequence of `size` tokens that is there; 0 forbids nothing."""
     # More tokens than there are never occur twice: nothing to go through for a huge size.
     size = ops.minimum(by_example(size, 3, "int32"), ops.shape(ids)[-1] + 1)
@@ -30,7 +37,7 @@ def block_ngrams(log_probabilities, ids, t, end_id, size):
     matches = ops.logical_and(positions < t, size > 0)
     matches = ops.broadcast_to(matches, ops.shape(ids))
 
-    def compare(distance, matches):
+    def compare(distance: Tensor, matches: Tensor) -> tuple[Any, Any]:
         earlier = ops.take(ids, ops.maximum(positions - distance, 0), axis=-1)
         last = ops.take(ids, ops.reshape(ops.maximum(t - distance, 0), (1,)), axis=-1)
         same = ops.logical_and(ops.equal(earlier, last), positions >= distance)
@@ -44,14 +51,16 @@ def block_ngrams(log_probabilities, ids, t, end_id, size):
     return ops.where(_occurs(ids, matches, log_probabilities), -float("inf"), log_probabilities)
 
 
-def forbid_early_end(log_probabilities, ids, t, end_id, min_length):
+def forbid_early_end(
+    log_probabilities: Tensor, ids: Tensor, t: Tensor, end_id: int, min_length: Any
+) -> Tensor:
     """Forbids the end before `min_length` tokens."""
     is_end = ops.equal(ops.arange(ops.shape(log_probabilities)[-1], dtype="int32"), end_id)
     early = t < by_example(min_length, 3, "int32")
     return ops.where(ops.logical_and(is_end, early), -float("inf"), log_probabilities)
 
 
-def end_where_nothing_may_follow(allowed, log_probabilities, end_id):
+def end_where_nothing_may_follow(allowed: Tensor, log_probabilities: Tensor, end_id: int) -> Tensor:
     """Allows the end, and counts it as the model does, where `allowed` is -inf for all tokens."""
     is_end = ops.equal(ops.arange(ops.shape(allowed)[-1], dtype="int32"), end_id)
     nothing = ops.max(allowed, axis=-1, keepdims=True) == -float("inf")
@@ -60,7 +69,9 @@ def end_where_nothing_may_follow(allowed, log_probabilities, end_id):
     )
 
 
-def force_prefix(allowed, log_probabilities, t, prefix, lengths):
+def force_prefix(
+    allowed: Tensor, log_probabilities: Tensor, t: Tensor, prefix: Tensor, lengths: Tensor
+) -> Tensor:
     """Allows token t of `prefix (B, P)` alone, where t is below its length."""
     prefix = ops.cast(prefix, "int32")
     last = ops.shape(prefix)[1] - 1
@@ -74,7 +85,7 @@ def force_prefix(allowed, log_probabilities, t, prefix, lengths):
     return ops.where(t < by_example(lengths, 3, "int32"), forced, allowed)
 
 
-def _occurs(ids, where, like):
+def _occurs(ids: Tensor, where: Tensor, like: Tensor) -> Tensor:
     """Boolean `(B, W, V)`, V as of `like`: whether a token is among the `ids` that are marked."""
     batch, width, vocabulary = ops.shape(like)
     # What is not marked goes to a column of its own, which is cut off.

@@ -1,7 +1,10 @@
 """Ranking of hypotheses of different length in a beam search."""
 
+from typing import Any
+
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.decoding.settings import LARGEST
 
 # What a position of the source counts that was hardly attended to: log(0) would make all equal.
@@ -9,7 +12,7 @@ LEAST_COVERED = 1e-6
 WORST = 1e30
 
 
-def length_penalty(length, alpha):
+def length_penalty(length: Any, alpha: Tensor) -> Tensor:
     """`((5 + length) / 6) ** alpha`, by which log-probabilities are divided.
 
     Reference: Wu et al., 2016, https://arxiv.org/abs/1609.08144, equation 14.
@@ -18,7 +21,7 @@ def length_penalty(length, alpha):
     return ops.minimum(((5.0 + ops.cast(length, "float32")) / 6.0) ** alpha, LARGEST)
 
 
-def coverage_penalty(covered, mask, beta):
+def coverage_penalty(covered: Tensor, mask: Tensor, beta: Tensor) -> Tensor:
     """`beta * sum_j log(min(covered_j, 1))` over the positions j of the source: 0 or less.
 
     Args:

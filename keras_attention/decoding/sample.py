@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.gather import take_rows
 from keras_attention.decoding.hypotheses import Hypotheses
@@ -83,7 +84,7 @@ def sample(
     # Time first: one row for each step.
     drawn = ops.transpose(uniform(seeds, max_length))
 
-    def choose(logits, ids, t):
+    def choose(logits: Tensor, ids: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         log_probabilities = ops.log_softmax(logits, axis=-1)
         allowed = log_probabilities
         if not constraints.is_empty():
@@ -108,7 +109,7 @@ def sample(
     )
 
 
-def pick(log_probabilities, drawn):
+def pick(log_probabilities: Tensor, drawn: Tensor) -> Tensor:
     """The token int32 `(B,)` in whose share of [0, 1) the number `drawn (B,)` lies.
 
     `log_probabilities (B, V)` need not be normalised; what is -inf there is never picked.

@@ -2,12 +2,13 @@
 
 import numbers
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 from keras_attention._known import known_values
+from keras_attention._types import Tensor
 
 # As good as any larger size, and far from where int32 wraps around.
 MOST = 2**30
@@ -39,17 +40,17 @@ PROBABILITY = Range("0 <= {name} <= 1", lambda x: 0 <= x <= 1, 0.0, 1.0)
 POSITIVE_PROBABILITY = Range("0 < {name} <= 1", lambda x: 0 < x <= 1, 0.0, 1.0)
 
 
-def is_number(setting):
+def is_number(setting: Any) -> bool:
     """True if the setting is a Python number, known while the graph is built."""
     return isinstance(setting, numbers.Number)
 
 
-def is_off(setting, neutral):
+def is_off(setting: Any, neutral: float) -> bool:
     """True if the setting is off, so that the graph can leave it out."""
     return setting is None or (is_number(setting) and setting == neutral)
 
 
-def check_setting(name, setting, range):
+def check_setting(name: str, setting: Any, range: Range) -> None:
     """Raises ValueError where a number, or one of a tensor's, is not in `range`.
 
     What a tensor holds only when a graph runs is not seen here: see `in_range`.
@@ -61,7 +62,7 @@ def check_setting(name, setting, range):
             raise ValueError(f"Expected {condition}. Received: {name}={value}")
 
 
-def in_range(setting, range, neutral):
+def in_range(setting: Any, range: Range, neutral: float) -> Any:
     """The setting; in a graph, what is out of range as the nearest in range, and NaN as neutral."""
     if setting is None or known_values(setting) is not None:
         return setting
@@ -70,7 +71,7 @@ def in_range(setting, range, neutral):
     return ops.clip(setting, range.low, range.high)
 
 
-def by_example(setting, rank, dtype="float32"):
+def by_example(setting: Any, rank: int, dtype: str = "float32") -> Tensor:
     """A number or a tensor `(B,)` or `(1,)` as a tensor `(B or 1, 1, ...)` of that rank."""
     if dtype == "int32":
         setting = as_int32(setting)
@@ -78,7 +79,7 @@ def by_example(setting, rank, dtype="float32"):
     return ops.reshape(setting, (-1, *[1] * (rank - 1)))
 
 
-def as_int32(setting):
+def as_int32(setting: Any) -> Any:
     """A size as int32, where a larger one than `MOST` is `MOST`."""
     if is_number(setting):
         return int(max(-MOST, min(setting, MOST)))

@@ -1,9 +1,12 @@
 """The interface between search and model."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import keras
 from keras import ops
+
+from keras_attention._types import Tensor
 
 
 class StepFunction(Protocol):
@@ -29,7 +32,7 @@ class StepFunction(Protocol):
         """
 
 
-def with_repeated_memory(step):
+def with_repeated_memory(step: Callable[..., Any]) -> StepFunction:
     """Lets a step function that knows one sequence for each row of memory decode several.
 
     It repeats the rows of the memory at each step. A step that reads one row for all its W
@@ -42,8 +45,8 @@ def with_repeated_memory(step):
         A `StepFunction`.
     """
 
-    def repeating(token, state, memory):
-        def repeat(x):
+    def repeating(token: Tensor, state: Any, memory: Any) -> Any:
+        def repeat(x: Tensor) -> Tensor:
             width = ops.shape(token)[0] // ops.shape(x)[0]
             shape = ops.shape(x)
             wide = ops.broadcast_to(x[:, None], (shape[0], width, *shape[1:]))

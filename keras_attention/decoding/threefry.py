@@ -4,13 +4,17 @@ The generators of the backends draw for a whole batch from one seed, each its ow
 counter-based one gives an example the same numbers in every batch and on every backend.
 """
 
+from typing import Any
+
 from keras import ops
+
+from keras_attention._types import Tensor
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
 
 
-def threefry(key, counter):
+def threefry(key: Any, counter: Any) -> tuple[Tensor, Tensor]:
     """Threefry-2x32 with 20 rounds.
 
     int32 stands for the 32 bits, as all backends have it and wrap around in its sums.
@@ -36,7 +40,7 @@ def threefry(key, counter):
     return x, y
 
 
-def uniform(seeds, count):
+def uniform(seeds: Tensor, count: int) -> Tensor:
     """`count` numbers for each seed, uniform over the multiples of 2^-24 in [0, 1).
 
     Args:
@@ -53,10 +57,10 @@ def uniform(seeds, count):
     return ops.cast(_shift_right(bits, 8), "float32") * 2.0**-24
 
 
-def _rotate(x, distance):
+def _rotate(x: Tensor, distance: int) -> Tensor:
     return ops.bitwise_or(ops.bitwise_left_shift(x, distance), _shift_right(x, 32 - distance))
 
 
-def _shift_right(x, distance):
+def _shift_right(x: Tensor, distance: int) -> Tensor:
     """Fills with zeros, where that of int32 fills with the sign."""
     return ops.bitwise_and(ops.bitwise_right_shift(x, distance), (1 << (32 - distance)) - 1)

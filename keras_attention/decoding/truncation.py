@@ -3,15 +3,18 @@
 Settings are numbers or tensors `(B,)`. The results are not normalised.
 """
 
+from typing import Any
+
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.decoding.settings import by_example, is_number, is_off
 
 # Far below what divides any two float32 numbers near 1: as good as 0 and safe to divide by.
 COLDEST = 1e-30
 
 
-def heat(log_probabilities, temperature):
+def heat(log_probabilities: Tensor, temperature: Any) -> Tensor:
     """Divides by the temperature; at 0 only the likeliest tokens are left, at inf all are equal."""
     below_best = log_probabilities - ops.max(log_probabilities, axis=-1, keepdims=True)
     heated = below_best / ops.maximum(by_example(temperature, 2), COLDEST)
@@ -19,7 +22,9 @@ def heat(log_probabilities, temperature):
     return ops.where(below_best > -float("inf"), heated, -float("inf"))
 
 
-def truncate(log_probabilities, top_k=0, top_p=1.0, min_p=0.0):
+def truncate(
+    log_probabilities: Tensor, top_k: Any = 0, top_p: Any = 1.0, min_p: Any = 0.0
+) -> Tensor:
     """Leaves the likeliest tokens and sets the others to -inf.
 
     Tokens as likely as the last one that is left are left, too. The likeliest is always left.
@@ -45,12 +50,12 @@ def truncate(log_probabilities, top_k=0, top_p=1.0, min_p=0.0):
     return ops.where(log_probabilities >= least, log_probabilities, -float("inf"))
 
 
-def _least_of_top(log_probabilities, top_k, top_p):
+def _least_of_top(log_probabilities: Tensor, top_k: Any, top_p: Any) -> Tensor:
     """The log-probability `(B, 1)` of the last token that is left; -inf where all are."""
     vocabulary = ops.shape(log_probabilities)[-1]
     k, p = by_example(top_k, 2, "int32"), by_example(top_p, 2)
 
-    def find():
+    def find() -> Tensor:
         falling = ops.flip(ops.sort(log_probabilities, axis=-1), axis=-1)
         ranks = ops.arange(vocabulary, dtype="int32")
         falling = ops.where(ops.logical_or(k <= 0, ranks < k), falling, -float("inf"))
