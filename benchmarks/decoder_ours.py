@@ -182,7 +182,7 @@ def searcher(search, width, model, batch, jit=False, exported=False):
         prepared = model.prepare(memory)
         found = search(
             functools.partial(model.step, width=width),
-            model.start([[state]], prepared),
+            model.initial_state(prepared, [[state]]),
             prepared,
             batch_size=ops.shape(memory)[0],
             start_id=START,

@@ -163,7 +163,8 @@ def test_answers_of_addons():
     expected, lengths = ADDONS["decoder/greedy"], ADDONS["decoder/greedy_lengths"]
     steps = 29
     assert len(np.unique(expected)) > 4
-    state, memory = decoder.start(ADDONS["decoder/memory"], mask_of("decoder"))
+    memory = decoder.prepare(ADDONS["decoder/memory"], mask_of("decoder"))
+    state = decoder.initial_state(memory)
     tokens = {"start_id": 2, "end_id": 3, "max_length": steps}
     found = greedy(decoder.step, state, memory, batch_size=2, **tokens)
     ids = ops.convert_to_numpy(found.ids)

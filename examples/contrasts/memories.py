@@ -37,12 +37,12 @@ class TuringMachine(ka.LanguageModel):
         features, *_ = self.rnn(self.embedding(tokens), training=training)
         return self.logits(features)
 
-    def read(self, tokens, lengths, max_length):
+    def prepare_prompt(self, tokens, lengths, max_length):
         counts = ops.arange(ops.shape(tokens)[1]) < lengths[:, None]
         _, *state = self.rnn_with_mask(self.embedding(tokens), mask=counts)
         return state
 
-    def advance(self, token, state):
+    def step_token(self, token, state):
         features, state = self.rnn.cell(self.embedding(token), state)
         return self.logits(features), state
 

@@ -11,8 +11,8 @@ class LanguageModel(Seq2Seq):
 
     To whoever asks, it is a `Seq2Seq` whose source is a prompt and whose answer goes on with it:
     the same vocabulary, and one sequence `start_id, prompt, answer, end_id`. So searches, scores,
-    export and signatures are those of `Seq2Seq`. A subclass implements `predict_next`, `read` and
-    `advance`, or `call`, `encode` and `step` itself.
+    export and signatures are those of `Seq2Seq`, and so are its steps. A subclass implements
+    `predict_next`, `prepare_prompt` and `step_token`, of which the rest is made.
 
     Masking: token 0 is padding, which stands on the right.
 
@@ -40,18 +40,19 @@ class LanguageModel(Seq2Seq):
         """Logits `(B, T, vocabulary_size)` of what follows each of `tokens`, int `(B, T)`."""
         raise NotImplementedError(f"{type(self).__name__} must define `predict_next`.")
 
-    def read(self, tokens, lengths, max_length):
-        """The state after the first `lengths` int `(B,)` of `tokens` int `(B, T)`: what `advance`
-        takes, any structure of tensors, batch first.
+    def prepare_prompt(self, tokens, lengths, max_length):
+        """State of `step_token` after a prompt: any structure of tensors, batch first.
 
         Args:
+            tokens: int `(B, T)`.
+            lengths: int `(B,)`, how many of them belong to the prompt.
             max_length: most steps that will follow, for a state that has room for all of them.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define `read`.")
+        raise NotImplementedError(f"{type(self).__name__} must define `prepare_prompt`.")
 
-    def advance(self, token, state):
+    def step_token(self, token, state):
         """Logits `(B, vocabulary_size)` of what follows `token`, int `(B,)`, and the new state."""
-        raise NotImplementedError(f"{type(self).__name__} must define `advance`.")
+        raise NotImplementedError(f"{type(self).__name__} must define `step_token`.")
 
     def generate(self, prompt, prompt_mask=None, max_length=100, seeds=None, **options):
         """Goes on with each prompt, by the likeliest token at each step or by drawn ones.
@@ -96,13 +97,13 @@ class LanguageModel(Seq2Seq):
         # A search begins with the token `start_id`; what this sequence is at is the last token of
         # its prompt, which waits in the state for the first step.
         pending = ops.take_along_axis(tokens, ops.expand_dims(lengths, 1), axis=1)[:, 0]
-        state = self.read(tokens, lengths, max_length)
+        state = self.prepare_prompt(tokens, lengths, max_length)
         return (ops.zeros_like(source, dtype=self.compute_dtype),), (pending, state)
 
     def step(self, token, state, memory, width=None):
         pending, state = state
         token = ops.where(pending >= 0, pending, ops.cast(token, "int32"))
-        logits, state = self.advance(token, state)
+        logits, state = self.step_token(token, state)
         weights = ops.zeros((ops.shape(token)[0], ops.shape(memory[0])[1]), self.compute_dtype)
         return logits, (ops.full_like(pending, -1), state), weights
 

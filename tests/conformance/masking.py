@@ -61,7 +61,7 @@ def weights_under(case, layer, inputs, mask):
         arrays = [inputs.get("key", inputs["value"]), inputs["value"]]
         key, value = (ops.convert_to_tensor(x) for x in arrays)
         key, state = layer.project_key(key), None
-        state = layer.initial_state(key)
+        state = layer.initial_state((key, value))
         for t in range(mask.shape[1]):
             query = ops.convert_to_tensor(inputs["query"][:, t])
             memory = key, value, ops.convert_to_tensor(mask[:, t : t + 1])

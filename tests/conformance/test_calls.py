@@ -77,7 +77,7 @@ def test_a_feature_map_is_told_how_to_become_a_memory():
     decoder = ka.AttentionDecoder(cell, keras.layers.Dense(13))
     decoder(query, flat)
     refused(r"Reshape\(\(-1, channels\)\).*memory.shape", decoder, query, image)
-    refused(r"Reshape\(\(-1, channels\)\).*memory.shape", decoder.start, image)
+    refused(r"Reshape\(\(-1, channels\)\).*memory.shape", decoder.prepare, image)
 
 
 def test_other_layers():

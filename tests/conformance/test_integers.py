@@ -72,7 +72,7 @@ def test_steps_of_integers(case):
     for dtype in ("float32", "int32"):
         query, value = (ops.convert_to_tensor(arrays[n].astype(dtype)) for n in case.sizes)
         memory = layer.prepare(value)
-        output, _, weights = layer.step(query[:, 0], layer.initial_state(memory[0]), memory)
+        output, _, weights = layer.step(query[:, 0], layer.initial_state(memory), memory)
         results.append((output, weights))
         assert keras.backend.standardize_dtype(output.dtype) == "float32"
     for expected, found in zip(*results, strict=True):

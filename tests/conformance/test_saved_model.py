@@ -73,7 +73,7 @@ def test_steps_with_a_key_that_is_projected_once(case, tmp_path):
             outputs, _ = tf.scan(
                 lambda last, step: layer.step(step, last[1], prepared)[:2],
                 tf.transpose(query, [1, 0, 2]),
-                initializer=(first, layer.initial_state(prepared[0])),
+                initializer=(first, layer.initial_state(prepared)),
             )
             return outputs
 

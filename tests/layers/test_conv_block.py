@@ -76,10 +76,10 @@ def test_the_formula_of_wavenet(steps):
     output, skip = layer(x, condition=h)
     assert_close(output, x + dense(z, layer.residual_dense), rtol=1e-4, atol=1e-4)
     assert_close(skip, dense(z, layer.skip_dense), rtol=1e-4, atol=1e-4)
-    buffer = layer.start_buffer(B)
+    state = layer.initial_state(B)
     for t in range(3):
         now = h[:, t] if steps else h
-        (step, skipped), buffer = layer.advance(ops.convert_to_tensor(x[:, t]), buffer, now)
+        (step, skipped), state = layer.step(ops.convert_to_tensor(x[:, t]), state, now)
         assert_close(step, output[:, t], rtol=1e-4, atol=1e-4)
         assert_close(skipped, skip[:, t], rtol=1e-4, atol=1e-4)
 
@@ -129,13 +129,13 @@ def test_the_formula_of_convs2s():
 
 def test_step_by_step_a_block_is_the_whole(make):
     layer, x = block(make, kernel_size=3, dilation_rate=2), sequence(7)
-    expected, after = layer.read(ops.convert_to_tensor(x), ops.convert_to_tensor([7, 7]))
-    buffer = layer.start_buffer(B)
+    expected, after = layer.prepare(ops.convert_to_tensor(x), ops.convert_to_tensor([7, 7]))
+    state = layer.initial_state(B)
     for t in range(7):
-        y, buffer = layer.advance(ops.convert_to_tensor(x[:, t]), buffer)
+        y, state = layer.step(ops.convert_to_tensor(x[:, t]), state)
         for found, wanted in zip(keras.tree.flatten(y), keras.tree.flatten(expected), strict=True):
             assert_close(found, wanted[:, t], rtol=1e-4, atol=1e-4)
-    assert_close(after, buffer, rtol=1e-4, atol=1e-4)
+    assert_close(after, state, rtol=1e-4, atol=1e-4)
 
 
 def test_padding_on_the_left_is_as_if_the_sequence_had_not_begun(make):

@@ -73,22 +73,24 @@ def test_what_an_output_sees_is_as_stated(kernel_size, dilation, causal):
 @pytest.mark.parametrize(("kernel_size", "dilation", "causal"), SIZES[:4])
 def test_step_by_step_it_is_the_whole(kernel_size, dilation, causal):
     layer, x = built(kernel_size, dilation, causal), sequence()
-    expected, buffer = as_float64(layer(x)), layer.start_buffer(B)
+    expected, state = as_float64(layer(x)), layer.initial_state(B)
     lengths = np.array([T, 4])
     for t in range(T):
-        shape = tuple(buffer.shape)
-        y, buffer = layer.advance(ops.convert_to_tensor(x[:, t]), buffer)
+        shape = tuple(state.shape)
+        y, state = layer.step(ops.convert_to_tensor(x[:, t]), state)
         assert_close(y, expected[:, t], rtol=1e-5, atol=1e-5)
-        assert tuple(buffer.shape) == shape == (B, layer.span, D)
+        assert tuple(state.shape) == shape == (B, layer.span, D)
         if t + 1 in lengths:
             row = list(lengths).index(t + 1)
-            assert_close(layer.buffer_after(x, lengths)[row], buffer[row])
+            outputs, after = layer.prepare(x, lengths)
+            assert_close(outputs, expected)
+            assert_close(after[row], state[row])
 
 
 def test_what_is_not_causal_has_no_next_step():
     layer = built(3, 2, False)
     with pytest.raises(ValueError, match="causal=False"):
-        layer.advance(ops.ones((B, D)), layer.start_buffer(B))
+        layer.step(ops.ones((B, D)), layer.initial_state(B))
 
 
 @pytest.mark.parametrize(

@@ -207,10 +207,10 @@ def test_arguments_that_make_no_sense(arguments, message):
 
 def decoded(layer, x, length, steps, mask=None):
     """The outputs of `x` given in pieces of `steps`."""
-    cache, outputs, position = layer.start_cache(x.shape[0], length), [], 0
+    state, outputs, position = layer.initial_state(x.shape[0], length), [], 0
     for count in steps:
         piece = ops.convert_to_tensor(x[:, position : position + count])
-        output, cache = layer.advance(piece, cache, position, cache_mask=mask)
+        output, state, _ = layer.step(piece, state, position=position, cache_mask=mask)
         outputs.append(output)
         position += count
     return ops.concatenate(outputs, axis=1)
@@ -238,11 +238,11 @@ def test_a_cache_with_a_padded_prompt_and_positions_of_their_own():
     expected = layer(x, use_causal_mask=True, value_mask=mask[:, :TV])
     assert_close(decoded(layer, x, TV + 1, [1] * TV, mask), expected, **CLOSE)
     expected = layer(x, use_causal_mask=True)
-    cache = layer.start_cache(B, TV)
-    both = layer.advance(ops.convert_to_tensor(x[:, :4]), cache, 0)[1]
+    empty = layer.initial_state(B, TV)
+    both = layer.step(ops.convert_to_tensor(x[:, :4]), empty, position=0)[1]
     piece = np.stack([x[0, 4:5], x[1, 2:3]])  # the second goes back two steps
-    output, _, weights = layer.advance(
-        ops.convert_to_tensor(piece), both, np.array([4, 2]), return_attention_scores=True
+    output, _, weights = layer.step(
+        ops.convert_to_tensor(piece), both, position=np.array([4, 2]), return_attention_scores=True
     )
     assert_close(output[0, 0], expected[0, 4], **CLOSE)
     assert_close(output[1, 0], expected[1, 2], **CLOSE)
@@ -260,7 +260,7 @@ def test_a_cache_in_an_exported_model(option, tmp_path):
     layer = layer_of(option)
     layer(x)
     randomize(layer)
-    empty = layer.start_cache(B, TV)
+    empty = layer.initial_state(B, TV)
 
     class Module(tf.Module):
         def __init__(self):
@@ -268,7 +268,8 @@ def test_a_cache_in_an_exported_model(option, tmp_path):
 
         @tf.function
         def step(self, query, key, value, position):
-            output, cache = layer.advance(query, {"key": key, "value": value}, position)
+            state = {"key": key, "value": value}
+            output, cache, _ = layer.step(query, state, position=position)
             return {"output": output, **cache}
 
     module = Module()

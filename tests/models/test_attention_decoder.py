@@ -56,7 +56,8 @@ def test_teacher_forcing_equals_steps(attention):
     decoder = of_tokens(ATTENTIONS[attention]())
     logits, weights = decoder(TARGET, MEMORY, memory_mask=MASK, return_attention_scores=True)
     weights = weights[0] if decoder.cell.is_list else weights
-    state, prepared = decoder.start(*tensors())
+    prepared = decoder.prepare(*tensors())
+    state = decoder.initial_state(prepared)
     for t in range(T):
         token = ops.convert_to_tensor(TARGET[:, t])
         found, state, now = decoder.step(token, state, prepared)
@@ -67,7 +68,8 @@ def test_teacher_forcing_equals_steps(attention):
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_greedy_search_through_the_same_step(attention):
     decoder = of_tokens(ATTENTIONS[attention]())
-    state, prepared = decoder.start(*tensors())
+    prepared = decoder.prepare(*tensors())
+    state = decoder.initial_state(prepared)
     found = greedy(decoder.step, state, prepared, batch_size=B, start_id=2, end_id=3, max_length=T)
     ids, lengths = as_float64(found.ids).astype(int), as_float64(found.lengths).astype(int)
     inputs = np.concatenate([np.full((B, 1), 2), ids[:, :-1]], 1)
@@ -103,7 +105,8 @@ def test_draws_follow_the_softmax():
 
 
 def _first_output(decoder):
-    state, prepared = decoder.start(ops.convert_to_tensor(MEMORY))
+    prepared = decoder.prepare(ops.convert_to_tensor(MEMORY))
+    state = decoder.initial_state(prepared)
     inputs = decoder.embedding(ops.convert_to_tensor(TARGET[:, 0]))
     output, state, weights = decoder.cell.step(inputs, state, prepared)
     return as_float64(output), state, weights

@@ -138,8 +138,8 @@ def test_a_base_class_says_what_is_missing():
     model = ka.LanguageModel()
     for name, arguments in (
         ("predict_next", (None,)),
-        ("read", (None, None, None)),
-        ("advance", (None, None)),
+        ("prepare_prompt", (None, None, None)),
+        ("step_token", (None, None)),
     ):
         with pytest.raises(NotImplementedError, match=f"must define `{name}`"):
             getattr(model, name)(*arguments)

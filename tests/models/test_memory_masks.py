@@ -45,7 +45,7 @@ def attention_decoder():
     embedding = keras.layers.Embedding(17, 13)
     layer = ka.AttentionDecoder(attention_cell(), keras.layers.Dense(17), embedding)
     layer.build((B, TT), (B, TV, D))
-    return layer.start
+    return layer.prepare
 
 
 def rnn_decoder(attention):
@@ -111,7 +111,8 @@ def test_a_search_sees_what_training_sees():
     masked = with_mask(memory(), MASK)
     logits, weights = decoder(TARGET, masked, return_attention_scores=True)
     assert_equal(as_float64(weights)[~np.broadcast_to(MASK[:, None], weights.shape)], 0)
-    state, prepared = decoder.start(masked)
+    prepared = decoder.prepare(masked)
+    state = decoder.initial_state(prepared)
     for t in range(TT):
         said, state, looked = decoder.step(ops.convert_to_tensor(TARGET[:, t]), state, prepared)
         assert_close(said, logits[:, t], atol=1e-6)
@@ -135,6 +136,7 @@ def test_an_embedding_that_masks_is_no_different(cell_input):
     embedding = keras.layers.Embedding(17, 13, mask_zero=True)
     decoder = ka.AttentionDecoder(cell, keras.layers.Dense(17), embedding)
     logits = decoder(TARGET, memory())
-    state, prepared = decoder.start(memory())
+    prepared = decoder.prepare(memory())
+    state = decoder.initial_state(prepared)
     said, _, _ = decoder.step(ops.convert_to_tensor(TARGET[:, 0]), state, prepared)
     assert_close(said, logits[:, 0], atol=1e-6)

@@ -112,7 +112,7 @@ def test_a_search_settles_the_key_once(queries, monkeypatch):
         prepared = decoder.prepare(memory)
         seen.append(isinstance(prepared[0], settled_key.SettledKey))
         assert {x.shape[0] for x in keras.tree.flatten(prepared)} == {2}  # all is batch first
-        state = [ops.repeat(x, queries, axis=0) for x in decoder.start([[state]], prepared)]
+        state = [ops.repeat(x, queries, axis=0) for x in decoder.initial_state(prepared, [[state]])]
         logits, _, weights = decoder.step(token, state, prepared)
         return logits, weights
 

@@ -32,6 +32,10 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
     weights 0 and context 0. A masked query gets output 0, and its mask travels on with the
     output. What stands in a masked position, NaN included, reaches no output and no gradient.
 
+    Steps: a decoder calls `memory = prepare(memory, memory_mask)` once, then
+    `state = initial_state(memory)` and `output, state, weights = step(query, state, memory)` for
+    each query.
+
     Args:
         dropout: fraction of the weights dropped in training, 0 <= dropout < 1. The weights that
             are returned are those before dropout.
@@ -173,10 +177,10 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
             query, key, value, mask, dropout_mask, noise, training, return_weights=return_weights
         )
 
-    def initial_state(self, key):
+    def initial_state(self, memory):
         """State before the first query, which `step` changes: a flat list of tensors, batch first.
 
-        None at all here; see `StatefulAttention`. `key` is projected, `(B, ..., Tv, D)`.
+        Empty here; see `StatefulAttention`. `memory` is the result of `prepare`.
         """
         return []
 

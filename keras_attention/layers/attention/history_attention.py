@@ -44,8 +44,9 @@ class HistoryAttention(StatefulAttention):
         """The next state `(B, Tv)` from this one and the weights of a query."""
         raise NotImplementedError(f"{type(self).__name__} must define `remember`.")
 
-    def initial_state(self, key):
+    def initial_state(self, memory):
         """The history `(B, Tv)` before the first query, float32 at least: nothing attended to."""
+        key = memory[0]
         return [ops.zeros(ops.shape(key)[:2], dtype=wide_dtype(key.dtype))]
 
     def weigh(self, query, key, mask, state, noise=None, training=None):

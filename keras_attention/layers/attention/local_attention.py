@@ -101,10 +101,11 @@ class LocalAttention(StatefulAttention):
             name="position_v", shape=(units,), initializer=fresh(self.kernel_initializer)
         )
 
-    def initial_state(self, key):
+    def initial_state(self, memory):
         """The position `(B, 1)` of the first query, float32 at least; a prediction needs none."""
         if self.position == "predictive":
             return []
+        key = memory[0]
         return [ops.zeros((ops.shape(key)[0], 1), dtype=wide_dtype(key.dtype))]
 
     def weigh(self, query, key, mask, state, noise=None, training=None):

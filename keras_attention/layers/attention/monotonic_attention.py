@@ -71,8 +71,9 @@ class MonotonicAttention(StatefulAttention):
             initializer=keras.initializers.Constant(self.score_bias),
         )
 
-    def initial_state(self, key):
+    def initial_state(self, memory):
         """The alignment `(B, Tv)` before the first query: at the first step."""
+        key = memory[0]
         return [first_step(*ops.shape(key)[:2], wide_dtype(key.dtype))]
 
     def sample_noise(self, query_length, key):

@@ -45,8 +45,8 @@ class StatefulAttention(AttentionBase):
     def compute_scores(self, query, key):
         return self.scorer.compute_scores(query, key)
 
-    def initial_state(self, key):
-        """See `AttentionBase`; `key` is projected, `(B, Tv, D)`."""
+    def initial_state(self, memory):
+        """See `AttentionBase`; the first tensor of `memory` is the projected key `(B, Tv, D)`."""
         raise NotImplementedError(f"{type(self).__name__} must define `initial_state`.")
 
     def weigh(self, query, key, mask, state, noise=None, training=None):
@@ -75,7 +75,7 @@ class StatefulAttention(AttentionBase):
         training=None,
         return_weights=True,
     ):
-        state = self.initial_state(key)
+        state = self.initial_state((key, value, mask))
         output, weights, _ = self._attend(
             query, key, value, mask, state, dropout_mask, noise, training
         )

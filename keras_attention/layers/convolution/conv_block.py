@@ -17,7 +17,10 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     A block makes its convolution with `make_convolution`, and implements `before` and `after`. Both
     take sequences `(B, T, D)` and steps `(B, D)` alike, so that the pass over a sequence and
-    `advance`, step by step, compute the same formula.
+    `step` compute the same formula.
+
+    Steps: `state = initial_state(batch_size)`, or after a prompt `y, state = prepare(x, lengths)`,
+    then `y, state = step(x, state)` for each step.
     """
 
     def __init__(self, kernel_size, dilation_rate=1, causal=True, dropout=0.0, **kwargs):
@@ -54,11 +57,13 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
         return self.convolution.span + 1
 
     def call(self, x, mask=None, condition=None, training=None):
-        return self.read(x, None, mask, condition, training)[0]
+        return self.prepare(x, None, mask, condition, training)[0]
 
-    def read(self, x, lengths, mask=None, condition=None, training=None):
-        """The call, and the buffer after the first `lengths` int `(B,)` steps, with which `advance`
-        goes on; None where `lengths` is None."""
+    def prepare(self, x, lengths, mask=None, condition=None, training=None):
+        """Output of the call on a prompt, and the state after its first `lengths` int `(B,)` steps.
+
+        The state, with which `step` goes on, is None where `lengths` is None.
+        """
         x, condition = in_compute_dtype(self, x), in_compute_dtype(self, condition)
         mask = None if mask is None else ops.cast(mask, "bool")
         if mask is not None:
@@ -66,24 +71,25 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
             if condition is not None and len(condition.shape) == 3:
                 condition = blank(condition, mask)
         inner = self.drop(self.before(x), training=training)
-        y = self.after(x, inner, self.convolution(inner, mask=mask), condition)
+        convolved, state = self.convolution.prepare(inner, lengths, mask)
+        y = self.after(x, inner, convolved, condition)
         if mask is not None:
             y = keras.tree.map_structure(lambda part: blank(part, mask), y)
-        return y, None if lengths is None else self.convolution.buffer_after(inner, lengths)
+        return y, state
 
-    def start_buffer(self, batch):
-        """State of `advance` before the first step, all 0: `(B, span, D)`."""
-        return self.convolution.start_buffer(batch)
+    def initial_state(self, batch_size):
+        """State before the first step, all 0: the buffer of the convolution, `(B, span, D)`."""
+        return self.convolution.initial_state(batch_size)
 
-    def advance(self, x, buffer, condition=None):
-        """The next step `(B, D)`, and the buffer that goes in and comes out, its shape the same.
+    def step(self, x, state, condition=None):
+        """Output of the next step `(B, D)`, and the new state, of the same shape as the old.
 
         Equal to that step of a call on the whole sequence. `condition` is of this step alone.
         """
         x, condition = in_compute_dtype(self, x), in_compute_dtype(self, condition)
         inner = self.before(x)
-        convolved, buffer = self.convolution.advance(inner, buffer)
-        return self.after(x, inner, convolved, condition), buffer
+        convolved, state = self.convolution.step(inner, state)
+        return self.after(x, inner, convolved, condition), state
 
     def compute_mask(self, x, previous_mask):
         return previous_mask

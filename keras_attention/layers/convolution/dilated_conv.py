@@ -18,6 +18,9 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
     lie around 0. What lies before the first step and after the last counts as 0. The weights are
     those of `keras.layers.Conv1D`; the kernel has shape `(kernel_size, D, filters)`.
 
+    Steps: `state = initial_state(batch_size)`, or after a prompt `y, state = prepare(x, lengths)`,
+    then `y, state = step(x, state)` for each step.
+
     Masking: boolean, True = no padding. A masked step counts as 0, as if the sequence had not
     begun yet or were over, and its output is 0; what stands there reaches nothing.
 
@@ -27,7 +30,7 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
     x = keras.ops.ones((2, 7, 16))
     convolution = DilatedConv(32, kernel_size=3, dilation_rate=2)
     y = convolution(x)  # (2, 7, 32)
-    first, buffer = convolution.advance(x[:, 0], convolution.start_buffer(2))  # y[:, 0]
+    first, state = convolution.step(x[:, 0], convolution.initial_state(2))  # y[:, 0]
     ```
 
     Args:
@@ -107,26 +110,42 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
         y = self.convolution(ops.pad(x, [[0, 0], [before, after], [0, 0]]))
         return y if mask is None else blank(y, mask)
 
-    def start_buffer(self, batch):
-        """State of `advance` before the first step: `(B, span, D)`, all 0."""
-        return ops.zeros((batch, self.span, self._input_dim), dtype=self.compute_dtype)
+    def prepare(self, x, lengths, mask=None):
+        """Output of the call on a prompt, and the state after its first `lengths` int `(B,)` steps.
 
-    def advance(self, x, buffer):
-        """The output of the next step, given that step and what the buffer holds of those before.
+        The state is None where `lengths` is None.
+        """
+        y = self(x, mask=mask)
+        if lengths is None:
+            return y, None
+        x = x if mask is None else blank(x, ops.cast(mask, "bool"))
+        x = ops.pad(x, [[0, 0], [self.span, 0], [0, 0]])
+        steps = ops.expand_dims(ops.cast(lengths, "int32"), 1) + ops.arange(
+            self.span, dtype="int32"
+        )
+        x = ops.cast(x, self.compute_dtype)
+        return y, ops.take_along_axis(x, ops.expand_dims(steps, -1), axis=1)
+
+    def initial_state(self, batch_size):
+        """State before the first step, all 0: the inputs that it looks back on, `(B, span, D)`."""
+        return ops.zeros((batch_size, self.span, self._input_dim), dtype=self.compute_dtype)
+
+    def step(self, x, state):
+        """Output of the next step, given that step and the state, which holds those before.
 
         Args:
             x: the next step `(B, D)`.
-            buffer: what `start_buffer` or the step before gave.
+            state: the result of `initial_state`, of `prepare` or of the step before.
 
         Returns:
-            `(B, filters)` and the new buffer, of the same shape.
+            `(B, filters)` and the new state, of the same shape as the old.
         """
         if not self.causal:
             raise ValueError(
                 "Expected a causal convolution; of another one an output depends on steps that "
                 "are yet to come. Received: causal=False"
             )
-        seen = ops.concatenate([buffer, ops.expand_dims(ops.cast(x, buffer.dtype), 1)], axis=1)
+        seen = ops.concatenate([state, ops.expand_dims(ops.cast(x, state.dtype), 1)], axis=1)
         taken = seen[:, :: self.dilation_rate]  # (B, kernel_size, D)
         taken = ops.reshape(taken, (-1, self.kernel_size * self._input_dim))
         kernel = ops.reshape(self.convolution.kernel, (-1, self.filters))
@@ -134,16 +153,6 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
         if self.use_bias:
             y = y + ops.cast(self.convolution.bias, y.dtype)
         return y, seen[:, 1:]
-
-    def buffer_after(self, x, lengths):
-        """The buffer after the first `lengths` int `(B,)` steps of `x (B, T, D)`."""
-        x = ops.pad(x, [[0, 0], [self.span, 0], [0, 0]])
-        steps = ops.expand_dims(ops.cast(lengths, "int32"), 1) + ops.arange(
-            self.span, dtype="int32"
-        )
-        return ops.take_along_axis(
-            ops.cast(x, self.compute_dtype), ops.expand_dims(steps, -1), axis=1
-        )
 
     def compute_output_shape(self, x_shape):
         return (*x_shape[:-1], self.filters)

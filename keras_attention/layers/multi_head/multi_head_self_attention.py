@@ -20,6 +20,10 @@ class MultiHeadSelfAttention(MultiHeadBase):
     padded steps as values and zeroes them as queries; Keras fills in the one or the other.
     `value_mask` hides further steps as values only. For the rest see `AttentionBase`.
 
+    Steps: `state = initial_state(batch_size, length)` is an empty cache of keys and values, and
+    `output, state, weights = step(query, state, position=t)` adds the next steps of the sequence to
+    it; the sequence is its own memory, so there is none to `prepare`.
+
     Example:
 
     ```python
@@ -107,21 +111,21 @@ class MultiHeadSelfAttention(MultiHeadBase):
             bias=bias,
         )
 
-    def start_cache(self, batch, length):
-        """An empty cache for `advance`: key `(B, K, L, key_dim)` and value, all 0.
+    def initial_state(self, batch_size, length):
+        """An empty cache for `step`: key `(B, K, L, key_dim)` and value, all 0.
 
         Args:
-            batch: number B of sequences.
+            batch_size: number B of sequences.
             length: most steps L that it can hold.
         """
         heads = self.num_key_value_heads or self.num_heads
         dims = {"key": self.key_dim, "value": self.value_dim or self.key_dim}
         return {
-            name: ops.zeros((batch, heads, length, dim), dtype=self.compute_dtype)
+            name: ops.zeros((batch_size, heads, length, dim), dtype=self.compute_dtype)
             for name, dim in dims.items()
         }
 
-    def advance(self, query, cache, position, cache_mask=None, return_attention_scores=False):
+    def step(self, query, state, *, position, cache_mask=None, return_attention_scores=False):
         """The next steps of a sequence, with its past in a cache: what decoding calls.
 
         Equal to those rows of a causal call on the whole sequence. Pure: the cache goes in and
@@ -129,36 +133,36 @@ class MultiHeadSelfAttention(MultiHeadBase):
 
         Args:
             query: the next steps `(B, n, D)`; n is 1 in a decoder, more for a prompt.
-            cache: what `start_cache` or the call before gave.
+            state: the cache, the result of `initial_state` or of the step before.
             position: of the first of these steps: an integer, a scalar tensor, or `(B,)` where the
                 sequences differ. `position + n <= L`.
             cache_mask: boolean `(B, L)`, which steps of the cache may be attended to, those that
                 are not yet written included; all by default. The mask of a padded prompt.
-            return_attention_scores: whether to return the weights too.
+            return_attention_scores: whether the weights are needed.
 
         Returns:
-            Output `(B, n, output_dim)` and the new cache; with `return_attention_scores` also the
-            weights `(B, H, n, L)`.
+            Output `(B, n, output_dim)`, the new cache, and the weights `(B, H, n, L)`, None
+            without `return_attention_scores`.
         """
         query = in_compute_dtype(self, query)
         positions = step_positions(ops.shape(query)[1], position)  # (n,) or (B, n)
-        cache = {
-            "key": write_steps(cache["key"], self.project_key(query, positions), position),
-            "value": write_steps(cache["value"], self.project_value(query), position),
+        state = {
+            "key": write_steps(state["key"], self.project_key(query, positions), position),
+            "value": write_steps(state["value"], self.project_value(query), position),
         }
-        stored = ops.arange(ops.shape(cache["key"])[2])
+        stored = ops.arange(ops.shape(state["key"])[2])
         mask = stored <= ops.expand_dims(positions, -1)
         if self.window is not None:
             mask = ops.logical_and(mask, stored > ops.expand_dims(positions, -1) - self.window)
         output, weights = self._attend_heads(
             query,
-            cache["key"],
-            cache["value"],
+            state["key"],
+            state["value"],
             return_attention_scores,
             positions=positions,
             mask=self._mask_for_scores(combine_masks(cache_mask, mask)),
         )
-        return (output, cache, weights) if return_attention_scores else (output, cache)
+        return output, state, weights
 
     def compute_output_shape(self, query_shape):
         return self._output_shape(query_shape, query_shape)

@@ -15,9 +15,10 @@ class TransformerDecoderBlock(TransformerBlockBase):
     Each of the three within a residual, as in `TransformerEncoderBlock`. With `reads_memory=False`
     there is no attention to a memory: the block of a language model.
 
-    Decoding goes on step by step with `advance`, which is given and returns a cache of the keys and
-    values so far, of fixed shape, and which equals those rows of a call on the whole sequence. The
-    memory is prepared once; several sequences may read one, as the hypotheses of a beam do.
+    Steps: `memory = prepare(memory, memory_mask)` and `state = initial_state(batch_size, length)`,
+    then `outputs, state, weights = step(inputs, state, memory, position=t)`. The state is a cache
+    of the keys and values so far, of fixed shape, and the outputs equal those rows of a call on the
+    whole sequence. Several sequences may read one memory, as the hypotheses of a beam do.
 
     Masking: `inputs_mask` is the padding mask of the sequence (the causal mask alone does where
     padding stands at the end), `memory_mask` that of the memory. Padding is not attended to,
@@ -30,9 +31,9 @@ class TransformerDecoderBlock(TransformerBlockBase):
     block = TransformerDecoderBlock(num_heads=4, key_dim=16, feedforward_dim=256)
     x, memory = keras.ops.ones((2, 3, 64)), keras.ops.ones((2, 5, 64))
     y = block(x, memory)
-    prepared, cache = block.prepare(memory), block.start_cache(batch=2, length=3)
+    prepared, state = block.prepare(memory), block.initial_state(batch_size=2, length=3)
     for t in range(3):
-        y_t, cache, weights = block.advance(x[:, t : t + 1], cache, t, prepared)
+        y_t, state, weights = block.step(x[:, t : t + 1], state, prepared, position=t)
     ```
 
     Args:
@@ -158,25 +159,25 @@ class TransformerDecoderBlock(TransformerBlockBase):
         return (x, *weights) if return_attention_scores else x
 
     def prepare(self, memory, memory_mask=None):
-        """Tensors of `memory (B, Ts, D')` for `advance`: key, value and mask, batch first.
+        """Tensors of `memory (B, Ts, D')` for `step`: key, value and mask, batch first.
 
         Without `memory_mask` it is the mask that Keras attached to the memory.
         """
         return self.cross_attention.prepare(memory, memory_mask)
 
-    def start_cache(self, batch, length):
-        """An empty cache for `batch` sequences of at most `length` steps."""
-        return self.self_attention.start_cache(batch, length)
+    def initial_state(self, batch_size, length):
+        """An empty cache for `batch_size` sequences of at most `length` steps."""
+        return self.self_attention.initial_state(batch_size, length)
 
-    def advance(self, inputs, cache, position, memory=None, cache_mask=None):
+    def step(self, inputs, state, memory=None, *, position, cache_mask=None):
         """The next steps of sequences whose past is in a cache.
 
         Args:
             inputs: `(B W, n, D)`, W sequences for each memory, side by side.
-            cache: what `start_cache` or the call before gave, `B W` rows.
-            position: of the first of these steps: an integer, a scalar tensor, or `(B W,)`.
+            state: the cache, the result of `initial_state` or of the step before, `B W` rows.
             memory: the result of `prepare`, B rows; None if the block reads none.
-            cache_mask: see `MultiHeadSelfAttention.advance`.
+            position: of the first of these steps: an integer, a scalar tensor, or `(B W,)`.
+            cache_mask: see `MultiHeadSelfAttention.step`.
 
         Returns:
             Output `(B W, n, D)`, the new cache, and the weights over the memory `(B W, H, n, Ts)`,
@@ -185,16 +186,16 @@ class TransformerDecoderBlock(TransformerBlockBase):
         self._check_memory(memory)
 
         def attend(x):
-            return self.self_attention.advance(x, cache, position, cache_mask)
+            return self.self_attention.step(x, state, position=position, cache_mask=cache_mask)
 
         inputs = in_compute_dtype(self, inputs)
-        x, cache = self.residual(inputs, attend, self.self_attention_norm, False)
+        x, state, _ = self.residual(inputs, attend, self.self_attention_norm, False)
         weights = None
         if self.reads_memory:
             x, weights = self.residual(
                 x, lambda x: self._read_rows(x, memory), self.cross_attention_norm, False
             )
-        return self.feedforward(x, False), cache, weights
+        return self.feedforward(x, False), state, weights
 
     def compute_output_shape(self, inputs_shape, memory_shape=None):
         return inputs_shape

@@ -192,7 +192,7 @@ class ByteNetSeq2Seq(Seq2Seq):
         batch = ops.shape(source)[0]
         state = {
             "position": ops.zeros((batch,), dtype="int32"),
-            "buffers": [block.start_buffer(batch) for block in self.decoder_blocks],
+            "buffers": [block.initial_state(batch) for block in self.decoder_blocks],
         }
         return (self._encode(source, mask, training), ops.cast(mask, "bool")), state
 
@@ -206,7 +206,7 @@ class ByteNetSeq2Seq(Seq2Seq):
         x = self.target_embedding(token) + ops.reshape(now, (-1, units))
         buffers = []
         for block, buffer in zip(self.decoder_blocks, state["buffers"], strict=True):
-            x, buffer = block.advance(x, buffer)
+            x, buffer = block.step(x, buffer)
             buffers.append(buffer)
         weights = ops.zeros((ops.shape(token)[0], ops.shape(mask)[1]), self.compute_dtype)
         return self._logits(x), {"position": state["position"] + 1, "buffers": buffers}, weights

@@ -30,6 +30,9 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
     for a source of m tokens: the average of m numbers varies less than each, and sqrt(m) makes up
     for it where all weights are alike.
 
+    Steps: `memory = prepare(keys, values, memory_mask)` and `state = initial_state(memory)`, then
+    `logits, state, weights = step(token, state, memory)` for each token.
+
     Args:
         vocabulary_size: number of tokens.
         units: size of the blocks.
@@ -117,11 +120,6 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         self.leave.build(features)
         self.logits.build(read)
 
-    def start(self, batch):
-        """The state before the first step: position and buffers."""
-        buffers = [block.start_buffer(batch) for block in self.blocks]
-        return {"position": ops.zeros((batch,), dtype="int32"), "buffers": buffers}
-
     def prepare(self, keys, values, memory_mask=None):
         """Tensors that all steps read: keys, values and mask `(B, 1, Ts)`.
 
@@ -133,6 +131,12 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         values = blank(in_compute_dtype(self, values), ops.cast(memory_mask, "bool"))
         count = ops.sum(ops.cast(mask, "float32"), axis=-1, keepdims=True)  # (B, 1, 1)
         return keys, values * ops.cast(ops.sqrt(count), values.dtype), mask
+
+    def initial_state(self, memory):
+        """The state before the first step: position and buffers. `memory` is prepared."""
+        batch_size = ops.shape(memory[0])[0]
+        buffers = [block.initial_state(batch_size) for block in self.blocks]
+        return {"position": ops.zeros((batch_size,), dtype="int32"), "buffers": buffers}
 
     def call(self, target, keys, values, memory_mask=None, training=None):
         memory = self.prepare(keys, values, memory_mask)
@@ -154,7 +158,7 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         x = self.enter(embedded)
         buffers, alignments = [], []
         for (block, query, context), buffer in zip(self._stack(), state["buffers"], strict=True):
-            convolved, buffer = block.convolution.advance(block.before(x), buffer)
+            convolved, buffer = block.convolution.step(block.before(x), buffer)
             buffers.append(buffer)
             gated = block.gate(convolved)
             asked, own = (self._by_memory(y, memory, width) for y in (query(gated), embedded))

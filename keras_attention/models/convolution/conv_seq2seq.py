@@ -1,7 +1,6 @@
 """ConvS2S: a convolutional encoder-decoder with attention in every layer of the decoder."""
 
 import keras
-from keras import ops
 
 from keras_attention.layers.validation import check_positive
 from keras_attention.models.convolution.conv_decoder import ConvDecoder
@@ -128,7 +127,7 @@ class ConvSeq2Seq(Seq2Seq):
         mask = source != 0 if source_mask is None else source_mask
         keys, values = self.encoder(source, source_mask=mask, training=training)
         memory = self.decoder.prepare(keys, values, mask)
-        return memory, self.decoder.start(ops.shape(source)[0])
+        return memory, self.decoder.initial_state(memory)
 
     def step(self, token, state, memory, width=None):
         return self.decoder.step(token, state, memory, width)

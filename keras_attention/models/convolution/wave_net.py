@@ -117,14 +117,14 @@ class WaveNet(LanguageModel):
     def predict_next(self, tokens, training=None):
         return self._read(tokens, None, training)[0]
 
-    def read(self, tokens, lengths, max_length):
+    def prepare_prompt(self, tokens, lengths, max_length):
         return self._read(tokens, lengths)[1]
 
-    def advance(self, token, state):
-        x, first = self.convolution.advance(self.embedding(token), state[0])
+    def step_token(self, token, state):
+        x, first = self.convolution.step(self.embedding(token), state[0])
         buffers, skips = [first], 0.0
         for block, buffer in zip(self.blocks, state[1:], strict=True):
-            outputs, buffer = block.advance(x, buffer)
+            outputs, buffer = block.step(x, buffer)
             x, skip = outputs if block.residual else (None, outputs)
             buffers.append(buffer)
             skips = skips + skip
@@ -136,12 +136,10 @@ class WaveNet(LanguageModel):
     def _read(self, tokens, lengths, training=None):
         """Logits, and the buffers after the first `lengths` tokens."""
         x = embed_tokens(self.embedding, tokens)
-        buffers, skips = [], 0.0
-        if lengths is not None:
-            buffers.append(self.convolution.buffer_after(x, lengths))
-        x = self.convolution(x)
+        x, first = self.convolution.prepare(x, lengths)
+        buffers, skips = [first], 0.0
         for block in self.blocks:
-            outputs, buffer = block.read(x, lengths, training=training)
+            outputs, buffer = block.prepare(x, lengths, training=training)
             x, skip = outputs if block.residual else (None, outputs)
             buffers.append(buffer)
             skips = skips + skip

@@ -177,8 +177,8 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
             cell_state = [ops.zeros((batch, size)) for size in sizes]
         cell_state = [ops.cast(x, self.compute_dtype) for x in keras.tree.flatten(cell_state)]
         alignment = [
-            attention.initial_state(key)
-            for attention, (key, _, _) in zip(self.attentions, memory, strict=True)
+            attention.initial_state(prepared)
+            for attention, prepared in zip(self.attentions, memory, strict=True)
         ]
         read = ops.zeros((batch, self.attention_dim), dtype=self.compute_dtype)
         return {"alignment": alignment, "cell": cell_state, "read": [read]}

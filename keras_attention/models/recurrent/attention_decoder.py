@@ -23,6 +23,9 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     Every step in training and in a search goes through `AttentionCell.step`.
 
+    Steps: `memory = prepare(memory, memory_mask)` and `state = initial_state(memory)`, then
+    `logits, state, weights = step(token, state, memory)` for each token.
+
     Masking: see `AttentionCell`; the mask of the target goes on with what is predicted.
 
     Example:
@@ -38,8 +41,8 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
     mask = keras.ops.array([[True] * 5, [True] * 4 + [False]])
     logits = decoder(target, memory, memory_mask=mask, training=True)
 
-    state, prepared = decoder.start(memory, mask)
-    step = with_repeated_memory(decoder.step)
+    prepared = decoder.prepare(memory, mask)
+    state, step = decoder.initial_state(prepared), with_repeated_memory(decoder.step)
     found = beam_search(
         step, state, prepared, beam_width=4, batch_size=2, start_id=2, end_id=3, max_length=20
     )
@@ -121,13 +124,13 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
                 name="iterations", shape=(), dtype="int32", initializer="zeros", trainable=False
             )
 
-    def start(self, memory, memory_mask=None, initial_state=None):
-        """State and prepared memory before the first step, for `step` and every search.
+    def prepare(self, memory, memory_mask=None):
+        """Tensors that all steps read: see `AttentionCell.prepare`."""
+        return self.cell.prepare(memory, memory_mask)
 
-        Without `memory_mask` it is the mask that Keras attached to the memory.
-        """
-        prepared = self.cell.prepare(memory, memory_mask)
-        return self.cell.initial_state(prepared, initial_state), prepared
+    def initial_state(self, memory, cell_state=None):
+        """The state before the first step: see `AttentionCell.initial_state`."""
+        return self.cell.initial_state(memory, cell_state)
 
     def step(self, token, state, memory):
         """One step of a search: see `keras_attention.decoding.StepFunction`.
@@ -153,7 +156,8 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
             inputs = in_compute_dtype(self, target)
         else:
             inputs = self.embedding(target)
-        state, prepared = self.start(memory, memory_mask, initial_state)
+        prepared = self.prepare(memory, memory_mask)
+        state = self.initial_state(prepared, initial_state)
         choose, extras = None, ()
         if training and self.samples:
             choose, extras = self._choose, self._draws(inputs)
@@ -186,7 +190,8 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
             shape = (first.shape[0], steps, first.shape[-1])
             self.build(shape, keras.tree.map_structure(lambda x: x.shape, memory))
             self.built = True
-        state, prepared = self.start(memory, memory_mask, initial_state)
+        prepared = self.prepare(memory, memory_mask)
+        state = self.initial_state(prepared, initial_state)
         inputs = ops.repeat(first[:, None], steps, axis=1)
         own = ops.broadcast_to(
             (ops.arange(steps) > 0)[None, :, None], (*ops.shape(first)[:1], steps, 1)

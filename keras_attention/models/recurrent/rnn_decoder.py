@@ -39,6 +39,9 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
     that is known of the source is the state before the first step: the bottleneck that attention
     was made for.
 
+    Steps: `memory = prepare(memory, memory_mask)` and `state = initial_state(memory, state)`, then
+    `logits, state, weights = step(token, state, memory)` for each token.
+
     Args:
         vocabulary_size: number of tokens.
         units: size of the state of one layer.
@@ -156,15 +159,6 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         else:
             self.logits.build((batch, steps, self.units))
 
-    def start(self, state, memory):
-        """The state before the first step: a flat list of tensors, those of the cells first.
-
-        Args:
-            state: what the encoder ended with.
-            memory: the result of `prepare`.
-        """
-        return [*self._start_cells(state), *self._start_attention(memory)]
-
     def prepare(self, memory, memory_mask=None):
         """Tensors that all steps of a search read: settled key, value, and the mask `(B, ..., Tv)`.
 
@@ -175,6 +169,15 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
             return prepared
         key, *rest = prepared
         return self.attention.settle_key(key), *rest
+
+    def initial_state(self, memory, state):
+        """The state before the first step: a flat list of tensors, those of the cells first.
+
+        Args:
+            memory: the result of `prepare`.
+            state: what the encoder ended with.
+        """
+        return [*self._start_cells(state), *self._start_attention(memory)]
 
     def _project(self, memory, memory_mask):
         if self.attention is not None:
@@ -258,7 +261,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         return flat
 
     def _start_attention(self, memory):
-        return [] if self.attention is None else self.attention.initial_state(memory[0])
+        return [] if self.attention is None else self.attention.initial_state(memory)
 
     def _parts(self, state):
         """Split a state into that of the cells and that of the attention."""

@@ -128,7 +128,7 @@ class RNNSeq2Seq(Seq2Seq):
         mask = source != 0 if source_mask is None else source_mask
         memory, state = self.encoder(source, source_mask=mask, training=training)
         memory = self.decoder.prepare(memory, mask)
-        return memory, self.decoder.start(state, memory)
+        return memory, self.decoder.initial_state(memory, state)
 
     def step(self, token, state, memory, width=None):
         return self.decoder.step(token, state, memory, width)

@@ -28,7 +28,7 @@ def run_whole(decoder, x, state, memory):
     Args:
         decoder: an `RNNDecoder` for which `can_run_whole` is true.
         x: `(B, Tt, E)`, embedded tokens.
-        state: what `decoder.start` returns.
+        state: the cells' part of what `decoder.initial_state` returns.
         memory: what `decoder.prepare` returns.
     """
     (cell,) = decoder.cells.cells

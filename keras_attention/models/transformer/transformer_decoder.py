@@ -16,6 +16,9 @@ FOR_BOTH = ("num_key_value_heads", "qk_norm", "soft_cap", "sinks", "use_bias")
 class TransformerDecoder(TransformerStack):
     """Predicts the next token from those before it and from a memory, if it reads one.
 
+    Steps: `memory = prepare(memory, memory_mask)` and `state = initial_state(batch_size, length)`,
+    then `logits, state, weights = step(token, state, memory)` for each token.
+
     Args:
         vocabulary_size: number of tokens.
         units: size of the vectors; a multiple of `num_heads`.
@@ -84,35 +87,53 @@ class TransformerDecoder(TransformerStack):
         """
         return [block.prepare(memory, memory_mask) for block in self.blocks]
 
-    def start_caches(self, batch, length):
-        """An empty cache for each block, for at most `length` steps."""
-        return [block.start_cache(batch, length) for block in self.blocks]
+    def initial_state(self, batch_size, length):
+        """The state before the first step: positions `(B,)`, and a cache of each block, for at most
+        `length` steps."""
+        return {
+            "position": ops.zeros((batch_size,), dtype="int32"),
+            "caches": [block.initial_state(batch_size, length) for block in self.blocks],
+        }
 
-    def advance(self, tokens, caches, position, memory=None):
-        """The next steps of sequences whose past is in caches.
+    def step(self, token, state, memory=None, width=None):
+        """One step of a search: see `keras_attention.decoding.StepFunction`.
+
+        Rows may stand at different positions if the decoder reads no memory, after prompts of
+        different length. The weights are the mean over the heads of one block, None without a
+        memory.
+        """
+        position = state["position"]
+        if self.reads_memory:
+            # All rows are at one position: a number where the cache would take one for each.
+            position = ops.max(position, initial=0)
+        x, caches, weights = self.run_blocks(
+            ops.expand_dims(token, 1), state["caches"], memory, position=position
+        )
+        state = {"position": state["position"] + 1, "caches": caches}
+        logits = self._logits(self.finish(x))[:, 0]
+        return logits, state, None if weights is None else weights[:, 0]
+
+    def run_blocks(self, tokens, caches, memory=None, *, position):
+        """The next steps of sequences whose past is in caches, through all blocks.
 
         Args:
             tokens: int `(B W, n)`, W sequences for each memory, side by side.
-            caches: what `start_caches` or the call before gave.
-            position: of the first of these steps: an integer, a scalar tensor, or `(B W,)`.
+            caches: those of the state.
             memory: the result of `prepare`, B rows; None if the decoder reads none.
+            position: of the first of these steps: an integer, a scalar tensor, or `(B W,)`.
 
         Returns:
-            Vectors `(B W, n, units)` for `predict`, the new caches, and the weights
-            `(B W, n, Ts)` over the memory, the mean over the heads of one block; None without.
+            Vectors `(B W, n, units)`, the new caches, and the weights `(B W, n, Ts)` over the
+            memory, the mean over the heads of one block; None without.
         """
         x, new, alignment = self.embed(tokens, start=position, chosen=True), [], None
         for i, block in enumerate(self.blocks):
             own = None if memory is None else memory[i]
-            x, cache, weights = block.advance(x, caches[i], position, own)
+            x, cache, weights = block.step(x, caches[i], own, position=position)
             new.append(cache)
             if weights is not None and i == self.alignment_layer % self.num_layers:
                 alignment = ops.mean(weights, axis=1)
         return x, new, alignment
-
-    def predict(self, x):
-        """Logits of what `advance` gave."""
-        return self._logits(self.finish(x))
 
     def compute_output_shape(self, target_shape, memory_shape=None):
         return (*target_shape, self.vocabulary_size)

@@ -102,19 +102,17 @@ class TransformerLM(LanguageModel):
     def predict_next(self, tokens, training=None):
         return self.decoder(tokens, training=training)
 
-    def read(self, tokens, lengths, max_length):
-        batch, steps = ops.shape(tokens)
-        caches = self.decoder.start_caches(batch, steps + max_length - 1)
+    def prepare_prompt(self, tokens, lengths, max_length):
+        batch_size, steps = ops.shape(tokens)
+        caches = self.decoder.initial_state(batch_size, steps + max_length - 1)["caches"]
         # All of the prompt at once. Its last token comes again with the first step, in its place,
         # and what padding leaves in the caches is overwritten before any step sees it.
-        _, caches, _ = self.decoder.advance(tokens, caches, 0)
+        _, caches, _ = self.decoder.run_blocks(tokens, caches, position=0)
         return {"position": lengths, "caches": caches}
 
-    def advance(self, token, state):
-        x, caches, _ = self.decoder.advance(
-            ops.expand_dims(token, 1), state["caches"], state["position"]
-        )
-        return self.decoder.predict(x)[:, 0], {"position": state["position"] + 1, "caches": caches}
+    def step_token(self, token, state):
+        logits, state, _ = self.decoder.step(token, state)
+        return logits, state
 
     def get_config(self):
         options = keras.saving.serialize_keras_object(self._config["attention_options"])

@@ -134,21 +134,11 @@ class TransformerSeq2Seq(Seq2Seq):
             self.build({"source": (None, None), "target": (None, None)})
         mask = source != 0 if source_mask is None else source_mask
         memory = self.encoder(source, source_mask=mask, training=training)
-        batch = ops.shape(source)[0]
-        state = {
-            "position": ops.zeros((batch,), dtype="int32"),
-            "caches": self.decoder.start_caches(batch, max_length),
-        }
+        state = self.decoder.initial_state(ops.shape(source)[0], max_length)
         return self.decoder.prepare(memory, mask), state
 
     def step(self, token, state, memory, width=None):
-        # All rows are at one position: a number where the cache would take one for each.
-        position = ops.max(state["position"], initial=0)
-        x, caches, weights = self.decoder.advance(
-            ops.expand_dims(token, 1), state["caches"], position, memory
-        )
-        state = {"position": state["position"] + 1, "caches": caches}
-        return self.decoder.predict(x)[:, 0], state, weights[:, 0]
+        return self.decoder.step(token, state, memory, width)
 
     def get_config(self):
         options = keras.saving.serialize_keras_object(self._config["attention_options"])
