@@ -68,17 +68,20 @@ class StoryReader(ka.Seq2Seq):
         self.memory.build((None, None, 1), (None, 1))
 
     def call(self, inputs, training=None):
-        memory, _ = self.encode(inputs["source"])
+        (story,) = self.prepare(inputs["source"])
         batch, steps = ops.shape(inputs["target"])
         numbers = ops.broadcast_to(ops.arange(steps, dtype="int32"), (batch, steps))
-        repeated = ops.repeat(memory[0], steps, axis=0)
+        repeated = ops.repeat(story, steps, axis=0)
         scores, _ = self._answer(ops.reshape(numbers, (-1,)), repeated)
         return ops.reshape(scores, (batch, steps, self.first_number))
 
-    def encode(self, source, source_mask=None, training=None, max_length=100):
+    def prepare(self, source, source_mask=None, training=None):
         source = ops.cast(source, "int32")
         story = ops.pad(source, [[0, 0], [1, 0]], constant_values=END)
-        return (story[..., None],), (ops.zeros_like(source[:, 0]),)
+        return (story[..., None],)
+
+    def initial_state(self, memory, max_length=100):
+        return (ops.zeros_like(memory[0][:, 0, 0]),)
 
     def step(self, token, state, memory, width=None):
         (number,), (story,) = state, memory

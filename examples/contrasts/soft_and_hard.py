@@ -72,7 +72,8 @@ def model(attention, units=UNITS):
 
 def weights_of(model, inputs):
     """Weights `(B, Tt, Ts)` of a trained model, given the right words."""
-    memory, state = model.encode(inputs["source"])
+    memory = model.prepare(inputs["source"])
+    state = model.initial_state(memory)
     weights = []
     for token in inputs["target"].T:
         _, state, seen = model.step(ops.convert_to_tensor(token), state, memory)

@@ -88,23 +88,26 @@ class LanguageModel(Seq2Seq):
         answered = lengths + ops.arange(ops.shape(target)[1], dtype="int32")
         return ops.take_along_axis(logits, ops.expand_dims(answered, -1), axis=1)
 
-    def encode(self, source, source_mask=None, training=None, max_length=100):
+    def prepare(self, source, source_mask=None, training=None):
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build((None, None))
         source, lengths = _prompt(source, source_mask)
         source, _ = check_token_ids(source, self.vocabulary_size, name="token")
-        tokens = self._after_start(source)
+        return self._after_start(source), lengths
+
+    def initial_state(self, memory, max_length=100):
+        tokens, lengths = memory
         # A search begins with the token `start_id`; what this sequence is at is the last token of
         # its prompt, which waits in the state for the first step.
         pending = ops.take_along_axis(tokens, ops.expand_dims(lengths, 1), axis=1)[:, 0]
-        state = self.prepare_prompt(tokens, lengths, max_length)
-        return (ops.zeros_like(source, dtype=self.compute_dtype),), (pending, state)
+        return pending, self.prepare_prompt(tokens, lengths, max_length)
 
     def step(self, token, state, memory, width=None):
         pending, state = state
         token = ops.where(pending >= 0, pending, ops.cast(token, "int32"))
         logits, state = self.step_token(token, state)
-        weights = ops.zeros((ops.shape(token)[0], ops.shape(memory[0])[1]), self.compute_dtype)
+        source_length = ops.shape(memory[0])[1] - 1
+        weights = ops.zeros((ops.shape(token)[0], source_length), self.compute_dtype)
         return logits, (ops.full_like(pending, -1), state), weights
 
     def _after_start(self, source):

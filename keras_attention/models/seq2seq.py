@@ -13,8 +13,11 @@ from keras_attention.models.argument_attributes import ArgumentAttributes
 class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
     """A model from a sequence of tokens to another; the base class.
 
-    Token 0 is padding, in sources and targets. A subclass implements `encode`, `step` and
-    `call`; it gets decoding and the scoring of given pairs.
+    Token 0 is padding, in sources and targets. A subclass implements `call` and the steps; it gets
+    decoding and the scoring of given pairs.
+
+    Steps: `memory = prepare(source, source_mask)` and `state = initial_state(memory, max_length)`,
+    then `logits, state, weights = step(token, state, memory)` for each token.
 
     Call arguments:
         inputs: `{"source": int (B, Ts), "target": int (B, Tt)}`; the target starts with `start_id`
@@ -48,16 +51,24 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
                 f"Received: {received}"
             )
 
-    def encode(self, source, source_mask=None, training=None, max_length=100):
-        """Encode the source for `step`: `(memory, state)`, structures of tensors.
+    def prepare(self, source, source_mask=None, training=None):
+        """Encode the source: the memory that all steps read, any structure of tensors, batch first.
 
         Args:
             source: int `(B, Ts)`.
             source_mask: boolean `(B, Ts)`; `source != 0` by default.
             training: whether dropout is active.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `prepare`.")
+
+    def initial_state(self, memory, max_length=100):
+        """The state before the first step, any structure of tensors, batch first.
+
+        Args:
+            memory: the result of `prepare`.
             max_length: most steps that will follow, for a state that has room for all of them.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define `encode`.")
+        raise NotImplementedError(f"{type(self).__name__} must define `initial_state`.")
 
     def step(self, token, state, memory, width=None):
         """Advances by one token: see `keras_attention.decoding.StepFunction`.
@@ -111,7 +122,8 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
         return self._search(sample, source, source_mask, max_length, seeds=seeds, **options)
 
     def _search(self, search, source, source_mask, max_length, max_margin=None, **options):
-        memory, state = self.encode(source, source_mask, max_length=max_length)
+        memory = self.prepare(source, source_mask)
+        state = self.initial_state(memory, max_length)
         if max_margin is not None:
             mask = source != 0 if source_mask is None else source_mask
             # No more than `max_length`, which is as good: a sum beyond int32 would be negative.

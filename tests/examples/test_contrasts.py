@@ -141,7 +141,6 @@ def test_weights_that_are_shown_are_those_of_teacher_forcing():
     model = tiny(ka.BahdanauAttention(3))
     inputs, _ = pack([[5, 6, 7], [8, 9]], [[6, 5], [9, 4, 4]])
     weights = soft_and_hard.weights_of(model, inputs)
-    memory, state = model.encode(inputs["source"])
     assert weights.shape == (2, 4, 3)
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
     np.testing.assert_array_equal(weights[1, :, 2], 0)
@@ -241,7 +240,8 @@ def test_memories_answer_step_by_step_as_at_once(make):
     inputs, _ = pack([[7, 5, 6], [9]], [[6, 5, 7], [8]])
     expected = keras.ops.convert_to_numpy(model(inputs))
     assert np.abs(expected[0] - expected[1]).max() > 1e-4
-    memory, state = model.encode(inputs["source"], max_length=4)
+    memory = model.prepare(inputs["source"])
+    state = model.initial_state(memory, max_length=4)
     for t in range(expected.shape[1]):
         logits, state, _ = model.step(inputs["target"][:, t], state, memory)
         np.testing.assert_allclose(

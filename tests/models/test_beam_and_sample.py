@@ -26,7 +26,8 @@ def n_best(model, source, **options):
 def test_beams_ask_one_memory(variant, model):
     """What a step says of W rows of state for each of the memory, it says of repeated memory."""
     source = many_sources()
-    memory, state = model.encode(source)
+    memory = model.prepare(source)
+    state = model.initial_state(memory)
     options = {"batch_size": len(source), "start_id": 2, "end_id": 3, "max_length": 5}
     options |= {"beam_width": 3, "n_best": 3}
     wanted = beam_search(with_repeated_memory(model.step), state, memory, **options)

@@ -24,12 +24,12 @@ def test_unfolding_in_a_batch_of_different_lengths():
     lengths, wanted = (5, 1, 3, 10), (6, 1, 3, 12)
     model = built()
     source = padded(ids((4, 10), SOURCE_VOCABULARY), lengths)
-    read = array(model.encode(source)[0][0])
+    read = array(model.prepare(source)[0])
     assert read.shape == (4, 12, 14)
     filled = np.abs(read).max(axis=-1) > 0
     np.testing.assert_array_equal(filled, np.arange(12) < np.array(wanted)[:, None])
     for i, length in enumerate(lengths):
-        alone = array(model.encode(source[i : i + 1, :length])[0][0])[0]
+        alone = array(model.prepare(source[i : i + 1, :length])[0])[0]
         np.testing.assert_allclose(read[i, : wanted[i]], alone[: wanted[i]], atol=1e-5)
     assert [model.unfolded_length(n) for n in lengths] == list(wanted)
     np.testing.assert_array_equal(array(model.unfolded_length(np.array(lengths))), wanted)
@@ -40,7 +40,7 @@ def test_unfolding_in_a_batch_of_different_lengths():
 )
 def test_ratio_and_margin(ratio, margin, wanted):
     model = built(length_ratio=ratio, length_margin=margin)
-    read = array(model.encode(ids((2, 3), SOURCE_VOCABULARY))[0][0])
+    read = array(model.prepare(ids((2, 3), SOURCE_VOCABULARY))[0])
     assert (np.abs(read).max(axis=-1) > 0).sum(axis=1).tolist() == [wanted] * 2
 
 
@@ -50,7 +50,8 @@ def test_the_decoder_runs_on_after_what_is_unfolded():
     source = padded(ids((2, 5), SOURCE_VOCABULARY), (5, 2))
     target = ids((2, steps), TARGET_VOCABULARY)
     expected = array(model({"source": source, "target": target}))
-    memory, state = model.encode(source)
+    memory = model.prepare(source)
+    state = model.initial_state(memory)
     for t in range(steps):
         logits, state, _ = model.step(target[:, t], state, memory)
         np.testing.assert_allclose(array(logits), expected[:, t], rtol=1e-4, atol=1e-4)
@@ -67,7 +68,7 @@ def test_what_a_step_reads_of_the_source():
     source = source.reshape((31, steps + 1, steps))
     for step in range(steps):
         source[:, step, step] = source[:, step, step] % 15 + 4
-    read = array(model.encode(source.reshape((-1, steps)))[0][0])[:, position]
+    read = array(model.prepare(source.reshape((-1, steps)))[0])[:, position]
     read = read.reshape((31, steps + 1, -1))
     changes = np.abs(read[:, :-1] - read[:, -1:]).max(axis=(0, 2)) > 1e-5
     assert tuple(np.flatnonzero(changes) - position) == model.source_offsets

@@ -118,7 +118,9 @@ def test_a_bad_argument_is_refused(arguments, message):
 
 def test_a_base_class_says_what_is_missing():
     model = ka.Seq2Seq()
-    with pytest.raises(NotImplementedError, match="Seq2Seq must define `encode`"):
-        model.encode(None)
+    with pytest.raises(NotImplementedError, match="Seq2Seq must define `prepare`"):
+        model.prepare(None)
+    with pytest.raises(NotImplementedError, match="Seq2Seq must define `initial_state`"):
+        model.initial_state(None)
     with pytest.raises(NotImplementedError, match="Seq2Seq must define `step`"):
         model.step(None, None, None)

@@ -65,7 +65,8 @@ def test_formula(alignment):
     """More steps than there are position embeddings; sources of different length."""
     model, given = built(alignment=alignment), inputs()
     logits = array(model(given))
-    memory, state = model.encode(given["source"])
+    memory = model.prepare(given["source"])
+    state = model.initial_state(memory)
     steps = []
     for t in range(8):
         found, state, weights = model.step(given["target"][:, t], state, memory)

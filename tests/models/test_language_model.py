@@ -45,7 +45,8 @@ def test_step_by_step_is_all_at_once(model):
     target = tokens()
     expected = array(model(target))
     assert expected.shape == (BATCH, STEPS, VOCABULARY)
-    memory, state = model.encode(np.zeros((BATCH, 1), "int32"), max_length=STEPS)
+    memory = model.prepare(np.zeros((BATCH, 1), "int32"))
+    state = model.initial_state(memory, max_length=STEPS)
     for t in range(STEPS):
         logits, state, weights = model.step(target[:, t], state, memory)
         np.testing.assert_allclose(array(logits), expected[:, t], atol=1e-5)
@@ -56,7 +57,8 @@ def test_a_prompt_is_the_beginning_of_the_sequence(model):
     """Prompts of different length in one batch, each followed by its target."""
     target, source = tokens(seed=1)[:, :3], prompts()
     found = array(model({"source": source, "target": target}))
-    memory, state = model.encode(source, max_length=3)
+    memory = model.prepare(source)
+    state = model.initial_state(memory, max_length=3)
     for i, length in enumerate(PROMPTS):
         row = np.concatenate([[2], source[i, :length], target[i, 1:]])[None]
         expected = array(model(row))[0, length:]
@@ -157,7 +159,8 @@ def test_the_receptive_field_of_wavenet():
     logits = array(model(np.concatenate([target, others])))[:, -1]
     seen = np.flatnonzero(np.abs(logits[1:] - logits[0]).max(axis=-1) > 1e-7)
     np.testing.assert_array_equal(seen, np.arange(steps - model.receptive_field, steps))
-    memory, state = model.encode(target)
+    memory = model.prepare(target)
+    state = model.initial_state(memory)
     held = [tuple(x.shape) for x in keras.tree.flatten(state[1])]
     assert held == [(1, span, 7) for span in (1, 1, 2, 4, 1, 2, 4)]
 
@@ -176,5 +179,5 @@ def test_the_configuration_of_wavenet_holds_every_argument():
 
 
 def test_a_state_has_a_row_for_each_hypothesis(model):
-    _, state = model.encode(prompts())
+    state = model.initial_state(model.prepare(prompts()))
     assert all(ops.shape(x)[0] == BATCH for x in keras.tree.flatten(state))

@@ -15,7 +15,8 @@ def tiled(x):
 
 
 def test_beams_read_an_untiled_memory(model):
-    memory, state = model.encode(batch()["source"])
+    memory = model.prepare(batch()["source"])
+    state = model.initial_state(memory)
     rows = 3 * BEAMS
     token = ids((rows,), TARGET_VOCABULARY)
     generator = np.random.default_rng(43)
@@ -39,7 +40,8 @@ def test_beams_read_an_untiled_memory(model):
 def test_beams_in_a_batch_of_unknown_size(model):
     import tensorflow as tf
 
-    memory, state = model.encode(batch()["source"])
+    memory = model.prepare(batch()["source"])
+    state = model.initial_state(memory)
     token = ids((3 * BEAMS,), TARGET_VOCABULARY)
     state = keras.tree.map_structure(tiled, state)
 

@@ -69,7 +69,8 @@ def test_the_operation_for_plain_attention_is_not_taken(model):
 def test_step_by_step_is_teacher_forcing(model):
     given = inputs()
     expected = array(model(given))
-    memory, state = model.encode(given["source"])
+    memory = model.prepare(given["source"])
+    state = model.initial_state(memory)
     for t in range(given["target"].shape[1]):
         logits, state, weights = model.step(given["target"][:, t], state, memory)
         np.testing.assert_allclose(array(logits), expected[:, t], atol=5e-6)
@@ -103,7 +104,8 @@ def test_coverage_against_numpy(query):
 def test_the_state_goes_with_the_beams(model):
     """Every hypothesis as if it were alone: the model's step, of a state that it had alone."""
     source = inputs()["source"]
-    memory, state = model.encode(source)
+    memory = model.prepare(source)
+    state = model.initial_state(memory)
     rows = np.repeat(np.arange(3), BEAMS)
 
     def taken(x):

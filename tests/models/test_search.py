@@ -20,7 +20,8 @@ from tests.models.variants import (
 def test_step_by_step_is_teacher_forcing(variant, model):
     inputs = batch()
     expected = array(model(inputs))
-    memory, state = model.encode(inputs["source"])
+    memory = model.prepare(inputs["source"])
+    state = model.initial_state(memory)
     for t in range(inputs["target"].shape[1]):
         logits, state, weights = model.step(inputs["target"][:, t], state, memory)
         np.testing.assert_allclose(array(logits), expected[:, t], rtol=1e-5, atol=1e-5)
@@ -91,7 +92,8 @@ def test_a_longer_search_goes_on_where_a_shorter_is_cut_off(max_length):
 def test_the_state_that_asks_is_the_hidden_state_of_the_top_layer():
     """Of the four states of two layers of LSTMs, the weights of a step depend on one."""
     model = VARIANTS[3].model()
-    memory, state = model.encode(batch()["source"])
+    memory = model.prepare(batch()["source"])
+    state = model.initial_state(memory)
     assert len(state) == 4
     token = ops.convert_to_tensor([5, 6, 7])
     usual = array(model.step(token, state, memory)[2])

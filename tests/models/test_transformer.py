@@ -26,7 +26,8 @@ def test_cached_decoding_is_the_full_pass(positions, norm):
     model = model_of(positions=positions, norm=norm, max_positions=7, tie_embeddings=True)
     source, target = batch()["source"], ids((3, 5), 17)
     expected = array(model({"source": source, "target": target}))
-    memory, state = model.encode(source, max_length=5)
+    memory = model.prepare(source)
+    state = model.initial_state(memory, max_length=5)
     for t in range(5):
         logits, state, _ = model.step(target[:, t], state, memory)
         np.testing.assert_allclose(array(logits), expected[:, t], atol=1e-5)
@@ -46,7 +47,8 @@ def test_the_alignment_is_the_mean_over_the_heads_of_one_block():
     mask = source != 0
     for layer in (0, -1):
         model = model_of(alignment_layer=layer)
-        memory, state = model.encode(source)
+        memory = model.prepare(source)
+        state = model.initial_state(memory)
         alignment = model.step(token, state, memory)[2]
         x, vectors = model.decoder.embed(token[:, None]), model.encoder(source, source_mask=mask)
         for block in model.decoder.blocks[: layer % 2 + 1]:

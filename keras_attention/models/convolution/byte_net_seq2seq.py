@@ -185,16 +185,18 @@ class ByteNetSeq2Seq(Seq2Seq):
             x = block(x, training=training)
         return self._logits(x, training)
 
-    def encode(self, source, source_mask=None, training=None, max_length=100):
+    def prepare(self, source, source_mask=None, training=None):
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build({"source": (None, None), "target": (None, None)})
         mask = source != 0 if source_mask is None else source_mask
-        batch = ops.shape(source)[0]
-        state = {
-            "position": ops.zeros((batch,), dtype="int32"),
-            "buffers": [block.initial_state(batch) for block in self.decoder_blocks],
+        return self._encode(source, mask, training), ops.cast(mask, "bool")
+
+    def initial_state(self, memory, max_length=100):
+        batch_size = ops.shape(memory[0])[0]
+        return {
+            "position": ops.zeros((batch_size,), dtype="int32"),
+            "buffers": [block.initial_state(batch_size) for block in self.decoder_blocks],
         }
-        return (self._encode(source, mask, training), ops.cast(mask, "bool")), state
 
     def step(self, token, state, memory, width=None):
         read, mask = memory

@@ -121,13 +121,15 @@ class ConvSeq2Seq(Seq2Seq):
         keys, values = self.encoder(source, source_mask=mask, training=training)
         return self.decoder(inputs["target"], keys, values, memory_mask=mask, training=training)
 
-    def encode(self, source, source_mask=None, training=None, max_length=100):
+    def prepare(self, source, source_mask=None, training=None):
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build({"source": (None, None), "target": (None, None)})
         mask = source != 0 if source_mask is None else source_mask
         keys, values = self.encoder(source, source_mask=mask, training=training)
-        memory = self.decoder.prepare(keys, values, mask)
-        return memory, self.decoder.initial_state(memory)
+        return self.decoder.prepare(keys, values, mask)
+
+    def initial_state(self, memory, max_length=100):
+        return self.decoder.initial_state(memory)
 
     def step(self, token, state, memory, width=None):
         return self.decoder.step(token, state, memory, width)

@@ -122,16 +122,18 @@ class RNNSeq2Seq(Seq2Seq):
         memory, state = self.encoder(source, source_mask=mask, training=training)
         return self.decoder(inputs["target"], memory, state, memory_mask=mask, training=training)
 
-    def encode(self, source, source_mask=None, training=None, max_length=100):
+    def prepare(self, source, source_mask=None, training=None):
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build({"source": (None, None), "target": (None, None)})
         mask = source != 0 if source_mask is None else source_mask
         memory, state = self.encoder(source, source_mask=mask, training=training)
-        memory = self.decoder.prepare(memory, mask)
-        return memory, self.decoder.initial_state(memory, state)
+        return self.decoder.prepare(memory, mask), state
+
+    def initial_state(self, memory, max_length=100):
+        return self.decoder.initial_state(*memory)
 
     def step(self, token, state, memory, width=None):
-        return self.decoder.step(token, state, memory, width)
+        return self.decoder.step(token, state, memory[0], width)
 
     def get_config(self):
         attention = keras.saving.serialize_keras_object(self.decoder.attention)

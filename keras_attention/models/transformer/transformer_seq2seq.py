@@ -129,13 +129,16 @@ class TransformerSeq2Seq(Seq2Seq):
         memory = self.encoder(source, source_mask=mask, training=training)
         return self.decoder(inputs["target"], memory, memory_mask=mask, training=training)
 
-    def encode(self, source, source_mask=None, training=None, max_length=100):
+    def prepare(self, source, source_mask=None, training=None):
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build({"source": (None, None), "target": (None, None)})
         mask = source != 0 if source_mask is None else source_mask
         memory = self.encoder(source, source_mask=mask, training=training)
-        state = self.decoder.initial_state(ops.shape(source)[0], max_length)
-        return self.decoder.prepare(memory, mask), state
+        return self.decoder.prepare(memory, mask)
+
+    def initial_state(self, memory, max_length=100):
+        key, _, _ = memory[0]
+        return self.decoder.initial_state(ops.shape(key)[0], max_length)
 
     def step(self, token, state, memory, width=None):
         return self.decoder.step(token, state, memory, width)
