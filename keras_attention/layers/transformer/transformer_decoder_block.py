@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.layers.transformer.transformer_block_base import TransformerBlockBase, merged
 from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.ops import blank
+from keras_attention.ops.queries_per_memory import queries_per_memory
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -226,12 +227,10 @@ class TransformerDecoderBlock(TransformerBlockBase):
 
     def _read_rows(self, x, memory):
         """Attention of `x (B W, n, D)` to a memory of B rows: W n queries to each of them."""
-        rows, steps, features = ops.shape(x)
-        batch, length = ops.shape(memory[0])[0], ops.shape(memory[-1])[-1]
-        queries = -1 if None in (x.shape[0], memory[0].shape[0]) else rows * steps // batch
-        x = ops.reshape(x, (batch, queries, features))
+        steps, batch, length = ops.shape(x)[1], ops.shape(memory[0])[0], ops.shape(memory[-1])[-1]
         # With the weights: the way that never makes them pays off for many queries alone.
-        output, weights = self.cross_attention.attend(x, *memory)
+        queries = queries_per_memory(x, memory[0])
+        output, weights = self.cross_attention.attend(queries, *memory)
         weights = ops.reshape(weights, (batch, self.num_heads, -1, steps, length))
         weights = ops.reshape(
             ops.transpose(weights, (0, 2, 1, 3, 4)), (-1, self.num_heads, steps, length)

@@ -12,6 +12,7 @@ from keras_attention.models.convolution.wave_net import check_dilations
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.token_embedding import embed_tokens
 from keras_attention.ops import blank
+from keras_attention.ops.queries_per_memory import queries_per_memory
 
 # What a product of floats may lack to the integer that it stands for.
 ROUNDING = 1e-3
@@ -200,9 +201,9 @@ class ByteNetSeq2Seq(Seq2Seq):
 
     def step(self, token, state, memory, width=None):
         read, mask = memory
-        batch, positions, units = ops.shape(read)
+        _, positions, units = ops.shape(read)
         # Each row of the memory is read at the positions of its rows of the state.
-        position = ops.reshape(state["position"], (batch, -1, 1))
+        position = queries_per_memory(ops.expand_dims(state["position"], -1), read, width)
         now = take_rows(read, ops.minimum(position[..., 0], positions - 1))
         now = ops.where(position < positions, now, ops.zeros((), dtype=now.dtype))
         x = self.target_embedding(token) + ops.reshape(now, (-1, units))

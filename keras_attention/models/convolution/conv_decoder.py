@@ -12,6 +12,7 @@ from keras_attention.models.argument_attributes import ArgumentAttributes
 from keras_attention.models.convolution.conv_encoder import embedding
 from keras_attention.models.token_embedding import embed_tokens
 from keras_attention.ops import blank
+from keras_attention.ops.queries_per_memory import queries_per_memory
 
 ALIGNMENTS = ("last", "mean")
 
@@ -161,7 +162,8 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
             convolved, buffer = block.convolution.step(block.before(x), buffer)
             buffers.append(buffer)
             gated = block.gate(convolved)
-            asked, own = (self._by_memory(y, memory, width) for y in (query(gated), embedded))
+            asked = queries_per_memory(query(gated), memory[0], width)
+            own = queries_per_memory(embedded, memory[0], width)
             read, weights = self._attend(asked, own, memory)
             read = ops.reshape(read, (-1, self.embedding_dim))
             x = block.join(x, block.join(gated, context(read)))
@@ -185,11 +187,6 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         """Contexts `(B, T, E)` of queries of which `asked` is the layer's own part."""
         query = (asked + embedded) * 0.5**0.5
         return self.attention.attend(query, *memory, return_weights=return_weights)
-
-    def _by_memory(self, x, memory, width):
-        """Rows `(B W, E)` as W queries to each of B memories."""
-        batch, queries = ops.shape(memory[0])[0], width or -1
-        return ops.reshape(x, (batch, queries, self.embedding_dim))
 
     def _logits(self, x, training=None):
         return self.logits(self.drop(self.leave(x), training=training))

@@ -21,6 +21,7 @@ from keras_attention.models.recurrent.recurrent_cells import (
 from keras_attention.models.recurrent.step_noise import draw, one_step, steps_first
 from keras_attention.models.recurrent.teacher_forcing import can_run_whole, run_whole
 from keras_attention.models.token_embedding import embed_tokens
+from keras_attention.ops.queries_per_memory import queries_per_memory
 
 QUERIES = ("previous", "current")
 
@@ -193,15 +194,14 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         known, `width` tells W, and how many queries there are is known all the same.
         """
         x = self.embedding(token)
-        queries = width or _ratio(token, memory[-1])
         cells, attended = self._parts(state)
         if self.feeds_context:
             hidden = self._top(cells)
-            context, attended, weights = self._read_rows(hidden, attended, memory, queries)
+            context, attended, weights = self._read_rows(hidden, attended, memory, width)
             hidden, cells = self._advance_cells(ops.concatenate([x, context], axis=-1), cells)
         else:
             hidden, cells = self._advance_cells(x, cells)
-            context, attended, weights = self._read_rows(hidden, attended, memory, queries)
+            context, attended, weights = self._read_rows(hidden, attended, memory, width)
         logits = self._logits(ops.concatenate([hidden, context], axis=-1))
         return logits, [*cells, *attended], weights
 
@@ -271,8 +271,8 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         """The hidden state of the top layer."""
         return cells[-STATES_PER_CELL[self.cell]]
 
-    def _read_rows(self, hidden, attended, memory, queries):
-        """Context, new state and weights of `hidden (B W, H)`: so many queries to each memory."""
+    def _read_rows(self, hidden, attended, memory, width):
+        """Context, new state and weights of `hidden (B W, H)`: W queries to each memory."""
         length = ops.shape(memory[-1])[-1]
         if self.attention is None:
             weights = ops.zeros((ops.shape(hidden)[0], length), self.compute_dtype)
@@ -280,11 +280,10 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         if isinstance(self.attention, StatefulAttention):
             # A step of one query each: several to one memory would be a sequence to it.
             return with_repeated_memory(self.attention.step)(hidden, attended, memory)
-        if queries == 1:
+        query = queries_per_memory(hidden, memory[-1], width)
+        if query.shape[1] == 1:
             context, attended, weights = self.attention.step(hidden, attended, memory)
             return context, attended, _mean_over_heads(weights, 2)
-        batch = -1 if queries > 0 else ops.shape(memory[-1])[0]
-        query = ops.reshape(hidden, (batch, queries, hidden.shape[-1]))
         context, weights = self.attention.attend(query, *memory)
         context = ops.reshape(context, (-1, context.shape[-1]))
         return context, attended, ops.reshape(_mean_over_heads(weights, 3), (-1, length))
@@ -338,10 +337,3 @@ def _reads_a_memory(attention):
     """True if it is an attention layer whose call takes a value apart from the query."""
     takes = inspect.signature(attention.call).parameters if hasattr(attention, "attend") else ()
     return "value" in takes
-
-
-def _ratio(rows, memory):
-    """Number of rows for each memory; -1, which `reshape` works out, where unknown."""
-    if None in (rows.shape[0], memory.shape[0]):
-        return -1
-    return rows.shape[0] // memory.shape[0]
