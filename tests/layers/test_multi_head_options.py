@@ -195,6 +195,7 @@ def test_configuration_and_file(option, tmp_path):
         ({"num_key_value_heads": 0}, "Received: num_key_value_heads=0"),
         ({"window": 0}, "Received: window=0"),
         ({"soft_cap": 0.0}, "Received: soft_cap=0.0"),
+        ({"sinks": True, "probability": "sigmoid"}, "sinks.*Received: probability='sigmoid'"),
     ],
 )
 def test_arguments_that_make_no_sense(arguments, message):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention.ops import dot_product_attention
+from keras_attention.ops import PROBABILITIES, dot_product_attention
 from tests.arrays import as_float64, assert_close
 from tests.oracles import dot_product
 
@@ -139,6 +139,34 @@ def test_dropout_keeps_the_mean_and_repeats_by_seed():
     assert (np.abs(first.mean(0) - expected) < 5 * error + 1e-6).all()
 
 
+@pytest.mark.parametrize("probability", sorted(set(PROBABILITIES) - {"softmax"}))
+@pytest.mark.parametrize("with_weights", [False, True])
+def test_weights_of_another_probability(probability, with_weights):
+    """Of the scores that the softmax would get, with what hides and what shifts them."""
+    inputs, mask = arrays(), mask_of("pairs")
+    generator = np.random.default_rng(5)
+    bias, noise = generator.standard_normal((2, B, H, TQ, TV)).astype("float32")
+    key, value = (np.repeat(inputs[name], H // K, axis=1) for name in ("key", "value"))
+    scores = 2 * np.tanh(inputs["query"] @ np.swapaxes(key, -1, -2) / 2) + bias
+    near = np.abs(np.arange(TV) - np.arange(TQ)[:, None] - (TV - TQ)) < 5
+    noises = [noise] if probability == "gumbel" else []
+    weights = as_float64(PROBABILITIES[probability](scores, mask & near, *noises))
+    found = dot_product_attention(
+        **tensors(inputs),
+        mask=mask,
+        bias=bias,
+        window=5,
+        soft_cap=2.0,
+        probability=probability,
+        noise=noise if noises else None,
+        return_weights=with_weights,
+    )
+    context, *found_weights = found if with_weights else (found,)
+    assert_close(context, weights @ value, **CLOSE)
+    for found in found_weights:
+        assert_close(found, weights, **CLOSE)
+
+
 def test_wrong_calls():
     inputs = tensors(arrays())
     with pytest.raises(ValueError, match="query of rank 4.*Received: query.shape"):
@@ -151,3 +179,7 @@ def test_wrong_calls():
         dot_product_attention(**inputs, window=0)
     with pytest.raises(ValueError, match="Received: soft_cap=-1.0"):
         dot_product_attention(**inputs, soft_cap=-1.0)
+    with pytest.raises(ValueError, match="one of .*'softmax'.*Received: probability='cosine'"):
+        dot_product_attention(**inputs, probability="cosine")
+    with pytest.raises(ValueError, match="Expected sinks.*Received: probability='sigmoid'"):
+        dot_product_attention(**inputs, probability="sigmoid", sinks=np.zeros(H, "float32"))

@@ -13,9 +13,9 @@ from keras_attention.ops import (
     causal_mask,
     combine_masks,
     mix,
-    split_nonfinite,
     visible,
 )
+from keras_attention.ops.nonfinite import nan_where, nan_where_seen, take_out_nonfinite
 
 
 class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
@@ -66,6 +66,12 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         ValueError: `dropout` is out of range; unknown `probability`; an input is not of rank 3;
             key and value differ in length; a mask has a rank that the scores do not have.
     """
+
+    # What a layer around this one has to know.
+    reads_memory = True  # the call takes a value apart from the query
+    is_stateful = False  # weights depend on the queries before
+    is_scorer = True  # one score for each pair, which another layer may use
+    scores_keys = True  # these scores depend on the keys
 
     def __init__(self, dropout=0.0, seed=None, probability="softmax", **kwargs):
         super().__init__(**kwargs)
@@ -143,20 +149,12 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
             if they are not needed.
         """
         query = in_compute_dtype(self, query)
-        # What no query may see is blanked already (see `call`). What only some may see must not
-        # reach the others through 0 * NaN: it is taken out and put back for those who see it.
-        differs_by_query = mask is not None and mask.shape[-2] != 1
-        if differs_by_query:
-            key, bad_key = split_nonfinite(key)
-            value, bad_value = split_nonfinite(value)
+        key, value, nonfinite = take_out_nonfinite(key, value, mask)
         scores = self.compute_scores(self.project_query(query), key)
-        if differs_by_query:
-            scores = ops.where(ops.expand_dims(bad_key, -2), float("nan"), scores)
+        scores = nan_where(scores, nonfinite.key)
         weights = self.weigh_scores(scores, mask, noise)
         context = mix(weights if dropout_mask is None else weights * dropout_mask, value)
-        if differs_by_query:
-            sees_bad = ops.any(ops.logical_and(mask, ops.expand_dims(bad_value, -2)), axis=-1)
-            context = ops.where(ops.expand_dims(sees_bad, -1), float("nan"), context)
+        context = nan_where_seen(context, nonfinite.value, mask)
         weights = ops.cast(weights, self.compute_dtype) if return_weights else None
         return self.project_output(context), weights
 
@@ -219,16 +217,14 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def sample_dropout(self, query_length, key):
         """Factors `(..., Tq, Tv)` for weights over a projected `key`: 0 or 1 / (1 - dropout)."""
-        shape = ops.shape(key)
-        ones = ops.ones((*shape[:-2], query_length, shape[-2]), dtype="float32")
+        ones = ops.ones(self._pairs_shape(query_length, key), dtype="float32")
         return keras.random.dropout(ones, self.dropout, seed=self.seed_generator)
 
     def sample_noise(self, query_length, key):
         """Noise `(..., Tq, Tv)` that the scores get in training, or None if they get none."""
         if self.probability != "gumbel":
             return None
-        shape = ops.shape(key)
-        shape = (*shape[:-2], query_length, shape[-2])
+        shape = self._pairs_shape(query_length, key)
         # Away from 0 and 1, where a logarithm of a logarithm is infinite.
         uniform = keras.random.uniform(shape, 1e-20, 1 - 1e-7, "float32", seed=self.seed_generator)
         return -ops.log(-ops.log(uniform))
@@ -257,17 +253,17 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         key_is_value = key is None or key is value
         query, value = in_compute_dtype(self, query), in_compute_dtype(self, value)
         key = value if key_is_value else in_compute_dtype(self, key)
-        self._check_shapes(query.shape, value.shape, key.shape)
         if key_mask is not None:
             key_mask = ops.cast(key_mask, "bool")
             value_mask = key_mask if value_mask is None else ops.logical_and(key_mask, value_mask)
+        query_mask = None if query_mask is None else ops.cast(query_mask, "bool")
         lengths = ops.shape(query)[1], ops.shape(value)[1]
+        attention_mask = self._mask_of_pairs(attention_mask, query_mask, lengths[1])
         mask = self._mask_of_call(value_mask, attention_mask, use_causal_mask, *lengths)
         if mask is not None:
             value = blank(value, visible(mask))
             key = value if key_is_value else blank(key, visible(mask))
         if query_mask is not None:
-            query_mask = ops.cast(query_mask, "bool")
             # Masked queries keep their weights, as in Keras, but must not spread a NaN.
             query = ops.where(
                 ops.logical_or(ops.expand_dims(query_mask, -1), ops.isfinite(query)), query, 0.0
@@ -320,6 +316,10 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         config = {"dropout": self.dropout, "seed": self.seed, "probability": self.probability}
         return {**super().get_config(), **config}
 
+    def _mask_of_pairs(self, attention_mask, query_mask, value_length):
+        """The `attention_mask` of a call, and what a `query_mask` adds to it: nothing here."""
+        return attention_mask
+
     def _mask_of_call(
         self, value_mask, attention_mask, use_causal_mask, query_length, value_length
     ):
@@ -338,6 +338,11 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def _output_shape(self, query_shape, value_shape):
         return (*query_shape[:-1], value_shape[-1])
+
+    def _pairs_shape(self, query_length, key):
+        """Shape of the scores of so many queries and a projected key."""
+        shape = ops.shape(key)
+        return (*shape[:-2], query_length, shape[-2])
 
     def _weights_shape(self, query_shape, value_shape):
         return (*query_shape[:-1], value_shape[-2])

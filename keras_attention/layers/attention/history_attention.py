@@ -19,7 +19,7 @@ class HistoryAttention(StatefulAttention):
 
     def __init__(self, scorer, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(scorer, **kwargs)
-        if getattr(scorer, "score", None) == "location":
+        if not scorer.scores_keys:
             raise ValueError(
                 "Expected a scorer that reads the keys. Received: a LuongAttention with "
                 "score='location', which does not"

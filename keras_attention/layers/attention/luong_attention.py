@@ -74,6 +74,10 @@ class LuongAttention(AttentionBase):
         self.scale = scale
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
+    @property
+    def scores_keys(self):
+        return self.score != "location"
+
     def build(self, query_shape, value_shape, key_shape=None):
         key_shape = key_shape or value_shape
         self._check_shapes(query_shape, value_shape, key_shape)

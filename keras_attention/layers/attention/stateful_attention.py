@@ -5,7 +5,8 @@ from keras import ops
 
 from keras_attention.layers.attention.attention_base import AttentionBase
 from keras_attention.layers.validation import in_compute_dtype
-from keras_attention.ops import mix, split_nonfinite
+from keras_attention.ops import mix
+from keras_attention.ops.nonfinite import nan_where_seen, take_out_nonfinite
 
 
 class StatefulAttention(AttentionBase):
@@ -27,6 +28,9 @@ class StatefulAttention(AttentionBase):
     Raises:
         ValueError: `scorer` is no such layer.
     """
+
+    is_stateful = True
+    is_scorer = False
 
     def __init__(self, scorer, **kwargs):
         super().__init__(**kwargs)
@@ -87,41 +91,6 @@ class StatefulAttention(AttentionBase):
         )
         return output[:, 0], state, weights[:, 0]
 
-    def call(
-        self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-    ):
-        if query_mask is not None:
-            # A query that may look nowhere moves nothing.
-            looks = ops.expand_dims(ops.cast(query_mask, "bool"), 2)
-            looks = ops.broadcast_to(looks, (*ops.shape(query)[:2], ops.shape(value)[1]))
-            attention_mask = (
-                looks
-                if attention_mask is None
-                else ops.logical_and(looks, ops.cast(attention_mask, "bool"))
-            )
-        return super().call(
-            query,
-            value,
-            key,
-            query_mask=query_mask,
-            value_mask=value_mask,
-            key_mask=key_mask,
-            attention_mask=attention_mask,
-            use_causal_mask=use_causal_mask,
-            return_attention_scores=return_attention_scores,
-            training=training,
-        )
-
     def get_config(self):
         config = {"scorer": keras.saving.serialize_keras_object(self.scorer)}
         return {**super().get_config(), **config}
@@ -133,19 +102,25 @@ class StatefulAttention(AttentionBase):
 
     def _attend(self, query, key, value, mask, state, dropout_mask, noise, training):
         query = in_compute_dtype(self, query)
-        # See `AttentionBase.attend`: what only some queries may see must not reach the others.
-        differs_by_query = mask is not None and mask.shape[-2] != 1
-        if differs_by_query:
-            key, bad_key = split_nonfinite(key)
-            value, bad_value = split_nonfinite(value)
+        key, value, nonfinite = take_out_nonfinite(key, value, mask)
         weights, state = self.weigh(query, key, mask, state, noise, training)
-        if differs_by_query:
-            weights = ops.where(_sees(mask, bad_key), float("nan"), weights)
+        if nonfinite.key is not None:
+            weights = nan_where_seen(weights, nonfinite.key, mask)
             weights = ops.where(mask, weights, 0.0)
         context = mix(weights if dropout_mask is None else weights * dropout_mask, value)
-        if differs_by_query:
-            context = ops.where(_sees(mask, bad_value), float("nan"), context)
+        context = nan_where_seen(context, nonfinite.value, mask)
         return self.project_output(context), ops.cast(weights, self.compute_dtype), state
+
+    def _mask_of_pairs(self, attention_mask, query_mask, value_length):
+        # A query that may attend to nothing leaves the state as it was.
+        if query_mask is None:
+            return attention_mask
+        attends = ops.broadcast_to(
+            ops.expand_dims(query_mask, 2), (*ops.shape(query_mask), value_length)
+        )
+        if attention_mask is None:
+            return attends
+        return ops.logical_and(attends, ops.cast(attention_mask, "bool"))
 
     def _check_shapes(self, query_shape, value_shape, key_shape):
         super()._check_shapes(query_shape, value_shape, key_shape)
@@ -155,11 +130,7 @@ class StatefulAttention(AttentionBase):
 def check_scorer(**named):
     """Returns the one named layer if it scores `(B, Tq, Tv)` and does nothing else."""
     ((name, scorer),) = named.items()
-    if (
-        not isinstance(scorer, AttentionBase)
-        or isinstance(scorer, StatefulAttention)
-        or hasattr(scorer, "num_heads")
-    ):
+    if not getattr(scorer, "is_scorer", False):
         raise ValueError(
             f"Expected {name} to be an attention layer without heads and without state, such as "
             f"BahdanauAttention(units) or LuongAttention('general'). Received: {name}={scorer!r}"
@@ -177,8 +148,3 @@ def build_scorer(scorer, query_shape, value_shape, key_shape):
     if not scorer.built:
         scorer.build(query_shape, value_shape, key_shape)
         scorer.built = True
-
-
-def _sees(mask, bad):
-    """Mask of the queries `(B, Tq, 1)` that may see a step that is `bad (B, Tv)`."""
-    return ops.any(ops.logical_and(mask, ops.expand_dims(bad, -2)), axis=-1, keepdims=True)

@@ -18,6 +18,8 @@ class MultiHeadBase(AttentionBase):
     section 3.2, equation 1.
     """
 
+    is_scorer = False
+
     def __init__(
         self,
         num_heads,
@@ -60,11 +62,10 @@ class MultiHeadBase(AttentionBase):
         self.sinks = sinks
         self.position_bias = position_bias
         self.rotary = rotary
-        extras = num_key_value_heads or window or soft_cap or sinks or position_bias or rotary
-        if self.probability != "softmax" and extras:
+        if sinks and self.probability != "softmax":
             raise ValueError(
-                "Expected num_key_value_heads, window, soft_cap, sinks, position_bias and rotary "
-                f'with the probability "softmax" only. Received: probability={self.probability!r}'
+                'Expected sinks with the probability "softmax" only. '
+                f"Received: probability={self.probability!r}"
             )
 
     def build(self, query_shape, value_shape, key_shape=None):
@@ -126,31 +127,33 @@ class MultiHeadBase(AttentionBase):
         return_weights=True,
         bias=None,
     ):
-        if self.probability != "softmax":
-            return super().attend(
-                query, key, value, mask, dropout_mask, noise, training, return_weights
-            )
-        given = {"mask": mask, "bias": bias, "window": self.window, "dropout_mask": dropout_mask}
-        return self._attend_heads(query, key, value, return_weights, **given)
+        return self._attend_heads(
+            in_compute_dtype(self, query),
+            key,
+            value,
+            return_weights,
+            mask=mask,
+            bias=bias,
+            window=self.window,
+            dropout_mask=dropout_mask,
+            noise=noise,
+        )
 
     def attend_all(
         self, query, key, value, mask, training, return_weights, use_causal_mask=False, bias=None
     ):
-        if self.probability != "softmax":
-            if bias is not None:
-                raise ValueError(
-                    'Expected no bias for a probability other than "softmax". '
-                    f"Received: probability={self.probability!r}, bias={bias!r}"
-                )
-            return super().attend_all(query, key, value, mask, training, return_weights)
-        given = {"mask": mask, "bias": bias, "window": self.window, "causal": use_causal_mask}
-        dropout = self.dropout if training else 0.0
-        return self._attend_heads(query, key, value, return_weights, dropout=dropout, **given)
-
-    def sample_dropout(self, query_length, key):
-        batch, _, value_length, _ = ops.shape(key)
-        ones = ops.ones((batch, self.num_heads, query_length, value_length), dtype="float32")
-        return keras.random.dropout(ones, self.dropout, seed=self.seed_generator)
+        return self._attend_heads(
+            query,
+            key,
+            value,
+            return_weights,
+            mask=mask,
+            bias=bias,
+            causal=use_causal_mask,
+            window=self.window,
+            dropout=self.dropout if training else 0.0,
+            noise=self.sample_noise(ops.shape(query)[1], key) if training else None,
+        )
 
     def project_output(self, context):
         return self.output_dense(context)
@@ -185,7 +188,6 @@ class MultiHeadBase(AttentionBase):
         self, query, key, value, return_weights, positions=None, bias=None, **options
     ):
         """Output and weights; `positions` of the queries, the last ones by default."""
-        query = in_compute_dtype(self, query)
         query_length, value_length = ops.shape(query)[1], ops.shape(key)[2]
         if positions is None and (self.position_bias is not None or self.rotary is not None):
             positions = ops.arange(query_length) + (value_length - query_length)
@@ -201,6 +203,7 @@ class MultiHeadBase(AttentionBase):
             soft_cap=self.soft_cap,
             sinks=self.attention_sinks if self.sinks else None,
             seed=self.seed_generator,
+            probability=self.probability,
             return_weights=return_weights,
             **options,
         )
@@ -228,10 +231,6 @@ class MultiHeadBase(AttentionBase):
     def _mask_of_call(
         self, value_mask, attention_mask, use_causal_mask, query_length, value_length
     ):
-        if self.probability != "softmax":
-            return super()._mask_of_call(
-                value_mask, attention_mask, use_causal_mask, query_length, value_length
-            )
         if attention_mask is not None:
             # Another mask of pairs costs nothing more, and what no query sees is known exactly.
             reach = reach_mask(query_length, value_length, use_causal_mask, self.window)
@@ -254,6 +253,10 @@ class MultiHeadBase(AttentionBase):
 
     def _output_shape(self, query_shape, value_shape):
         return (*query_shape[:-1], self.output_dim or query_shape[-1])
+
+    def _pairs_shape(self, query_length, key):
+        batch, _, value_length, _ = ops.shape(key)
+        return (batch, self.num_heads, query_length, value_length)
 
     def _weights_shape(self, query_shape, value_shape):
         return (query_shape[0], self.num_heads, query_shape[1], value_shape[1])

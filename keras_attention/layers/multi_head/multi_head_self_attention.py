@@ -81,6 +81,8 @@ class MultiHeadSelfAttention(MultiHeadBase):
     here by the root mean square; for the rest see `keras_attention.ops.dot_product_attention`.
     """
 
+    reads_memory = False
+
     def build(self, query_shape):
         super().build(query_shape, query_shape)
 

@@ -104,7 +104,9 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
         self.cell = cell
         self.is_list = isinstance(attention, (list, tuple))
         self.attentions = list(attention) if self.is_list else [attention]
-        if not all(isinstance(one, AttentionBase) for one in self.attentions or [None]):
+        if not all(
+            isinstance(one, AttentionBase) and one.reads_memory for one in self.attentions or [None]
+        ):
             raise ValueError(
                 f"Expected attention layers of this package. Received: attention={attention!r}"
             )

@@ -1,12 +1,10 @@
 """The recurrent decoder whose every step may read a memory."""
 
-import inspect
-
 import keras
 from keras import ops
 
 from keras_attention.decoding import with_repeated_memory
-from keras_attention.layers import StatefulAttention
+from keras_attention.layers import AttentionBase
 from keras_attention.layers.attached_mask import mask_of
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
@@ -83,7 +81,8 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if attention is not None and not _reads_a_memory(attention):
+        is_attention = isinstance(attention, AttentionBase) and attention.reads_memory
+        if attention is not None and not is_attention:
             raise ValueError(
                 "Expected attention to be None or a layer of this package that attends from one "
                 f"sequence to another. Received: attention={attention!r}"
@@ -277,7 +276,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         if self.attention is None:
             weights = ops.zeros((ops.shape(hidden)[0], length), self.compute_dtype)
             return hidden[:, :0], attended, weights
-        if isinstance(self.attention, StatefulAttention):
+        if self.attention.is_stateful:
             # A step of one query each: several to one memory would be a sequence to it.
             return with_repeated_memory(self.attention.step)(hidden, attended, memory)
         query = queries_per_memory(hidden, memory[-1], width)
@@ -331,9 +330,3 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
 def _mean_over_heads(weights, rank):
     """Weights of a layer with heads without that axis, so that they have the rank of all others."""
     return ops.mean(weights, axis=1) if len(weights.shape) > rank else weights
-
-
-def _reads_a_memory(attention):
-    """True if it is an attention layer whose call takes a value apart from the query."""
-    takes = inspect.signature(attention.call).parameters if hasattr(attention, "attend") else ()
-    return "value" in takes

@@ -4,8 +4,10 @@ import keras
 from keras import ops
 
 from keras_attention._conversion import traced_for_conversion
-from keras_attention.ops.masks import combine_masks, hiding_bias, reach_mask, split_nonfinite
+from keras_attention.ops.masks import combine_masks, hiding_bias, reach_mask
+from keras_attention.ops.nonfinite import nan_where, nan_where_seen, take_out_nonfinite
 from keras_attention.ops.precision import as_float
+from keras_attention.ops.probability import PROBABILITIES
 from keras_attention.ops.scores import dot_scores
 from keras_attention.ops.softmax import HIDDEN, softmax_of_finite
 from keras_attention.ops.weighted_sum import mix
@@ -28,6 +30,8 @@ def dot_product_attention(
     seed=None,
     dropout_mask=None,
     return_weights=False,
+    probability="softmax",
+    noise=None,
 ):
     """`softmax(q . k + bias) v` in every head: with masks, and with memory that grows as it must.
 
@@ -73,6 +77,9 @@ def dot_product_attention(
         seed: `keras.random.SeedGenerator` or integer, for `dropout`.
         dropout_mask: instead of `dropout`: factors for the weights, `(B, H, Tq, Tv)`.
         return_weights: whether to return the weights too, those before dropout.
+        probability: what makes weights of scores, a name among `keras_attention.ops.PROBABILITIES`.
+            All but the softmax take the plain form.
+        noise: `(B, H, Tq, Tv)`, for the probability `"gumbel"` in training.
 
     Returns:
         Context `(B, H, Tq, Dv)` in the dtype of `value`; with `return_weights` also the weights
@@ -80,25 +87,21 @@ def dot_product_attention(
 
     Raises:
         ValueError: an input, mask or bias is not of rank 4; H is no multiple of K; `window` or
-            `soft_cap` is not positive.
+            `soft_cap` is not positive; unknown `probability`; `sinks` without the softmax.
 
     References: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, equation 1; shared heads:
     Ainslie et al., 2023, https://arxiv.org/abs/2305.13245; soft cap: Gemma Team, 2024,
     https://arxiv.org/abs/2408.00118, section 2; sinks: Xiao et al., 2024,
     https://arxiv.org/abs/2309.17453, section 3.2, here learned and in each head.
     """
-    _check(query, key, value, mask, bias, window, soft_cap)
+    _check(query, key, value, mask, bias, window, soft_cap, sinks, probability)
     query, key, value = (as_float(x) for x in (query, key, value))
     bias = None if bias is None else hiding_bias(bias)
     mask = None if mask is None else ops.cast(mask, "bool")
-    spoilt_key = spoilt_value = None
-    if causal or window is not None or (mask is not None and mask.shape[-2] != 1):
-        # Weights of 0 do not keep a NaN out: 0 * NaN is NaN. It is taken out, and put back for
-        # those who see it.
-        key, spoilt_key = split_nonfinite(key)
-        value, spoilt_value = split_nonfinite(value)
+    by_position = causal or window is not None
+    key, value, nonfinite = take_out_nonfinite(key, value, mask, by_position)
     form = _form_for(
-        query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, return_weights
+        query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, return_weights, probability
     )
     if form == "blocked":
         from keras_attention.ops.dot_product.blocked_tensorflow import blocked_attention
@@ -110,7 +113,7 @@ def dot_product_attention(
             mask,
             bias,
             None if sinks is None else ops.convert_to_tensor(sinks),
-            None if spoilt_key is None else ops.logical_or(spoilt_key, spoilt_value),
+            nonfinite.either(),
             _draw(seed) if dropout else None,
             causal=causal,
             window=window,
@@ -118,31 +121,40 @@ def dot_product_attention(
             dropout=dropout,
         )
     query_length, value_length = ops.shape(query)[2], ops.shape(key)[2]
-    if causal or window is not None:
+    if by_position:
         reach = ops.expand_dims(reach_mask(query_length, value_length, causal, window), (0, 1))
         mask = combine_masks(attention_mask=mask, causal=reach)
     if form == "fused":
         context, weights = _fused(query, key, value, mask), None
-        if spoilt_key is not None:
-            spoilt_value = ops.logical_or(spoilt_key, spoilt_value)
+        nonfinite_value = nonfinite.either()
     else:
         if dropout:
             shape = (*ops.shape(query)[:3], value_length)
             ones = ops.ones(shape, dtype="float32")
             dropout_mask = keras.random.dropout(ones, dropout, seed=seed)
         context, weights = _plain(
-            query, key, value, mask, bias, soft_cap, sinks, dropout_mask, spoilt_key
+            query,
+            key,
+            value,
+            mask,
+            bias,
+            soft_cap,
+            sinks,
+            dropout_mask,
+            _for_heads(nonfinite.key, query),
+            probability,
+            noise,
         )
-    if spoilt_value is not None:
-        spoilt_value = ops.expand_dims(_for_heads(spoilt_value, query), 2)
-        sees = ops.any(ops.logical_and(mask, spoilt_value), axis=-1, keepdims=True)
-        context = ops.where(sees, float("nan"), context)
+        nonfinite_value = nonfinite.value
+    context = nan_where_seen(context, _for_heads(nonfinite_value, query), mask)
     return (context, weights) if return_weights else context
 
 
-def _form_for(query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, return_weights):
+def _form_for(
+    query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, return_weights, probability
+):
     """The one place that decides: `"plain"`, `"blocked"` (TensorFlow) or `"fused"` (the others)."""
-    if return_weights or dropout_mask is not None:
+    if return_weights or dropout_mask is not None or probability != "softmax":
         return "plain"
     if query.shape[2] == 1:  # a step of a decoder
         return "plain"
@@ -157,7 +169,19 @@ def _form_for(query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, r
     return "fused"
 
 
-def _plain(query, key, value, mask, bias, soft_cap, sinks, dropout_mask, spoilt_key):
+def _plain(
+    query,
+    key,
+    value,
+    mask,
+    bias,
+    soft_cap,
+    sinks,
+    dropout_mask,
+    nonfinite_key,
+    probability,
+    noise,
+):
     scores = _by_head(dot_scores(_by_key(query, key), key), query)
     if soft_cap:
         scores = soft_cap * ops.tanh(scores / soft_cap)
@@ -166,13 +190,13 @@ def _plain(query, key, value, mask, bias, soft_cap, sinks, dropout_mask, spoilt_
         scores = scores + bias
         shown = ops.logical_not(bias <= HIDDEN)
         mask = shown if mask is None else ops.logical_and(mask, shown)
-    if spoilt_key is not None:
-        spoilt_key = ops.expand_dims(_for_heads(spoilt_key, query), 2)
-        scores = ops.where(spoilt_key, float("nan"), scores)
-    if sinks is None:
+    scores = nan_where(scores, nonfinite_key)
+    if sinks is not None:
+        weights = _softmax_with_sinks(scores, mask, sinks)
+    elif probability == "softmax":  # of which there is one for scores that hide nothing
         weights = softmax_of_finite(scores, mask)
     else:
-        weights = _softmax_with_sinks(scores, mask, sinks)
+        weights = PROBABILITIES[probability](scores, mask, *([] if noise is None else [noise]))
     kept = weights if dropout_mask is None else weights * dropout_mask
     return _by_head(mix(_by_key(kept, key), value), query), weights
 
@@ -222,11 +246,13 @@ def _by_head(x, query):
 
 
 def _for_heads(x, query):
-    """`(B, K, Tv)` to `(B, H, Tv)`."""
+    """`(B, K, Tv)` to `(B, H, Tv)`; None stays None."""
+    if x is None:
+        return None
     return ops.repeat(x, query.shape[1] // x.shape[1], axis=1)
 
 
-def _check(query, key, value, mask, bias, window, soft_cap):
+def _check(query, key, value, mask, bias, window, soft_cap, sinks, probability):
     named = {"query": query, "key": key, "value": value, "mask": mask, "bias": bias}
     for name, x in named.items():
         if x is not None and len(x.shape) != 4:
@@ -239,6 +265,16 @@ def _check(query, key, value, mask, bias, window, soft_cap):
             "Expected as many heads of value as of key, and of query a multiple of it. "
             f"Received: query.shape={tuple(query.shape)}, key.shape={tuple(key.shape)}, "
             f"value.shape={tuple(value.shape)}"
+        )
+    if probability not in PROBABILITIES:
+        raise ValueError(
+            f"Expected probability to be one of {tuple(PROBABILITIES)}. "
+            f"Received: probability={probability!r}"
+        )
+    if sinks is not None and probability != "softmax":
+        raise ValueError(
+            'Expected sinks with the probability "softmax" only. '
+            f"Received: probability={probability!r}"
         )
     for name, number in {"window": window, "soft_cap": soft_cap}.items():
         if number is not None and not number > 0:
