@@ -2,7 +2,7 @@
 
 A hypothesis is a place in the beam; its tokens are in the `trace`, a row for each step, which tells
 of every place the token chosen there and the place it was chosen from: `token * W + place`.
-`traced` follows it backwards, once, when the search is over.
+`backtrace` follows it backwards, once, when the search is over.
 """
 
 import math
@@ -27,14 +27,14 @@ class Live(NamedTuple):
         token: int32 `(B, W)`, the last token.
         log_probability: float32 `(B, W)`, sum of the model's; `()` where it is the total.
         ids: int32 `(B, W, L)`, all tokens; `()` where no constraint asks.
-        covered: float32 `(B, W, Tv)`, sum of the attention weights; `()` where nobody asks.
+        coverage: float32 `(B, W, Tv)`, sum of the attention weights; `()` where nobody asks.
     """
 
     total: Any
     token: Any
     log_probability: Any
     ids: Any
-    covered: Any
+    coverage: Any
 
 
 class Ended(NamedTuple):
@@ -127,7 +127,7 @@ def best_of(hypotheses: Any, others: Any, count: int) -> Any:
     return Ended(score, *(take_rows(field, order) for field in merged[1:]))
 
 
-def traced(
+def backtrace(
     trace: tuple[Tensor, ...], last: Tensor, width: int, lengths: Tensor, places: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Follows hypotheses back to their first token.

@@ -12,10 +12,10 @@ from keras_attention.decoding.beam import (
     NEVER,
     Ended,
     Live,
+    backtrace,
     best_of,
     continuations,
     none_ended,
-    traced,
 )
 from keras_attention.decoding.constraints import Constraints
 from keras_attention.decoding.gather import highest, reshape, take_rows, with_row
@@ -44,7 +44,7 @@ def beam_search(
     start_id: int,
     end_id: int,
     max_length: int,
-    limits: Any = None,
+    max_lengths: Any = None,
     length_penalty: Any = 0.0,
     coverage_penalty: Any = 0.0,
     memory_mask: Any = None,
@@ -78,7 +78,7 @@ def beam_search(
         start_id: the token before the first.
         end_id: the token after the last.
         max_length: L, most tokens to decode; a positive integer.
-        limits: int `(B,)`, most tokens for each example; `max_length` by default and at most.
+        max_lengths: int `(B,)`, most tokens for each example; `max_length` by default and at most.
         length_penalty: a, 0 or more: the higher, the longer the answers.
         coverage_penalty: b, 0 or more: the higher, the more of the memory is attended to. Less
             attention than 1e-6 counts as 1e-6.
@@ -96,7 +96,7 @@ def beam_search(
     Reference: Wu et al., 2016, https://arxiv.org/abs/1609.08144, section 7.
     """
     check_setting("max_length", max_length, COUNT)
-    check_setting("limits", limits, COUNT)
+    check_setting("max_lengths", max_lengths, COUNT)
     check_setting("beam_width", beam_width, COUNT)
     fits = f"1 <= {{name}} <= beam_width={beam_width}"
     check_setting("n_best", n_best, Range(fits, lambda x: 1 <= x <= beam_width, 1, beam_width))
@@ -109,8 +109,8 @@ def beam_search(
         )
     length_penalty = in_range(length_penalty, PENALTY, 0.0)
     coverage_penalty = in_range(coverage_penalty, PENALTY, 0.0)
-    limits = in_range(limits, COUNT, MOST)
-    limits = by_example(max_length if limits is None else limits, 2, "int32")
+    max_lengths = in_range(max_lengths, COUNT, MOST)
+    max_lengths = by_example(max_length if max_lengths is None else max_lengths, 2, "int32")
     search = _BeamSearch(
         step=step,
         memory=memory,
@@ -119,7 +119,7 @@ def beam_search(
         batch_size=batch_size,
         end_id=end_id,
         max_length=max_length,
-        limits=ops.broadcast_to(ops.clip(limits, 1, max_length), (batch_size, 1)),
+        max_lengths=ops.broadcast_to(ops.clip(max_lengths, 1, max_length), (batch_size, 1)),
         alpha=ops.maximum(by_example(length_penalty, 2), 0.0),
         beta=ops.maximum(by_example(coverage_penalty, 2), 0.0) if covers else None,
         memory_mask=ops.cast(memory_mask, "bool") if covers else None,
@@ -139,7 +139,7 @@ class _BeamSearch:
     batch_size: Any
     end_id: int
     max_length: int
-    limits: Any
+    max_lengths: Any
     alpha: Any
     beta: Any
     memory_mask: Any
@@ -176,15 +176,15 @@ class _BeamSearch:
     def first_live(self, start_id: int) -> Live:
         """One hypothesis of no tokens for each example, and places for others."""
         shape = (self.batch_size, self.width)
-        covered = ids = log_probability = ()
+        coverage = ids = log_probability = ()
         if self.beta is not None:
-            covered = ops.zeros((*shape, ops.shape(self.memory_mask)[1]), dtype="float32")
+            coverage = ops.zeros((*shape, ops.shape(self.memory_mask)[1]), dtype="float32")
         if self.is_constrained():
             log_probability = ops.zeros(shape, dtype="float32")
             ids = ops.zeros((*shape, self.max_length), dtype="int32")
         total = ops.broadcast_to(ops.where(ops.arange(self.width) == 0, 0.0, NEVER), shape)
         token = ops.full(shape, start_id, dtype="int32")
-        return Live(total, token, log_probability, ids, covered)
+        return Live(total, token, log_probability, ids, coverage)
 
     def is_constrained(self) -> bool:
         return not self.constraints.is_empty()
@@ -208,7 +208,7 @@ class _BeamSearch:
             )
         before = live
         if self.beta is not None:
-            live = live._replace(covered=live.covered + weights)
+            live = live._replace(coverage=live.coverage + weights)
         is_end = ops.equal(token, self.end_id)
         may_end = ops.logical_and(is_end, ops.logical_not(done))
         ended = best_of(ended, self.ends(t, may_end, live, total, gain, slot), self.n_best)
@@ -218,9 +218,9 @@ class _BeamSearch:
             lambda old, x: _where(done, old, x), (before, ops.arange(self.width)[None]), (new, slot)
         )
         # Totals only fall and coverage adds nothing, so that all they may gain is length.
-        attainable = live.total[:, :1] / ranking.length_penalty(self.limits, self.alpha)
+        attainable = live.total[:, :1] / ranking.length_penalty(self.max_lengths, self.alpha)
         beaten = ended.score[:, -1:] >= attainable
-        done = ops.logical_or(done, ops.logical_or(beaten, t + 1 >= self.limits))
+        done = ops.logical_or(done, ops.logical_or(beaten, t + 1 >= self.max_lengths))
         state = keras.tree.map_structure(lambda x: self.reordered(x, slot), state)
         return (live, ended, done, state), live.token * self.width + slot, weights
 
@@ -229,11 +229,11 @@ class _BeamSearch:
     ) -> Ended:
         """Hypotheses that end now: of the 2 W continuations, only the first W may."""
         may_end, total, slot = (x[:, : self.width] for x in (may_end, total, slot))
-        covered = take_rows(live.covered, slot) if self.beta is not None else ()
+        coverage = take_rows(live.coverage, slot) if self.beta is not None else ()
         log_probability = total
         if self.is_constrained():
             log_probability = take_rows(live.log_probability, slot) + gain[:, : self.width]
-        score = ops.where(may_end, self.score(total, t + 1, covered), NEVER)
+        score = ops.where(may_end, self.score(total, t + 1, coverage), NEVER)
         return Ended(score, log_probability, ops.zeros_like(slot) + t, slot)
 
     def goes_on(
@@ -254,22 +254,22 @@ class _BeamSearch:
             log_probability = take_rows(live.log_probability, slot) + take_rows(gain, order)
             here = ops.equal(ops.arange(self.max_length, dtype="int32"), t)
             ids = ops.where(here, token[..., None], take_rows(live.ids, slot))
-        covered = take_rows(live.covered, slot) if self.beta is not None else ()
-        return Live(total, token, log_probability, ids, covered), slot
+        coverage = take_rows(live.coverage, slot) if self.beta is not None else ()
+        return Live(total, token, log_probability, ids, coverage), slot
 
-    def score(self, total: Tensor, length: Any, covered: Tensor) -> Tensor:
+    def score(self, total: Tensor, length: Any, coverage: Tensor) -> Tensor:
         score = total / ranking.length_penalty(length, self.alpha)
         if self.beta is None:
             return score
-        return score + ranking.coverage_penalty(covered, self.memory_mask, self.beta)
+        return score + ranking.coverage_penalty(coverage, self.memory_mask, self.beta)
 
     def result(self, t: Tensor, live: Live, ended: Ended, trace: Tensor, rows: Tensor) -> NBest:
         """Those that ended, and after them those that were cut off."""
-        score, order = highest(self.score(live.total, self.limits, live.covered), self.n_best)
+        score, order = highest(self.score(live.total, self.max_lengths, live.coverage), self.n_best)
         cut = Ended(
             score,
             take_rows(live.log_probability if self.is_constrained() else live.total, order),
-            ops.broadcast_to(self.limits, (self.batch_size, self.n_best)),
+            ops.broadcast_to(self.max_lengths, (self.batch_size, self.n_best)),
             order,
         )
         count = ops.sum(ops.cast(ended.score > NEVER, "int32"), axis=1, keepdims=True)
@@ -279,7 +279,7 @@ class _BeamSearch:
         best = Ended(*(take_rows(field, places) for field in merged))
         exists = best.score > NEVER
         lengths = ops.where(exists, best.lengths, 0)
-        ids, places = traced(trace, t, self.width, lengths, best.places)
+        ids, places = backtrace(trace, t, self.width, lengths, best.places)
         positions = ops.arange(self.max_length, dtype="int32")[:, None, None]
         holds = positions < lengths  # (L, B, N)
         # Row (t, b, w) of all weights, for the place w from which token t was chosen.

@@ -21,7 +21,7 @@ def greedy(
     start_id: int,
     end_id: int,
     max_length: int,
-    limits: Any = None,
+    max_lengths: Any = None,
     constraints: Constraints | None = None,
 ) -> Hypotheses:
     """Takes the likeliest token at each step until every sequence has ended.
@@ -36,14 +36,14 @@ def greedy(
         start_id: the token before the first.
         end_id: the token after the last.
         max_length: most tokens to decode; a positive integer.
-        limits: int `(B,)`, most tokens for each example; `max_length` by default and at most.
+        max_lengths: int `(B,)`, most tokens for each example; `max_length` by default and at most.
         constraints: what the answers have to satisfy; nothing by default.
 
     Returns:
         `Hypotheses` with L = `max_length`.
 
     Raises:
-        ValueError: `max_length` or a number for `limits` is not positive.
+        ValueError: `max_length` or a number for `max_lengths` is not positive.
     """
     constraints = constraints or Constraints()
 
@@ -67,5 +67,5 @@ def greedy(
         start_id=start_id,
         end_id=end_id,
         max_length=max_length,
-        limits=limits,
+        max_lengths=max_lengths,
     )

@@ -29,7 +29,7 @@ def one_hypothesis(
     start_id: int,
     end_id: int,
     max_length: int,
-    limits: Any = None,
+    max_lengths: Any = None,
 ) -> Hypotheses:
     """Takes at each step the token that `choose` chooses, until every sequence has ended.
 
@@ -38,18 +38,18 @@ def one_hypothesis(
     Args:
         choose: function of logits float32 `(B, V)`, of the tokens so far int32 `(L, B)` and of
             their number to the next token int32 `(B,)` and its log-probability float32 `(B,)`.
-        limits: int `(B,)`, most tokens for each example; `max_length` by default and at most.
+        max_lengths: int `(B,)`, most tokens for each example; `max_length` by default and at most.
         others: see `greedy`.
 
     Returns:
         `Hypotheses` with L = `max_length`.
     """
     check_setting("max_length", max_length, COUNT)
-    check_setting("limits", limits, COUNT)
-    if limits is None:
-        limits = max_length
+    check_setting("max_lengths", max_lengths, COUNT)
+    if max_lengths is None:
+        max_lengths = max_length
     else:
-        limits = ops.minimum(as_int32(in_range(limits, COUNT, MOST)), max_length)
+        max_lengths = ops.minimum(as_int32(in_range(max_lengths, COUNT, MOST)), max_length)
 
     def advance(
         t: Tensor,
@@ -67,8 +67,8 @@ def one_hypothesis(
         lengths = ops.where(finished, lengths, lengths + 1)
         weights = ops.where(finished[:, None], 0.0, ops.cast(weights, "float32"))
         ids = with_row(ids, t, ops.where(finished, 0, token))
-        if not is_number(limits):
-            finished = ops.logical_or(finished, t + 1 >= limits)
+        if not is_number(max_lengths):
+            finished = ops.logical_or(finished, t + 1 >= max_lengths)
         return (token, finished, score, lengths, ids, state), weights
 
     start = ops.convert_to_tensor(0, dtype="int32")

@@ -21,11 +21,11 @@ def length_penalty(length: Any, alpha: Tensor) -> Tensor:
     return ops.minimum(((5.0 + ops.cast(length, "float32")) / 6.0) ** alpha, LARGEST)
 
 
-def coverage_penalty(covered: Tensor, mask: Tensor, beta: Tensor) -> Tensor:
+def coverage_penalty(coverage: Tensor, mask: Tensor, beta: Tensor) -> Tensor:
     """`beta * sum_j log(min(covered_j, 1))` over the positions j of the source: 0 or less.
 
     Args:
-        covered: float32 `(B, W, Tv)`, the attention that each position got so far.
+        coverage: float32 `(B, W, Tv)`, the attention that each position got so far.
         mask: boolean `(B, Tv)`, True = no padding.
         beta: weight, broadcastable to the result.
 
@@ -34,6 +34,6 @@ def coverage_penalty(covered: Tensor, mask: Tensor, beta: Tensor) -> Tensor:
 
     Reference: Wu et al., 2016, https://arxiv.org/abs/1609.08144, equation 14.
     """
-    logs = ops.log(ops.clip(covered, LEAST_COVERED, 1.0))
+    logs = ops.log(ops.clip(coverage, LEAST_COVERED, 1.0))
     # A score of -inf is that of no hypothesis.
     return ops.maximum(beta * ops.sum(ops.where(mask[:, None], logs, 0.0), axis=-1), -WORST)

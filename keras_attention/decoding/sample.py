@@ -21,7 +21,7 @@ from keras_attention.decoding.settings import (
 )
 from keras_attention.decoding.step import StepFunction
 from keras_attention.decoding.threefry import uniform
-from keras_attention.decoding.truncation import heat, truncate
+from keras_attention.decoding.truncation import apply_temperature, truncate
 
 
 def sample(
@@ -34,7 +34,7 @@ def sample(
     start_id: int,
     end_id: int,
     max_length: int,
-    limits: Any = None,
+    max_lengths: Any = None,
     temperature: Any = 1.0,
     top_k: Any = 0,
     top_p: Any = 1.0,
@@ -52,7 +52,7 @@ def sample(
     runs cannot be refused: there, the nearest in range counts, and for NaN what changes nothing.
 
     Args:
-        step, state, memory, batch_size, start_id, end_id, max_length, limits: see `greedy`.
+        step, state, memory, batch_size, start_id, end_id, max_length, max_lengths: see `greedy`.
         seeds: int `(B,)`; the same seed draws the same answer again.
         temperature: divides the log-probabilities; at 0 the likeliest token is taken, one of them
             where several are, and at infinity all that are allowed are equally likely.
@@ -91,9 +91,9 @@ def sample(
             so_far = ops.transpose(ids)[:, None]
             allowed = constraints.apply(allowed[:, None], so_far, t, end_id)[:, 0]
         if not is_off(temperature, 1):
-            allowed = heat(allowed, temperature)
+            allowed = apply_temperature(allowed, temperature)
         allowed = truncate(allowed, top_k, top_p, min_p)
-        token = pick(allowed, ops.take(drawn, ops.reshape(t, (1,)), axis=0)[0])
+        token = inverse_cdf(allowed, ops.take(drawn, ops.reshape(t, (1,)), axis=0)[0])
         return token, take_rows(log_probabilities, token[:, None])[:, 0]
 
     return one_hypothesis(
@@ -105,11 +105,11 @@ def sample(
         start_id=start_id,
         end_id=end_id,
         max_length=max_length,
-        limits=limits,
+        max_lengths=max_lengths,
     )
 
 
-def pick(log_probabilities: Tensor, drawn: Tensor) -> Tensor:
+def inverse_cdf(log_probabilities: Tensor, drawn: Tensor) -> Tensor:
     """The token int32 `(B,)` in whose share of [0, 1) the number `drawn (B,)` lies.
 
     `log_probabilities (B, V)` need not be normalised; what is -inf there is never picked.

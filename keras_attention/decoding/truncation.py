@@ -14,7 +14,7 @@ from keras_attention.decoding.settings import by_example, is_number, is_off
 COLDEST = 1e-30
 
 
-def heat(log_probabilities: Tensor, temperature: Any) -> Tensor:
+def apply_temperature(log_probabilities: Tensor, temperature: Any) -> Tensor:
     """Divides by the temperature; at 0 only the likeliest tokens are left, at inf all are equal."""
     below_best = log_probabilities - ops.max(log_probabilities, axis=-1, keepdims=True)
     heated = below_best / ops.maximum(by_example(temperature, 2), COLDEST)

@@ -115,7 +115,7 @@ def beam(
         n_best=n_best,
         length_penalty=values["length_penalty"],
         coverage_penalty=values["coverage_penalty"],
-        limits=values["max_length"],
+        max_lengths=values["max_length"],
         constraints=_constraints_of(values, prefix),
     )
     longest = tf.maximum(tf.reduce_max(found.lengths), 1)
@@ -156,7 +156,7 @@ def sample(
         top_k=values["top_k"],
         top_p=values["top_p"],
         min_p=values["min_p"],
-        limits=values["max_length"],
+        max_lengths=values["max_length"],
         constraints=_constraints_of(values, prefix),
     )
     longest = tf.maximum(tf.reduce_max(found.lengths), 1)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention._conversion import traced_for_conversion
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 
 
 def unroll(step, inputs, state):
@@ -78,7 +78,7 @@ def pack(tensors, like):
 
     The loop takes one tensor, float32 at least. Splitting restores dtypes, booleans included.
     """
-    dtype = wide_dtype(like.dtype)
+    dtype = at_least_float32(like.dtype)
     kinds = [keras.backend.standardize_dtype(x.dtype) for x in tensors]
     sizes = [ops.shape(x)[-1] for x in tensors]
 

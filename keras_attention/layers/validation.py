@@ -14,7 +14,7 @@ def check_positive(**named):
     return value
 
 
-def fresh(initializer):
+def clone_initializer(initializer):
     """A new initializer like this one: one object would fill every weight with the same numbers."""
     return keras.initializers.get(keras.initializers.serialize(initializer))
 

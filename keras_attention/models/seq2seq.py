@@ -86,7 +86,7 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
             source_mask: boolean `(B, Ts)`; `source != 0` by default.
             max_length: most tokens of an answer; a positive integer.
             options: `max_margin`, int or int `(B,)`, most tokens more than the source has; and
-                what `keras_attention.decoding.greedy` takes: `limits`, `constraints`.
+                what `keras_attention.decoding.greedy` takes: `max_lengths`, `constraints`.
         """
         return self._search(greedy, source, source_mask, max_length, **options)
 
@@ -101,7 +101,7 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
             max_length: most tokens of an answer; a positive integer.
             beam_width: how many hypotheses go on at each step.
             options: `max_margin` as for `decode`, and what `keras_attention.decoding.beam_search`
-                takes: `n_best`, `length_penalty`, `coverage_penalty`, `limits`, `constraints`.
+                takes: `n_best`, `length_penalty`, `coverage_penalty`, `max_lengths`, `constraints`.
         """
         mask = source != 0 if source_mask is None else source_mask
         options = {"beam_width": beam_width, "memory_mask": mask, **options}
@@ -117,7 +117,7 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
             source_mask: boolean `(B, Ts)`; `source != 0` by default.
             max_length: most tokens of an answer; a positive integer.
             options: `max_margin` as for `decode`, and what `keras_attention.decoding.sample`
-                takes: `temperature`, `top_k`, `top_p`, `min_p`, `limits`, `constraints`.
+                takes: `temperature`, `top_k`, `top_p`, `min_p`, `max_lengths`, `constraints`.
         """
         return self._search(sample, source, source_mask, max_length, seeds=seeds, **options)
 
@@ -128,10 +128,12 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
             mask = source != 0 if source_mask is None else source_mask
             # No more than `max_length`, which is as good: a sum beyond int32 would be negative.
             margin = ops.cast(ops.minimum(max_margin, max_length), "int32")
-            limits = ops.sum(ops.cast(mask, "int32"), axis=1) + margin
-            limits = ops.maximum(limits, 1)
-            given = options.get("limits")
-            options["limits"] = limits if given is None else ops.minimum(limits, given)
+            max_lengths = ops.sum(ops.cast(mask, "int32"), axis=1) + margin
+            max_lengths = ops.maximum(max_lengths, 1)
+            given = options.get("max_lengths")
+            options["max_lengths"] = (
+                max_lengths if given is None else ops.minimum(max_lengths, given)
+            )
         width = options.get("beam_width", 1)
         return search(
             functools.partial(self.step, width=width),

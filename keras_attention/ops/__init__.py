@@ -1,18 +1,15 @@
 """Pure functions of tensors: no weights, no layers, `keras.ops` only."""
 
-from keras_attention.ops.additive.precomputed_key import settle_key as settle_key
 from keras_attention.ops.additive.scores import additive_scores as additive_scores
 from keras_attention.ops.decaying_sum import decaying_sum as decaying_sum
 from keras_attention.ops.dot_product.attention import dot_product_attention as dot_product_attention
-from keras_attention.ops.masks import blank as blank
+from keras_attention.ops.masks import attended as attended
 from keras_attention.ops.masks import causal_mask as causal_mask
 from keras_attention.ops.masks import combine_masks as combine_masks
-from keras_attention.ops.masks import reach_mask as reach_mask
-from keras_attention.ops.masks import split_nonfinite as split_nonfinite
-from keras_attention.ops.masks import visible as visible
+from keras_attention.ops.masks import sliding_window_mask as sliding_window_mask
+from keras_attention.ops.masks import zero_masked as zero_masked
 from keras_attention.ops.monotonic import chunkwise as chunkwise
 from keras_attention.ops.monotonic import expected_alignment as expected_alignment
-from keras_attention.ops.monotonic import first_step as first_step
 from keras_attention.ops.monotonic import hard_alignment as hard_alignment
 from keras_attention.ops.mu_law import mu_law_decode as mu_law_decode
 from keras_attention.ops.mu_law import mu_law_encode as mu_law_encode
@@ -23,18 +20,13 @@ from keras_attention.ops.probability import hardmax as hardmax
 from keras_attention.ops.probability import normalized_sigmoid as normalized_sigmoid
 from keras_attention.ops.probability import sigmoid as sigmoid
 from keras_attention.ops.probability import sparsemax as sparsemax
-from keras_attention.ops.recurrent.attention import (
-    has_recurrent_attention as has_recurrent_attention,
-)
-from keras_attention.ops.recurrent.attention import recurrent_attention as recurrent_attention
 from keras_attention.ops.scores import dot_scores as dot_scores
 from keras_attention.ops.softmax import masked_softmax as masked_softmax
-from keras_attention.ops.weighted_sum import mix as mix
 
 __all__ = [
     "PROBABILITIES",
     "additive_scores",
-    "blank",
+    "attended",
     "causal_mask",
     "chunkwise",
     "combine_masks",
@@ -43,21 +35,15 @@ __all__ = [
     "dot_scores",
     "entmax15",
     "expected_alignment",
-    "first_step",
     "gumbel_hardmax",
     "hard_alignment",
     "hardmax",
-    "has_recurrent_attention",
     "masked_softmax",
-    "mix",
     "mu_law_decode",
     "mu_law_encode",
     "normalized_sigmoid",
-    "reach_mask",
-    "recurrent_attention",
-    "settle_key",
+    "sliding_window_mask",
     "sigmoid",
     "sparsemax",
-    "split_nonfinite",
-    "visible",
+    "zero_masked",
 ]

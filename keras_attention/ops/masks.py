@@ -20,7 +20,7 @@ def causal_mask(query_length, value_length):
     return columns <= rows + (value_length - query_length)
 
 
-def reach_mask(query_length, value_length, causal=False, window=None):
+def sliding_window_mask(query_length, value_length, causal=False, window=None):
     """Mask `(Tq, Tv)` of the positions that a query reaches, aligned to the end.
 
     Args:
@@ -55,12 +55,12 @@ def combine_masks(value_mask=None, attention_mask=None, causal=None):
     return functools.reduce(ops.logical_and, masks) if masks else None
 
 
-def visible(mask):
+def attended(mask):
     """Values that any query of any head may see: `(B, [H,] Tq, Tv)` to `(B, Tv)`."""
     return ops.any(mask, axis=tuple(range(1, len(mask.shape) - 1)))
 
 
-def blank(x, mask):
+def zero_masked(x, mask):
     """`x (B, T, D)` with zeros where `mask (B, T)` is False.
 
     A weight of 0 is not enough to keep a masked position out: 0 * NaN is NaN, in the context and

@@ -21,9 +21,9 @@ class Nonfinite(NamedTuple):
 def take_out_nonfinite(key, value, mask, by_position=False):
     """Key and value without what is not finite, and the `Nonfinite` steps that had it.
 
-    What no query may attend to has been zeroed already, see `blank`. What some may attend to must
-    not reach the others, and a weight of 0 does not keep it out: 0 * NaN is NaN. So it is taken out
-    where queries differ, and put back for those who attend to it: see `nan_where_seen`.
+    What no query may attend to has been zeroed already, see `zero_masked`. What some may attend to
+    must not reach the others, and a weight of 0 does not keep it out: 0 * NaN is NaN. So it is
+    taken out where queries differ, and put back for those who attend to it: see `nan_where_seen`.
 
     Args:
         key, value: `(..., Tv, D)`.

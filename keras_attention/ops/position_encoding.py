@@ -5,7 +5,7 @@ from keras import ops
 from keras_attention.ops.precision import as_float
 
 
-def sum_words(words, mask, positions=True, tables=1):
+def encode_sentences(words, mask, positions=True, tables=1):
     """The sum of the words of each sentence, `(..., D)`; 0 of an empty one.
 
     With `positions` word j of J is weighted by `(1 - j / J) - (k / D) (1 - 2 j / J)` in feature k

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_attention.ops.precision import as_float, wide_dtype
+from keras_attention.ops.precision import as_float, at_least_float32
 
 PAIRS = ("halves", "adjacent")
 
@@ -48,7 +48,7 @@ def rotate(x, positions, base=10000.0, pairs="halves"):
     """
     x = as_float(x)
     features = x.shape[-1]
-    wide = ops.cast(x, wide_dtype(x.dtype))
+    wide = ops.cast(x, at_least_float32(x.dtype))
     angles = _angles(positions, features, base, wide.dtype)
     if len(angles.shape) == 3 and len(x.shape) == 4:
         angles = ops.expand_dims(angles, 1)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 
-def wide_dtype(dtype):
+def at_least_float32(dtype):
     """The dtype to compute scores and softmax in: float64 for float64, float32 for all others.
 
     float16 overflows at 65504, which a dot product of two moderate vectors reaches, and bfloat16

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 from keras_attention.ops.softmax import HIDDEN, LOWEST, masked_softmax
 
 # All take scores (..., Tq, Tv) and a mask that broadcasts to them, compute in float32 at least,
@@ -82,7 +82,7 @@ def gumbel_hardmax(scores, mask=None, noise=None):
     """
     if noise is None:
         return hardmax(scores, mask)
-    scores = ops.cast(scores, wide_dtype(scores.dtype))
+    scores = ops.cast(scores, at_least_float32(scores.dtype))
     scores = scores + ops.cast(noise, scores.dtype)
     soft = masked_softmax(scores, mask)
     return soft + ops.stop_gradient(hardmax(scores, mask) - soft)
@@ -116,7 +116,7 @@ PROBABILITIES = {
 
 def _replaced(scores, mask):
     """Wide scores with a low number where hidden, and which positions are not."""
-    scores = ops.cast(scores, wide_dtype(scores.dtype))
+    scores = ops.cast(scores, at_least_float32(scores.dtype))
     if mask is not None:
         scores = ops.where(mask, scores, LOWEST)
     # Also NaN is not hidden.

@@ -3,12 +3,12 @@
 from keras import ops
 
 from keras_attention.ops.matrix import by_rows
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 
 
 def dot_scores(query, key):
     """`q . k` for `query (..., Tq, D)` and `key (..., Tv, D)`."""
-    dtype = wide_dtype(query.dtype)
+    dtype = at_least_float32(query.dtype)
     return ops.matmul(ops.cast(query, dtype), ops.swapaxes(ops.cast(key, dtype), -1, -2))
 
 

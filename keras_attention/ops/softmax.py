@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 
 # What masked scores are replaced by. It is finite: the difference of two infinities is NaN.
 LOWEST = float(np.finfo("float32").min)
@@ -25,7 +25,7 @@ def masked_softmax(scores, mask=None):
     Returns:
         Weights with the shape of `scores`, float32 (float64 for float64 scores).
     """
-    scores = ops.cast(scores, wide_dtype(scores.dtype))
+    scores = ops.cast(scores, at_least_float32(scores.dtype))
     if mask is not None:
         # Replaced, not lowered: whatever stood in a masked position, NaN included, is gone.
         scores = ops.where(mask, scores, LOWEST)
@@ -39,7 +39,7 @@ def masked_softmax(scores, mask=None):
 
 def softmax_of_finite(scores, mask=None):
     """`masked_softmax` of scores none of which hides anything, which spares two passes."""
-    scores = ops.cast(scores, wide_dtype(scores.dtype))
+    scores = ops.cast(scores, at_least_float32(scores.dtype))
     if mask is None:
         return _softmax(scores)
     weights = _softmax(ops.where(mask, scores, LOWEST))

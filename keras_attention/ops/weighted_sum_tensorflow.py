@@ -10,7 +10,7 @@ from keras_attention._xla import compiled_by_xla
 FEW_VALUES = 1 << 15
 
 
-def mix_for_one(weights, value):
+def weighted_sum_of_one(weights, value):
     """Context `(..., 1, Dv)` of `weights (..., 1, Tv)` and `value (..., Tv, Dv)`."""
     # A product adds in float32, whatever it is given; a sum of float16 need not.
     if compiled_by_xla() or value.dtype.size < 4:

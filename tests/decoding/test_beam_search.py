@@ -27,17 +27,19 @@ def search(tables, step=hashed_step, **options):
     return run(beam_search, step, *tables, **options)
 
 
-def expected(tables, width=WIDTH, n_best=WIDTH, limits=STEPS, rankings=None, allows=None):
+def expected(tables, width=WIDTH, n_best=WIDTH, max_lengths=STEPS, rankings=None, allows=None):
     """What the oracle finds: a list for each example."""
     count = len(tables[0])
-    limits = np.broadcast_to(limits, count)
+    max_lengths = np.broadcast_to(max_lengths, count)
     rankings = rankings or [Ranking()] * count
     allows = allows or [beam_oracle.everything] * count
     return [
         beam_oracle.beam_search(
             hashed_oracle(*example), width, n_best, START, END, limit, ranking, allow
         )
-        for *example, limit, ranking, allow in zip(*tables, limits, rankings, allows, strict=True)
+        for *example, limit, ranking, allow in zip(
+            *tables, max_lengths, rankings, allows, strict=True
+        )
     ]
 
 
@@ -89,17 +91,17 @@ def test_a_search_is_what_the_oracle_finds(n_best):
 
 def test_penalties_and_limits_for_each_example():
     tables = hashed_tables(7, BATCH, VOCABULARY, MEMORY)
-    limits = np.array([1, 2, STEPS, 7, 20], "int32")
+    max_lengths = np.array([1, 2, STEPS, 7, 20], "int32")
     found = search(
         tables,
         length_penalty=PER_EXAMPLE,
         coverage_penalty=PER_EXAMPLE[::-1].copy(),
         memory_mask=MASK,
-        limits=limits,
+        max_lengths=max_lengths,
     )
     wanted = expected(
         tables,
-        limits=np.minimum(limits, STEPS),
+        max_lengths=np.minimum(max_lengths, STEPS),
         rankings=rankings(PER_EXAMPLE, PER_EXAMPLE[::-1]),
     )
     assert_found(found, wanted)
@@ -157,16 +159,16 @@ def test_the_score_of_what_has_ended_never_changes():
     ranking = Ranking(0.9, 0.3, MASK[1])
     tables = hashed_tables(2, examples, VOCABULARY, MEMORY)
     # Each example with every limit.
-    limits = np.tile(np.arange(1, STEPS + 1), examples)
+    max_lengths = np.tile(np.arange(1, STEPS + 1), examples)
     found = search(
         [np.repeat(t, STEPS, axis=0) for t in tables],
         length_penalty=ranking.alpha,
         coverage_penalty=ranking.beta,
-        memory_mask=np.repeat(MASK[1:2], len(limits), axis=0),
-        limits=limits,
+        memory_mask=np.repeat(MASK[1:2], len(max_lengths), axis=0),
+        max_lengths=max_lengths,
     )
     searches = {}
-    for i, limit in enumerate(limits):
+    for i, limit in enumerate(max_lengths):
         for ids, length, score in zip(*(x[i] for x in found[:3]), strict=True):
             if length < limit:
                 tokens = tuple(int(x) for x in ids[:length])
@@ -196,13 +198,13 @@ def test_the_search_stops_when_nothing_can_win_any_more():
 def test_a_vocabulary_smaller_than_the_beam():
     tables = hashed_tables(5, BATCH, 5, MEMORY)
     found = search(tables, beam_width=13, n_best=13, max_length=3)
-    assert_found(found, expected(tables, 13, 13, limits=3))
+    assert_found(found, expected(tables, 13, 13, max_lengths=3))
 
 
 def test_fewer_sequences_than_are_asked_for():
     tables = hashed_tables(5, BATCH, 5, MEMORY)
     found = search(tables, beam_width=13, n_best=13, max_length=1)
-    wanted = expected(tables, 13, 13, limits=1)
+    wanted = expected(tables, 13, 13, max_lengths=1)
     assert [len(hypotheses) for hypotheses in wanted] == [5] * BATCH
     assert_found(found, wanted)
 
@@ -337,7 +339,7 @@ def test_the_state_may_be_any_structure_and_moves_with_its_hypothesis():
     ("options", "message"),
     [
         ({"max_length": 0}, "max_length >= 1. Received: max_length=0"),
-        ({"limits": 0}, "limits >= 1. Received: limits=0"),
+        ({"max_lengths": 0}, "max_lengths >= 1. Received: max_lengths=0"),
         ({"beam_width": 0, "n_best": 1}, "beam_width >= 1. Received: beam_width=0"),
         ({"n_best": 5}, "n_best <= beam_width=4. Received: n_best=5"),
         ({"n_best": 0}, "1 <= n_best.*Received: n_best=0"),

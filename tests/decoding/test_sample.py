@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from keras_attention.decoding import Constraints, greedy, sample
-from keras_attention.decoding.sample import pick
+from keras_attention.decoding.sample import inverse_cdf
 from tests.decoding.beam_oracle import allowing
 from tests.decoding.tables import hashed_oracle, hashed_step, hashed_tables, run
 
@@ -120,10 +120,10 @@ def test_temperature_0_and_top_1_are_greedy():
 
 
 def test_limits_for_each_example():
-    tables, limits = hashed_tables(5, BATCH, VOCABULARY, MEMORY), np.array([1, 2, 3, 11, 20])
+    tables, max_lengths = hashed_tables(5, BATCH, VOCABULARY, MEMORY), np.array([1, 2, 3, 11, 20])
     free = search(tables)
-    found = search(tables, limits=ops.convert_to_tensor(limits))
-    np.testing.assert_array_equal(found.lengths, np.minimum(free.lengths, limits))
+    found = search(tables, max_lengths=ops.convert_to_tensor(max_lengths))
+    np.testing.assert_array_equal(found.lengths, np.minimum(free.lengths, max_lengths))
     for row, wanted, length in zip(found.ids, free.ids, found.lengths, strict=True):
         np.testing.assert_array_equal(row[:length], wanted[:length])
         assert (row[length:] == 0).all()
@@ -169,7 +169,9 @@ def test_a_number_drawn_is_in_the_share_of_its_token():
     last = 1 - 2.0**-24
     drawn = np.array([0, 0.2499, 0.25, 0.7499, 0.75, last], "float32")
     for row, wanted in zip(logs, ([0, 0, 2, 2, 3, 3], [2] * 6), strict=True):
-        found = pick(ops.convert_to_tensor(np.tile(row, (6, 1))), ops.convert_to_tensor(drawn))
+        found = inverse_cdf(
+            ops.convert_to_tensor(np.tile(row, (6, 1))), ops.convert_to_tensor(drawn)
+        )
         np.testing.assert_array_equal(ops.convert_to_numpy(found), wanted)
 
 
@@ -177,7 +179,7 @@ def test_rounding_never_picks_what_is_impossible():
     """Sums of many shares are not quite 1, and what comes after the last possible one is not."""
     logs = np.random.default_rng(0).standard_normal((3, 10007)).astype("float32")
     logs[:, -5000:] = -np.inf
-    found = pick(ops.convert_to_tensor(logs), tensor(0, 0.5, 1 - 2.0**-24))
+    found = inverse_cdf(ops.convert_to_tensor(logs), tensor(0, 0.5, 1 - 2.0**-24))
     assert (ops.convert_to_numpy(found) < 5007).all()
 
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_attention.decoding import Constraints, beam_search, greedy, sample
-from keras_attention.decoding.truncation import heat
+from keras_attention.decoding.truncation import apply_temperature
 from tests.arrays import assert_equal
 from tests.decoding.tables import hashed_step, hashed_tables, run
 
@@ -41,16 +41,16 @@ OUT_OF_RANGE = [
     ("sample", "top_p", 0.0),
     ("sample", "top_p", NAN),
     ("sample", "min_p", 1.5),
-    ("sample", "limits", 0),
+    ("sample", "max_lengths", 0),
     ("beam", "length_penalty", -0.5),
     ("beam", "length_penalty", INF),
     ("beam", "coverage_penalty", NAN),
-    ("beam", "limits", -3),
+    ("beam", "max_lengths", -3),
     ("greedy", "repetition_penalty", 0.0),
     ("greedy", "repetition_penalty", INF),
     ("greedy", "min_length", -1),
     ("greedy", "no_repeat_ngram", -1),
-    ("greedy", "limits", 0),
+    ("greedy", "max_lengths", 0),
 ]
 
 
@@ -73,12 +73,12 @@ def test_are_refused_as_numbers_and_as_tensors(name, setting, value):
         ("sample", "min_p", 1.5, 1.0),
         ("beam", "length_penalty", NAN, 0.0),
         ("beam", "coverage_penalty", -1.0, 0.0),
-        ("beam", "limits", -3, 1),
+        ("beam", "max_lengths", -3, 1),
         ("greedy", "repetition_penalty", NAN, 1.0),
         ("greedy", "min_length", -1, 0),
         ("greedy", "min_length", 2**31 - 1, STEPS),
         ("greedy", "no_repeat_ngram", 2**31 - 1, 0),
-        ("greedy", "limits", 2**31 - 1, STEPS),
+        ("greedy", "max_lengths", 2**31 - 1, STEPS),
     ],
 )
 def test_count_as_the_nearest_in_a_graph(name, setting, value, nearest):
@@ -105,7 +105,7 @@ def test_count_as_the_nearest_in_a_graph(name, setting, value, nearest):
 def test_at_infinity_all_that_is_allowed_is_equally_likely():
     forbidden = np.log(np.array([[0.0, 0.5, 0.3, 0.2]], "float32") + 1e-30)
     forbidden[0, 0] = -INF
-    assert_equal(heat(ops.convert_to_tensor(forbidden), INF), [[-INF, 0, 0, 0]])
+    assert_equal(apply_temperature(ops.convert_to_tensor(forbidden), INF), [[-INF, 0, 0, 0]])
     found = search("sample", tables(), temperature=INF, min_length=STEPS)
     assert found.lengths.tolist() == [STEPS] * B
     assert not np.any((found.ids == 0) | (found.ids == 3))

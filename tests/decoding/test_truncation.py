@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention.decoding.truncation import heat, truncate
+from keras_attention.decoding.truncation import apply_temperature, truncate
 
 # Shares of 64, all exact in float32, with ties.
 SHARES = np.array([[16, 8, 4, 16, 8, 8, 2, 1, 1], [1, 1, 2, 4, 8, 16, 32, 0, 0]])
@@ -59,12 +59,12 @@ def test_what_is_left(options, wanted):
 
 
 def test_heat_divides_what_stands_below_the_best():
-    found = ops.convert_to_numpy(heat(ops.convert_to_tensor(LOGS), 0.5))
+    found = ops.convert_to_numpy(apply_temperature(ops.convert_to_tensor(LOGS), 0.5))
     np.testing.assert_allclose(found, 2 * (LOGS - LOGS.max(axis=-1, keepdims=True)), rtol=1e-6)
 
 
 def test_at_temperature_0_the_likeliest_are_left():
     temperature = ops.convert_to_tensor(np.array([0, 1], "float32"))
-    found = ops.softmax(heat(ops.convert_to_tensor(LOGS), temperature), axis=-1)
+    found = ops.softmax(apply_temperature(ops.convert_to_tensor(LOGS), temperature), axis=-1)
     wanted = np.stack([(SHARES[0] == 16) / 2, SHARES[1] / 64])
     np.testing.assert_allclose(ops.convert_to_numpy(found), wanted, rtol=1e-6)

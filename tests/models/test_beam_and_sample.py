@@ -97,9 +97,11 @@ def test_answers_are_so_much_longer_than_their_sources_at_most():
     try:
         found = model.decode(source, max_margin=-3, max_length=3)
         np.testing.assert_array_equal(array(found.lengths), np.clip(np.array(MANY) - 3, 1, 3))
-        limits = np.resize([1, 9], len(MANY))
-        found = model.beam_search(source, max_margin=1, max_length=5, limits=limits, beam_width=2)
-        wanted = np.minimum(np.minimum(np.array(MANY) + 1, limits), 5)
+        max_lengths = np.resize([1, 9], len(MANY))
+        found = model.beam_search(
+            source, max_margin=1, max_length=5, max_lengths=max_lengths, beam_width=2
+        )
+        wanted = np.minimum(np.minimum(np.array(MANY) + 1, max_lengths), 5)
         np.testing.assert_array_equal(array(found.lengths)[:, 0], wanted)
     finally:
         model.end_id = usual

@@ -55,7 +55,7 @@ def test_the_decoder_runs_on_after_what_is_unfolded():
     for t in range(steps):
         logits, state, _ = model.step(target[:, t], state, memory)
         np.testing.assert_allclose(array(logits), expected[:, t], rtol=1e-4, atol=1e-4)
-    found = model.decode(source, max_length=steps, limits=steps)
+    found = model.decode(source, max_length=steps, max_lengths=steps)
     assert array(found.ids).shape == (2, steps)
 
 

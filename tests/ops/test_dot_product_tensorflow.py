@@ -11,8 +11,8 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from keras_attention.ops import dot_product_attention, reach_mask
-from keras_attention.ops.dot_product.block_tensorflow import Blocks
+from keras_attention.ops import dot_product_attention, sliding_window_mask
+from keras_attention.ops.dot_product.block_tensorflow import TiledAttention
 from keras_attention.ops.dot_product.blocked_tensorflow import blocked_attention
 from tests.arrays import assert_close, assert_equal
 
@@ -55,10 +55,12 @@ def plain(query, key, value, bias=None, sinks=None, mask=None, factors=1.0, **op
     return tf.einsum("bhqk,bhkd->bhqd", tf.math.divide_no_nan(e, total) * factors, value)
 
 
-def blocked(query, key, value, bias=None, sinks=None, mask=None, spoilt=None, seed=None, **options):
+def blocked(
+    query, key, value, bias=None, sinks=None, mask=None, nonfinite=None, seed=None, **options
+):
     mask = None if mask is None else tf.convert_to_tensor(mask)
     return blocked_attention(
-        query, key, value, mask, bias, sinks, spoilt, seed, **{**OPTIONS, **options}
+        query, key, value, mask, bias, sinks, nonfinite, seed, **{**OPTIONS, **options}
     )
 
 
@@ -168,7 +170,7 @@ def test_scores_of_every_size(scale):
 
 def test_a_bias_of_minus_infinity_is_a_mask():
     inputs = arrays()
-    seen = np.asarray(reach_mask(TQ, TV, causal=True))[None, None]
+    seen = np.asarray(sliding_window_mask(TQ, TV, causal=True))[None, None]
     expected = blocked(**inputs, causal=True)
     assert_close(blocked(**inputs, bias=np.where(seen, 0.0, -np.inf)), expected, **CLOSE)
 
@@ -223,10 +225,10 @@ def test_compiled_with_sizes_known_or_not(jit_compile, known):
 def test_dropout_is_the_same_on_the_way_back():
     """Drawn anew from the seed in each block: equal to one draw that is kept."""
     inputs, seed = arrays(), tf.constant([3, 5])
-    blocks = Blocks(
+    blocks = TiledAttention(
         **{name: tf.constant(x) for name, x in inputs.items()},
         mask=None,
-        spoilt=None,
+        nonfinite=None,
         seed=seed,
         size=OPTIONS["block"],
         causal=True,
@@ -235,13 +237,13 @@ def test_dropout_is_the_same_on_the_way_back():
         dropout=0.4,
     )
 
-    grid = blocks.grid
+    tiling = blocks.tiling
 
     def drawn(b, i):
-        row = [blocks.dropout_factors({"b": b, "q": i, "k": j}) for j in range(grid.count_k)]
+        row = [blocks.dropout_factors({"b": b, "q": i, "k": j}) for j in range(tiling.count_k)]
         return tf.concat(row, -1)
 
-    batches, rows = range(grid.count_b), range(grid.count_q)
+    batches, rows = range(tiling.count_b), range(tiling.count_q)
     factors = tf.concat([tf.concat([drawn(b, i) for i in rows], -2) for b in batches], 0)
     factors = tf.reshape(factors, [B, H, *factors.shape[3:]])[:, :, :TQ, :TV]
     assert 0.35 < np.mean(factors == 0) < 0.45

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_attention.ops import blank, causal_mask, combine_masks, split_nonfinite, visible
+from keras_attention.ops import attended, causal_mask, combine_masks, zero_masked
+from keras_attention.ops.masks import split_nonfinite
 from tests.arrays import as_float64, assert_equal
 
 NAN, INF = float("nan"), float("inf")
@@ -74,14 +75,14 @@ def test_visible_to_any_query_in_any_head():
     mask[0, 1, 3, 5] = mask[1, 2, 0, 0] = True
     expected = np.zeros((B, TV), bool)
     expected[0, 5] = expected[1, 0] = True
-    assert_equal(visible(mask), expected)
-    assert_equal(visible(mask.any(1)), expected)
+    assert_equal(attended(mask), expected)
+    assert_equal(attended(mask.any(1)), expected)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_blank(dtype):
     x = ops.convert_to_tensor([[[1.0, NAN], [2.0, 3.0], [INF, 5.0]]], dtype=dtype)
-    blanked = blank(x, np.array([[False, True, False]]))
+    blanked = zero_masked(x, np.array([[False, True, False]]))
     assert_equal(blanked, [[[0, 0], [2, 3], [0, 0]]])
     assert blanked.dtype == x.dtype
 

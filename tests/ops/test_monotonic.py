@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention.ops import chunkwise, expected_alignment, first_step, hard_alignment
+from keras_attention.ops import chunkwise, expected_alignment, hard_alignment
+from keras_attention.ops.monotonic import first_step
 from tests import oracles
 from tests.arrays import as_float64, assert_close, assert_equal
 

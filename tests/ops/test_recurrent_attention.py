@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attention.ops import has_recurrent_attention, recurrent_attention
+from keras_attention.ops.recurrent.attention import has_recurrent_attention, recurrent_attention
 
 T, B, TV, H, D, U = 5, 3, 7, 11, 13, 17
 GATES = {"gru": 3, "lstm": 4}

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention.ops import additive_scores, dot_scores, mix
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops import additive_scores, dot_scores
+from keras_attention.ops.precision import at_least_float32
+from keras_attention.ops.weighted_sum import weighted_sum
 from tests.arrays import as_float64, assert_close, assert_equal
 
 B, H, TQ, TV, D, DV = 2, 3, 5, 7, 11, 13
@@ -60,17 +61,17 @@ def test_products_that_float16_cannot_hold():
 def test_mix(leading):
     weights, value = random_tensor(*leading, TQ, TV), random_tensor(*leading, TV, DV, seed=1)
     expected = np.einsum("...ts,...sd->...td", as_float64(weights), as_float64(value))
-    assert_close(mix(weights, value), expected, rtol=1e-4, atol=1e-5)
+    assert_close(weighted_sum(weights, value), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", HALVES)
 def test_mix_is_in_the_dtype_of_the_value(dtype):
     value = random_tensor(B, TV, DV, dtype=dtype)
-    assert dtype_of(mix(random_tensor(B, TQ, TV), value)) == dtype
+    assert dtype_of(weighted_sum(random_tensor(B, TQ, TV), value)) == dtype
 
 
 def test_wide_dtype():
-    wide = {d: wide_dtype(d) for d in ("float16", "bfloat16", "float32", "float64")}
+    wide = {d: at_least_float32(d) for d in ("float16", "bfloat16", "float32", "float64")}
     assert wide == {
         "float16": "float32",
         "bfloat16": "float32",

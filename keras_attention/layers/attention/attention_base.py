@@ -1,4 +1,4 @@
-"""The attention template: project, score, mask, normalise, mix."""
+"""The attention template: project, score, mask, normalise, sum."""
 
 import keras
 from keras import ops
@@ -9,13 +9,13 @@ from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.validation import check_probability, check_sequence, in_compute_dtype
 from keras_attention.ops import (
     PROBABILITIES,
-    blank,
+    attended,
     causal_mask,
     combine_masks,
-    mix,
-    visible,
+    zero_masked,
 )
 from keras_attention.ops.nonfinite import nan_where, nan_where_seen, take_out_nonfinite
+from keras_attention.ops.weighted_sum import weighted_sum
 
 
 class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
@@ -99,7 +99,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         """`(B, Tv, Dv)` to what is mixed; the identity by default. Once per memory, too."""
         return value
 
-    def settle_key(self, key):
+    def precompute_key(self, key):
         """Precompute what the score needs of a projected key, once for all steps of a search.
 
         `compute_scores` takes the result in place of the key, to the same effect, and so does
@@ -153,7 +153,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         scores = self.compute_scores(self.project_query(query), key)
         scores = nan_where(scores, nonfinite.key)
         weights = self.weigh_scores(scores, mask, noise)
-        context = mix(weights if dropout_mask is None else weights * dropout_mask, value)
+        context = weighted_sum(weights if dropout_mask is None else weights * dropout_mask, value)
         context = nan_where_seen(context, nonfinite.value, mask)
         weights = ops.cast(weights, self.compute_dtype) if return_weights else None
         return self.project_output(context), weights
@@ -211,7 +211,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         check_sequence("memory", memory.shape)
         if memory_mask is None:
             memory_mask = mask_of(memory)
-        memory = blank(in_compute_dtype(self, memory), memory_mask)
+        memory = zero_masked(in_compute_dtype(self, memory), memory_mask)
         mask = self._mask_for_scores(combine_masks(memory_mask))
         return self.project_key(memory), self.project_value(memory), mask
 
@@ -261,8 +261,8 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         attention_mask = self._mask_of_pairs(attention_mask, query_mask, lengths[1])
         mask = self._mask_of_call(value_mask, attention_mask, use_causal_mask, *lengths)
         if mask is not None:
-            value = blank(value, visible(mask))
-            key = value if key_is_value else blank(key, visible(mask))
+            value = zero_masked(value, attended(mask))
+            key = value if key_is_value else zero_masked(key, attended(mask))
         if query_mask is not None:
             # Masked queries keep their weights, as in Keras, but must not spread a NaN.
             query = ops.where(
@@ -280,7 +280,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
             **options,
         )
         if query_mask is not None:
-            output = self._carry_mask(blank(output, query_mask), mask=query_mask)
+            output = self._carry_mask(zero_masked(output, query_mask), mask=query_mask)
         return (output, weights) if return_attention_scores else output
 
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):

@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from keras_attention.layers.attention.attention_base import AttentionBase
-from keras_attention.layers.validation import check_positive, fresh
-from keras_attention.ops import additive_scores, settle_key
+from keras_attention.layers.validation import check_positive, clone_initializer
+from keras_attention.ops import additive_scores
+from keras_attention.ops.additive.precomputed_key import precompute_key
 from keras_attention.ops.matrix import by_rows
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -72,7 +73,7 @@ class BahdanauAttention(AttentionBase):
         self.attention_v = self.add_weight(
             name="attention_v",
             shape=(self.units,),
-            initializer=fresh(self.kernel_initializer),
+            initializer=clone_initializer(self.kernel_initializer),
         )
         if self.normalize:
             self.attention_g = self.add_weight(
@@ -93,8 +94,8 @@ class BahdanauAttention(AttentionBase):
     def project_key(self, key):
         return self.key_dense(key)
 
-    def settle_key(self, key):
-        return settle_key(key)
+    def precompute_key(self, key):
+        return precompute_key(key)
 
     def compute_scores(self, query, key):
         return additive_scores(query, key, self.vector())
@@ -105,7 +106,7 @@ class BahdanauAttention(AttentionBase):
         if not self.normalize:
             return vector
         # The norm in float32 at least: a float16 square underflows below 2.4e-4.
-        dtype = wide_dtype(vector.dtype)
+        dtype = at_least_float32(vector.dtype)
         vector = ops.cast(vector, dtype)
         return ops.cast(self.attention_g, dtype) * vector / ops.norm(vector)
 
@@ -121,7 +122,7 @@ class BahdanauAttention(AttentionBase):
         return keras.layers.Dense(
             self.units,
             use_bias=False,
-            kernel_initializer=fresh(self.kernel_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
             dtype=self.dtype_policy,
             name=name,
         )

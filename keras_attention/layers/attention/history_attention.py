@@ -5,9 +5,9 @@ from keras import ops
 
 from keras_attention.layers.attention.stateful_attention import StatefulAttention
 from keras_attention.layers.unroll import pack, unroll
-from keras_attention.layers.validation import fresh
+from keras_attention.layers.validation import clone_initializer
 from keras_attention.ops.matrix import by_rows
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 
 
 class HistoryAttention(StatefulAttention):
@@ -31,7 +31,7 @@ class HistoryAttention(StatefulAttention):
         one_key = ops.zeros((1, 1, (key_shape or value_shape)[-1]), dtype=self.compute_dtype)
         self.history_dense = keras.layers.Dense(
             self.project_key(one_key).shape[-1],
-            kernel_initializer=fresh(self.kernel_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
             dtype=self.dtype_policy,
             name="history",
         )
@@ -47,7 +47,7 @@ class HistoryAttention(StatefulAttention):
     def initial_state(self, memory):
         """The history `(B, Tv)` before the first query, float32 at least: nothing attended to."""
         key = memory[0]
-        return [ops.zeros(ops.shape(key)[:2], dtype=wide_dtype(key.dtype))]
+        return [ops.zeros(ops.shape(key)[:2], dtype=at_least_float32(key.dtype))]
 
     def weigh(self, query, key, mask, state, noise=None, training=None):
         query = self.project_query(query)

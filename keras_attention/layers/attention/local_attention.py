@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 from keras_attention.layers.attention.stateful_attention import StatefulAttention
-from keras_attention.layers.validation import check_positive, fresh
+from keras_attention.layers.validation import check_positive, clone_initializer
 from keras_attention.ops.matrix import by_rows
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 
 POSITIONS = ("predictive", "monotonic")
 
@@ -92,13 +92,15 @@ class LocalAttention(StatefulAttention):
             units,
             "tanh",
             use_bias=False,
-            kernel_initializer=fresh(self.kernel_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
             dtype=self.dtype_policy,
             name="position",
         )
         self.position_dense.build(query_shape)
         self.position_v = self.add_weight(
-            name="position_v", shape=(units,), initializer=fresh(self.kernel_initializer)
+            name="position_v",
+            shape=(units,),
+            initializer=clone_initializer(self.kernel_initializer),
         )
 
     def initial_state(self, memory):
@@ -106,7 +108,7 @@ class LocalAttention(StatefulAttention):
         if self.position == "predictive":
             return []
         key = memory[0]
-        return [ops.zeros((ops.shape(key)[0], 1), dtype=wide_dtype(key.dtype))]
+        return [ops.zeros((ops.shape(key)[0], 1), dtype=at_least_float32(key.dtype))]
 
     def weigh(self, query, key, mask, state, noise=None, training=None):
         scores = self.compute_scores(self.project_query(query), key)

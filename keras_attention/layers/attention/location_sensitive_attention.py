@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers.attention.history_attention import HistoryAttention
-from keras_attention.layers.validation import check_positive, fresh
+from keras_attention.layers.validation import check_positive, clone_initializer
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -68,7 +68,7 @@ class LocationSensitiveAttention(HistoryAttention):
             self.kernel_size,
             padding="same",
             use_bias=False,
-            kernel_initializer=fresh(self.kernel_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
             dtype=self.dtype_policy,
             name="location",
         )

@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from keras_attention.layers.attention.attention_base import AttentionBase
-from keras_attention.layers.validation import check_positive, fresh, in_compute_dtype
+from keras_attention.layers.validation import check_positive, clone_initializer, in_compute_dtype
 from keras_attention.ops import additive_scores, dot_scores
 from keras_attention.ops.matrix import by_rows
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 
 SCORES = ("dot", "general", "concat", "location")
 
@@ -98,7 +98,7 @@ class LuongAttention(AttentionBase):
             return query
         query = in_compute_dtype(self, query)
         if self.score == "location":  # these are the scores: float32 at least
-            query = ops.cast(query, wide_dtype(query.dtype))
+            query = ops.cast(query, at_least_float32(query.dtype))
         kernel = ops.cast(self.kernel, query.dtype)
         if self.score == "concat":  # W [q; k] = W_q q + W_k k: no [q; k] is ever built
             kernel = kernel[: self._query_dim]
@@ -144,7 +144,7 @@ class LuongAttention(AttentionBase):
         return None
 
     def _add_kernel(self, name, shape):
-        initializer = fresh(self.kernel_initializer)
+        initializer = clone_initializer(self.kernel_initializer)
         return self.add_weight(name=name, shape=shape, initializer=initializer)
 
     def _check_shapes(self, query_shape, value_shape, key_shape):

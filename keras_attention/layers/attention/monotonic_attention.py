@@ -5,9 +5,9 @@ from keras import ops
 
 from keras_attention.layers.attention.stateful_attention import StatefulAttention
 from keras_attention.layers.unroll import unroll
-from keras_attention.ops import expected_alignment, first_step, hard_alignment
-from keras_attention.ops.monotonic import NEVER
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops import expected_alignment, hard_alignment
+from keras_attention.ops.monotonic import NEVER, first_step
+from keras_attention.ops.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -74,7 +74,7 @@ class MonotonicAttention(StatefulAttention):
     def initial_state(self, memory):
         """The alignment `(B, Tv)` before the first query: at the first step."""
         key = memory[0]
-        return [first_step(*ops.shape(key)[:2], wide_dtype(key.dtype))]
+        return [first_step(*ops.shape(key)[:2], at_least_float32(key.dtype))]
 
     def sample_noise(self, query_length, key):
         if self.noise == 0:

@@ -5,8 +5,8 @@ from keras import ops
 
 from keras_attention.layers.attention.attention_base import AttentionBase
 from keras_attention.layers.validation import in_compute_dtype
-from keras_attention.ops import mix
 from keras_attention.ops.nonfinite import nan_where_seen, take_out_nonfinite
+from keras_attention.ops.weighted_sum import weighted_sum
 
 
 class StatefulAttention(AttentionBase):
@@ -107,7 +107,7 @@ class StatefulAttention(AttentionBase):
         if nonfinite.key is not None:
             weights = nan_where_seen(weights, nonfinite.key, mask)
             weights = ops.where(mask, weights, 0.0)
-        context = mix(weights if dropout_mask is None else weights * dropout_mask, value)
+        context = weighted_sum(weights if dropout_mask is None else weights * dropout_mask, value)
         context = nan_where_seen(context, nonfinite.value, mask)
         return self.project_output(context), ops.cast(weights, self.compute_dtype), state
 

@@ -5,8 +5,9 @@ from keras import ops
 
 from keras_attention.layers.attention.attention_base import AttentionBase
 from keras_attention.layers.validation import in_compute_dtype
-from keras_attention.ops import additive_scores, blank, mix
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops import additive_scores, zero_masked
+from keras_attention.ops.precision import at_least_float32
+from keras_attention.ops.weighted_sum import weighted_sum
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -106,7 +107,7 @@ class TimeDistributedScorer(AttentionBase):
         dense = self._first_dense
         # Of a scorer that is one Dense these are parts of the scores.
         is_last = dense is self.scorer or len(self.scorer.layers) == 1
-        x = ops.cast(x, wide_dtype(dense.compute_dtype) if is_last else dense.compute_dtype)
+        x = ops.cast(x, at_least_float32(dense.compute_dtype) if is_last else dense.compute_dtype)
         return ops.matmul(x, ops.cast(dense.kernel, x.dtype)[rows])
 
     def _score_of_sums(self, query, key):
@@ -177,7 +178,7 @@ class TimeDistributedScorer(AttentionBase):
         for other in masks:
             mask = other if mask is None else ops.logical_and(mask, other)
         if mask is not None:
-            sequence = blank(sequence, mask)
+            sequence = zero_masked(sequence, mask)
         batch, length, features = ops.shape(sequence)
         scores = self._score_rows(ops.reshape(sequence, (-1, features)))
         scores = ops.reshape(scores, (batch, 1, length))
@@ -187,7 +188,7 @@ class TimeDistributedScorer(AttentionBase):
         )
         drops = training and self.dropout > 0
         kept = weights * self.sample_dropout(1, sequence) if drops else weights
-        pooled = mix(kept, sequence)
+        pooled = weighted_sum(kept, sequence)
         return pooled[:, 0], ops.cast(weights[:, 0], self.compute_dtype)
 
     def compute_output_shape(self, query_shape=None, value_shape=None, key_shape=None):
@@ -253,7 +254,7 @@ def _scored(layers, rows):
     last = layers[-1]
     if not _is_plain_dense(last):
         return last(rows)
-    rows = ops.cast(rows, wide_dtype(last.compute_dtype))
+    rows = ops.cast(rows, at_least_float32(last.compute_dtype))
     scores = ops.matmul(rows, ops.cast(last.kernel, rows.dtype))
     if last.use_bias:
         scores = scores + ops.cast(last.bias, rows.dtype)

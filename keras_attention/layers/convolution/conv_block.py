@@ -6,7 +6,7 @@ from keras import ops
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.validation import in_compute_dtype
-from keras_attention.ops import blank
+from keras_attention.ops import zero_masked
 
 
 class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
@@ -67,14 +67,14 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
         x, condition = in_compute_dtype(self, x), in_compute_dtype(self, condition)
         mask = None if mask is None else ops.cast(mask, "bool")
         if mask is not None:
-            x = blank(x, mask)
+            x = zero_masked(x, mask)
             if condition is not None and len(condition.shape) == 3:
-                condition = blank(condition, mask)
+                condition = zero_masked(condition, mask)
         inner = self.drop(self.before(x), training=training)
         convolved, state = self.convolution.prepare(inner, lengths, mask)
         y = self.after(x, inner, convolved, condition)
         if mask is not None:
-            y = keras.tree.map_structure(lambda part: blank(part, mask), y)
+            y = keras.tree.map_structure(lambda part: zero_masked(part, mask), y)
         return y, state
 
     def initial_state(self, batch_size):

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.validation import check_positive, in_compute_dtype
-from keras_attention.ops import blank
+from keras_attention.ops import zero_masked
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -102,13 +102,13 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
         _check_rank(x.shape)
         mask = None if mask is None else ops.cast(mask, "bool")
         x = in_compute_dtype(self, x)
-        x = x if mask is None else blank(x, mask)
+        x = x if mask is None else zero_masked(x, mask)
         before, after = self._steps_before(), self.span - self._steps_before()
         if x.shape[1] == 0:  # Keras' convolution wants a step: one more, which is not kept
             x = ops.pad(x, [[0, 0], [before, after + 1], [0, 0]])
             return self.convolution(x)[:, :0]
         y = self.convolution(ops.pad(x, [[0, 0], [before, after], [0, 0]]))
-        return y if mask is None else blank(y, mask)
+        return y if mask is None else zero_masked(y, mask)
 
     def prepare(self, x, lengths, mask=None):
         """Output of the call on a prompt, and the state after its first `lengths` int `(B,)` steps.
@@ -118,7 +118,7 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
         y = self(x, mask=mask)
         if lengths is None:
             return y, None
-        x = x if mask is None else blank(x, ops.cast(mask, "bool"))
+        x = x if mask is None else zero_masked(x, ops.cast(mask, "bool"))
         x = ops.pad(x, [[0, 0], [self.span, 0], [0, 0]])
         steps = ops.expand_dims(ops.cast(lengths, "int32"), 1) + ops.arange(
             self.span, dtype="int32"

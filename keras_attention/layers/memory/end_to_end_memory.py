@@ -7,8 +7,8 @@ from keras_attention._token_ids import check_token_ids, spoil
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.validation import check_positive
 from keras_attention.ops import masked_softmax
-from keras_attention.ops.position_encoding import sum_words
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.position_encoding import encode_sentences
+from keras_attention.ops.precision import at_least_float32
 
 TYINGS = ("adjacent", "layer_wise")
 
@@ -26,8 +26,8 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
     scores = W u
     ```
 
-    with `l_j` the position encoding of word j (`ops.sum_words`) and T a learned vector for the
-    place of a sentence, counted back from the last. The tables are tied:
+    with `l_j` the position encoding of word j and T a learned vector for the place of a sentence,
+    counted back from the last. The tables are tied:
 
     - `"adjacent"`: `A_{k+1} = C_k`, the question is embedded by `A_1`, and `W` is `C_K`;
     - `"layer_wise"`: all hops share A and C, and `u <- H u + o`; question and `W` have their own.
@@ -191,7 +191,9 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
 
     def _encode(self, table, words, mask, outside):
         vectors = ops.cast(spoil(ops.take(table, words, axis=0), outside), self.compute_dtype)
-        return sum_words(vectors, mask, self.position_encoding, vectors.shape[-1] // self.units)
+        return encode_sentences(
+            vectors, mask, self.position_encoding, vectors.shape[-1] // self.units
+        )
 
     def _age(self, mask, training):
         """Age of each sentence: int `(B, S)`, 0 for the last."""
@@ -204,7 +206,7 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
         return after
 
     def _weigh(self, scores, mask):
-        scores = ops.cast(scores, wide_dtype(scores.dtype))
+        scores = ops.cast(scores, at_least_float32(scores.dtype))
         weights = masked_softmax(scores, mask)
         return ops.where(self.linear > 0, ops.where(mask, scores, 0.0), weights)
 

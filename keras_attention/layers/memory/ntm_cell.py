@@ -9,7 +9,7 @@ from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.validation import check_positive, in_compute_dtype
 from keras_attention.ops import addressing
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -156,7 +156,7 @@ class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
             training,
         )
         # From here in float32 at least: products of cosines and powers of weights.
-        wide = wide_dtype(self.compute_dtype)
+        wide = at_least_float32(self.compute_dtype)
         orders = ops.cast(self.interface(features), wide)
         memory = ops.reshape(ops.cast(memory, wide), (-1, self.locations, self.width))
         previous = ops.reshape(ops.cast(previous, wide), (-1, self.heads, self.locations))

@@ -5,8 +5,13 @@ from keras import ops
 
 from keras_attention.layers.attention.attention_base import AttentionBase
 from keras_attention.layers.multi_head.head_dense import IntoHeads, OutOfHeads
-from keras_attention.layers.validation import check_positive, fresh, in_compute_dtype
-from keras_attention.ops import combine_masks, dot_product_attention, dot_scores, reach_mask
+from keras_attention.layers.validation import check_positive, clone_initializer, in_compute_dtype
+from keras_attention.ops import (
+    combine_masks,
+    dot_product_attention,
+    dot_scores,
+    sliding_window_mask,
+)
 from keras_attention.ops.masks import hiding_bias
 
 
@@ -90,7 +95,7 @@ class MultiHeadBase(AttentionBase):
         self.output_dense = OutOfHeads(
             output_dim,
             use_bias=self.use_bias,
-            kernel_initializer=fresh(self.kernel_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
             dtype=self.dtype_policy,
             name="output",
         )
@@ -216,7 +221,7 @@ class MultiHeadBase(AttentionBase):
             heads,
             dim,
             use_bias=self.use_bias,
-            kernel_initializer=fresh(self.kernel_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
             dtype=self.dtype_policy,
             name=name,
         )
@@ -233,7 +238,7 @@ class MultiHeadBase(AttentionBase):
     ):
         if attention_mask is not None:
             # Another mask of pairs costs nothing more, and what no query sees is known exactly.
-            reach = reach_mask(query_length, value_length, use_causal_mask, self.window)
+            reach = sliding_window_mask(query_length, value_length, use_causal_mask, self.window)
             return combine_masks(value_mask, attention_mask, reach)
         if self.window is not None and value_mask is not None:
             value_mask = ops.logical_and(

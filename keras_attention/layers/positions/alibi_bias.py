@@ -6,7 +6,7 @@ from keras import ops
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.validation import check_positive
 from keras_attention.ops.positions import alibi_slopes
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -53,14 +53,14 @@ class AlibiBias(CheckedCall, keras.layers.Layer):
     def call(self, query_positions, value_positions):
         distance = ops.abs(ops.expand_dims(query_positions, -1) - value_positions)
         # float32 at least, as scores are: bfloat16 would make far distances equal.
-        dtype = wide_dtype(self.compute_dtype)
+        dtype = at_least_float32(self.compute_dtype)
         slopes = ops.convert_to_tensor(alibi_slopes(self.num_heads), dtype)
         return -ops.expand_dims(slopes, (1, 2)) * ops.expand_dims(ops.cast(distance, dtype), -3)
 
     def compute_output_spec(self, query_positions, value_positions):
         *batch, length = query_positions.shape
         shape = (*batch, self.num_heads, length, value_positions.shape[-1])
-        return keras.KerasTensor(shape, dtype=wide_dtype(self.compute_dtype))
+        return keras.KerasTensor(shape, dtype=at_least_float32(self.compute_dtype))
 
     def get_config(self):
         return {**super().get_config(), "num_heads": self.num_heads}

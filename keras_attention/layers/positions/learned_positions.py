@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers.checked_call import CheckedCall
-from keras_attention.layers.validation import check_positive, fresh, in_compute_dtype
+from keras_attention.layers.validation import check_positive, clone_initializer, in_compute_dtype
 from keras_attention.ops.positions import step_positions
 
 
@@ -52,7 +52,7 @@ class LearnedPositions(CheckedCall, keras.layers.Layer):
         self.vectors = self.add_weight(
             name="vectors",
             shape=(self.max_length, inputs_shape[-1]),
-            initializer=fresh(self.initializer),
+            initializer=clone_initializer(self.initializer),
         )
 
     def call(self, inputs, start=0):

@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 from keras_attention.layers.checked_call import CheckedCall
-from keras_attention.layers.validation import check_positive, fresh
+from keras_attention.layers.validation import check_positive, clone_initializer
 from keras_attention.ops.positions import relative_buckets
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -76,12 +76,12 @@ class RelativeBias(CheckedCall, keras.layers.Layer):
         self.biases = self.add_weight(
             name="biases",
             shape=(self.num_buckets, self.num_heads),
-            initializer=fresh(self.initializer),
+            initializer=clone_initializer(self.initializer),
         )
 
     def call(self, query_positions, value_positions):
         buckets = relative_buckets(self.num_buckets, self.max_distance, self.bidirectional)
-        biases = ops.cast(self.biases, wide_dtype(self.compute_dtype))
+        biases = ops.cast(self.biases, at_least_float32(self.compute_dtype))
         by_distance = ops.take(biases, buckets, axis=0)
         distance = ops.cast(value_positions - ops.expand_dims(query_positions, -1), "int32")
         distance = ops.clip(distance, -self.max_distance, self.max_distance) + self.max_distance
@@ -91,7 +91,7 @@ class RelativeBias(CheckedCall, keras.layers.Layer):
     def compute_output_spec(self, query_positions, value_positions):
         *batch, length = query_positions.shape
         shape = (*batch, self.num_heads, length, value_positions.shape[-1])
-        return keras.KerasTensor(shape, dtype=wide_dtype(self.compute_dtype))
+        return keras.KerasTensor(shape, dtype=at_least_float32(self.compute_dtype))
 
     def get_config(self):
         return {

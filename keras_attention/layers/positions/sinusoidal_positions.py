@@ -6,7 +6,7 @@ from keras import ops
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.ops.positions import sinusoids, step_positions
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -52,7 +52,7 @@ class SinusoidalPositions(CheckedCall, keras.layers.Layer):
     def call(self, inputs, start=0):
         inputs = in_compute_dtype(self, inputs)
         positions = step_positions(ops.shape(inputs)[1], start)
-        waves = sinusoids(positions, inputs.shape[-1], self.base, wide_dtype(inputs.dtype))
+        waves = sinusoids(positions, inputs.shape[-1], self.base, at_least_float32(inputs.dtype))
         return inputs + ops.cast(waves, inputs.dtype)
 
     def compute_output_shape(self, inputs_shape):

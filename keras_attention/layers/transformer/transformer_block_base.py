@@ -8,8 +8,8 @@ from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.multi_head.multi_head_cross_attention import MultiHeadCrossAttention
 from keras_attention.layers.multi_head.multi_head_self_attention import MultiHeadSelfAttention
 from keras_attention.layers.quantized_parts import QuantizedParts
-from keras_attention.layers.validation import check_positive, fresh
-from keras_attention.ops import blank
+from keras_attention.layers.validation import check_positive, clone_initializer
+from keras_attention.ops import zero_masked
 from keras_attention.ops.matrix import by_rows
 
 NORMS = ("pre", "post")
@@ -93,7 +93,7 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def with_mask(self, x, mask):
         """The output with zeros at padding, and its mask attached."""
-        return x if mask is None else self.carry_mask(blank(x, mask), mask=mask)
+        return x if mask is None else self.carry_mask(zero_masked(x, mask), mask=mask)
 
     def compute_mask(self, inputs, previous_mask=None):
         return previous_mask
@@ -126,7 +126,7 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         given = {
             "dropout": self.dropout,
             "seed": self.seed,
-            "kernel_initializer": fresh(self.kernel_initializer),
+            "kernel_initializer": clone_initializer(self.kernel_initializer),
             **options,
         }
         return attention_class(
@@ -144,7 +144,7 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
     def _make_dense(self, units, name):
         return keras.layers.Dense(
             units,
-            kernel_initializer=fresh(self.kernel_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
             dtype=self.dtype_policy,
             name=name,
         )

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_attention.layers.transformer.transformer_block_base import TransformerBlockBase, merged
 from keras_attention.layers.validation import in_compute_dtype
-from keras_attention.ops import blank
+from keras_attention.ops import zero_masked
 from keras_attention.ops.queries_per_memory import queries_per_memory
 
 
@@ -152,7 +152,7 @@ class TransformerDecoderBlock(TransformerBlockBase):
             )
 
         inputs = in_compute_dtype(self, inputs)
-        x = inputs if mask is None else blank(inputs, mask)
+        x = inputs if mask is None else zero_masked(inputs, mask)
         x, *weights = self.residual(x, attend, self.self_attention_norm, training)
         if self.reads_memory:
             x, *weights = self.residual(x, read, self.cross_attention_norm, training)

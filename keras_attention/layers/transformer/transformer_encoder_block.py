@@ -4,7 +4,7 @@ import keras
 
 from keras_attention.layers.transformer.transformer_block_base import TransformerBlockBase, merged
 from keras_attention.layers.validation import in_compute_dtype
-from keras_attention.ops import blank
+from keras_attention.ops import zero_masked
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -89,7 +89,7 @@ class TransformerEncoderBlock(TransformerBlockBase):
             )
 
         inputs = in_compute_dtype(self, inputs)
-        x = inputs if mask is None else blank(inputs, mask)
+        x = inputs if mask is None else zero_masked(inputs, mask)
         x, *weights = self.residual(x, attend, self.self_attention_norm, training)
         x = self.with_mask(self.feedforward(x, training), mask)
         return (x, *weights) if return_attention_scores else x

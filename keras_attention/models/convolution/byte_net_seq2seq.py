@@ -11,7 +11,7 @@ from keras_attention.layers.convolution.conv_block import stacked_offsets
 from keras_attention.models.convolution.wave_net import check_dilations
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.token_embedding import embed_tokens
-from keras_attention.ops import blank
+from keras_attention.ops import zero_masked
 from keras_attention.ops.queries_per_memory import queries_per_memory
 
 # What a product of floats may lack to the integer that it stands for.
@@ -233,7 +233,7 @@ class ByteNetSeq2Seq(Seq2Seq):
         exists = ops.logical_or(is_token, is_read)
         for block in self.encoder_blocks:
             x = block(x, mask=exists, training=training)
-        return self.bridge(blank(x, is_read))
+        return self.bridge(zero_masked(x, is_read))
 
     def _logits(self, x, training=None):
         return self.logits(self.drop(self.hidden(x), training=training))

@@ -11,7 +11,7 @@ from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.models.argument_attributes import ArgumentAttributes
 from keras_attention.models.convolution.conv_encoder import embedding
 from keras_attention.models.token_embedding import embed_tokens
-from keras_attention.ops import blank
+from keras_attention.ops import zero_masked
 from keras_attention.ops.queries_per_memory import queries_per_memory
 
 ALIGNMENTS = ("last", "mean")
@@ -129,7 +129,7 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         if memory_mask is None:
             memory_mask = ops.logical_and(mask_of(keys), mask_of(values))
         keys, _, mask = self.attention.prepare(keys, memory_mask)
-        values = blank(in_compute_dtype(self, values), ops.cast(memory_mask, "bool"))
+        values = zero_masked(in_compute_dtype(self, values), ops.cast(memory_mask, "bool"))
         count = ops.sum(ops.cast(mask, "float32"), axis=-1, keepdims=True)  # (B, 1, 1)
         return keys, values * ops.cast(ops.sqrt(count), values.dtype), mask
 

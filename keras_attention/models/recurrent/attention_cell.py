@@ -10,7 +10,7 @@ from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.models.argument_attributes import ArgumentAttributes
-from keras_attention.models.recurrent.unroll_cell import run_steps
+from keras_attention.models.recurrent.unroll_cell import unroll_cell
 
 OUTPUTS = ("attention", "cell")
 
@@ -256,7 +256,7 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
         Returns:
             Outputs, weights and final state as in `call`.
         """
-        return run_steps(self, inputs, state, memory, choose, extras, training)
+        return unroll_cell(self, inputs, state, memory, choose, extras, training)
 
     def compute_mask(self, inputs, previous_mask):
         return previous_mask

@@ -16,7 +16,7 @@ from keras_attention.models.recurrent.recurrent_cells import (
     check_cell,
     check_layers,
 )
-from keras_attention.models.recurrent.step_noise import draw, one_step, steps_first
+from keras_attention.models.recurrent.step_noise import one_step, sample, steps_first
 from keras_attention.models.recurrent.teacher_forcing import can_run_whole, run_whole
 from keras_attention.models.token_embedding import embed_tokens
 from keras_attention.ops.queries_per_memory import queries_per_memory
@@ -160,7 +160,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
             self.logits.build((batch, steps, self.units))
 
     def prepare(self, memory, memory_mask=None):
-        """Tensors that all steps of a search read: settled key, value, and the mask `(B, ..., Tv)`.
+        """Tensors that all steps of a search read: precomputed key, value, mask `(B, ..., Tv)`.
 
         Without `memory_mask` it is the mask that Keras attached to the memory.
         """
@@ -168,7 +168,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         if self.attention is None:
             return prepared
         key, *rest = prepared
-        return self.attention.settle_key(key), *rest
+        return self.attention.precompute_key(key), *rest
 
     def initial_state(self, memory, state):
         """The state before the first step: a flat list of tensors, those of the cells first.
@@ -209,7 +209,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         memory = self._project(memory, memory_mask)
         cells, draws = self._start_cells(state), (None, None)
         if self.attention is not None:
-            draws = draw(self.attention, ops.shape(target)[1], memory[0], training)
+            draws = sample(self.attention, ops.shape(target)[1], memory[0], training)
         if can_run_whole(self) and draws == (None, None):
             features = run_whole(self, x, cells, memory)
         elif self.feeds_context:

@@ -3,7 +3,7 @@
 from keras import ops
 
 
-def draw(attention, steps, key, training):
+def sample(attention, steps, key, training):
     """Dropout mask and noise of an attention for all steps, each None where there is none.
 
     Drawn here and not in the loop over the steps, in which the state of a generator must not

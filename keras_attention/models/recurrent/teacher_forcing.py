@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_attention.layers import BahdanauAttention, LuongAttention
-from keras_attention.ops import has_recurrent_attention, recurrent_attention
+from keras_attention.ops.recurrent.attention import has_recurrent_attention, recurrent_attention
 
 
 def can_run_whole(decoder):

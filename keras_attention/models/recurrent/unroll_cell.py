@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from keras_attention.layers.unroll import pack, unroll
-from keras_attention.models.recurrent.step_noise import draw, one_step, steps_first
+from keras_attention.models.recurrent.step_noise import one_step, sample, steps_first
 
 
-def run_steps(layer, inputs, state, memory, choose=None, extras=(), training=None):
+def unroll_cell(layer, inputs, state, memory, choose=None, extras=(), training=None):
     """Every step of `layer`, an `AttentionCell`; arguments and returns are those of its `unroll`.
 
     What a step needs travels in one row, and what it puts out in another: the inputs, what `choose`
@@ -15,7 +15,7 @@ def run_steps(layer, inputs, state, memory, choose=None, extras=(), training=Non
     """
     steps = ops.shape(inputs)[1]
     keys = [key for key, _, _ in memory]
-    draws = [draw(a, steps, key, training) for a, key in zip(layer.attentions, keys, strict=True)]
+    draws = [sample(a, steps, key, training) for a, key in zip(layer.attentions, keys, strict=True)]
     drawn = [steps_first(x) for pair in draws for x in pair if x is not None]
     rows, unpack = pack([inputs, *extras, *drawn], inputs)
     flat = keras.tree.flatten(state)

@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_attention._xla import compiled_by_xla
 from keras_attention.ops.additive.exact_range import within
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 from keras_attention.ops.scores import plain_additive_scores
 
 # Of the key, for `e^2k` to be neither 0 nor infinite. Then a query beyond its own limit is as good
@@ -30,33 +30,33 @@ LITTLE = 1 << 16
 GROUP = 4
 
 
-class SettledKey(NamedTuple):
-    """A projected key and what of its scores depends on no query: see `settle_key`."""
+class PrecomputedKey(NamedTuple):
+    """A projected key and what of its scores depends on no query: see `precompute_key`."""
 
     key: Any  # (B, Tv, U)
-    growth: Any  # e^2key: four of (B, Tv, U / 4)
-    is_moderate: Any  # boolean (B,): whether scores of `growth` are as exact as those of `key`
+    exp_2k: Any  # e^2key: four of (B, Tv, U / 4)
+    is_in_range: Any  # boolean (B,): whether scores of `exp_2k` are as exact as those of `key`
 
 
-def settle_key(key):
+def precompute_key(key):
     """`key (B, Tv, U)` for `additive_scores` of many queries, one call after another.
 
     Returns:
-        A `SettledKey`, or `key` where nothing is gained: without XLA, and in float64.
+        A `PrecomputedKey`, or `key` where nothing is gained: without XLA, and in float64.
     """
-    dtype = wide_dtype(key.dtype)
+    dtype = at_least_float32(key.dtype)
     if dtype == "float64" or not compiled_by_xla():
         return key
     key = ops.cast(key, dtype)
-    return SettledKey(key, _growth(key), ops.all(ops.abs(key) <= KEY_LIMIT, axis=(1, 2)))
+    return PrecomputedKey(key, _exp_2x(key), ops.all(ops.abs(key) <= KEY_LIMIT, axis=(1, 2)))
 
 
-def settled_scores(query, key, vector):
-    """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key` a `SettledKey` and `vector (U,)`."""
+def precomputed_scores(query, key, vector):
+    """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key` a `PrecomputedKey` and `vector (U,)`."""
 
     def fast():
-        growth = _growth(ops.clip(query, -QUERY_LIMIT, QUERY_LIMIT))
-        pairs = zip(growth, key.growth, strict=True)
+        exp_2q = _exp_2x(ops.clip(query, -QUERY_LIMIT, QUERY_LIMIT))
+        pairs = zip(exp_2q, key.exp_2k, strict=True)
         denominators = [1 + ops.minimum(q[:, :, None] * k[:, None], MOST) for q, k in pairs]
         numerator, denominator = _sum(list(zip(_in_group(vector), denominators, strict=True)))
         return ops.sum(vector) - 2 * ops.sum(numerator / denominator, axis=-1)
@@ -69,11 +69,11 @@ def settled_scores(query, key, vector):
         return exact()
     # XLA before TensorFlow 2.21 loses a NaN in minima and maxima.
     is_fast = ops.logical_and(within(VECTOR_LIMIT, vector), within(FINITE, query))
-    is_fast = ops.logical_and(ops.all(key.is_moderate), is_fast)
+    is_fast = ops.logical_and(ops.all(key.is_in_range), is_fast)
     return ops.cond(is_fast, fast, exact)
 
 
-def _growth(x):
+def _exp_2x(x):
     return [ops.exp(2 * part) for part in _in_group(x)]
 
 

@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from keras_attention._conversion import traced_for_conversion
-from keras_attention.ops.additive.precomputed_key import SettledKey, settled_scores
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.additive.precomputed_key import PrecomputedKey, precomputed_scores
+from keras_attention.ops.precision import at_least_float32
 from keras_attention.ops.scores import plain_additive_scores
 
 # `(B, Tq, Tv, U)` of so many elements costs less than what it takes to avoid it.
@@ -19,7 +19,7 @@ FEW_UNITS = 8
 def additive_scores(query, key, vector):
     """`v . tanh(q + k)` for `query (B, Tq, U)`, `key (B, Tv, U)`, `vector (U,)`.
 
-    `key` may also be what `settle_key` made of it.
+    `key` may also be what `precompute_key` made of it.
 
     Computed in float32 at least, and returned so: `(B, Tq, Tv)`. Memory is in proportion to
     `(B, Tq, Tv)` and to the inputs, in the gradient too; only for a single query, as of a decoder's
@@ -30,10 +30,10 @@ def additive_scores(query, key, vector):
     Second-order gradients can be had; on PyTorch `(B, Tq, Tv, U)` is built for them. On a GPU
     and without XLA, as exact as the product of two float32 matrices is there.
     """
-    if isinstance(key, SettledKey):
+    if isinstance(key, PrecomputedKey):
         query, vector = (ops.cast(x, key.key.dtype) for x in (query, vector))
-        return settled_scores(query, key, vector)
-    dtype = wide_dtype(query.dtype)
+        return precomputed_scores(query, key, vector)
+    dtype = at_least_float32(query.dtype)
     query, key, vector = (ops.cast(x, dtype) for x in (query, key, vector))
     if _is_little(query.shape, key.shape) or dtype == "float64" or traced_for_conversion():
         return plain_additive_scores(query, key, vector)

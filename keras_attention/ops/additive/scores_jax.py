@@ -2,20 +2,20 @@
 
 import jax
 
-from keras_attention.ops.additive import elementwise as additive_chain
+from keras_attention.ops.additive import elementwise
 
 
 @jax.custom_vjp
 def _chain(query, key, vector):
-    return additive_chain.scores(query, key, vector)
+    return elementwise.scores(query, key, vector)
 
 
 def _forward(query, key, vector):
-    return additive_chain.scores(query, key, vector), (query, key, vector)
+    return elementwise.scores(query, key, vector), (query, key, vector)
 
 
 def _backward(saved, upstream):
-    return additive_chain.gradients(*saved, upstream)
+    return elementwise.gradients(*saved, upstream)
 
 
 _chain.defvjp(_forward, _backward)
@@ -23,5 +23,5 @@ _chain.defvjp(_forward, _backward)
 
 @jax.jit
 def scores(query, key, vector):
-    """See `additive_chain.scores`."""
+    """See `elementwise.scores`."""
     return _chain(query, key, vector)

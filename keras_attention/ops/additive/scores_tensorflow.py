@@ -3,8 +3,7 @@
 import tensorflow as tf
 
 from keras_attention._xla import compiled_by_xla
-from keras_attention.ops.additive import elementwise as additive_chain
-from keras_attention.ops.additive import matmul as additive_products
+from keras_attention.ops.additive import elementwise, matmul
 from keras_attention.ops.scores import plain_additive_scores
 
 # Elements of a slab `(groups, B, Tq, Tv)`: enough to keep the processors busy with one operation,
@@ -24,24 +23,24 @@ def scores(query, key, vector):
 @tf.custom_gradient
 def _in_chain(query, key, vector):
     def gradient(upstream):
-        return additive_chain.gradients(query, key, vector, upstream)
+        return elementwise.gradients(query, key, vector, upstream)
 
-    of = plain_additive_scores if _has_few_queries(query) else additive_chain.scores
+    of = plain_additive_scores if _has_few_queries(query) else elementwise.scores
     return of(query, key, vector), gradient
 
 
 @tf.custom_gradient
 def _in_slabs(query, key, vector):
-    fast, exact = additive_products.SCORE_GROUP, 1
+    fast, exact = matmul.SCORE_GROUP, 1
 
     def few():
         return plain_additive_scores(query, key, vector)
 
     def many():
         return tf.cond(
-            additive_products.scores_are_exact(query, key),
-            lambda: _sum_scores(additive_products.scores, fast, query, key, vector),
-            lambda: _sum_scores(additive_products.exact_scores, exact, query, key, vector),
+            matmul.scores_are_exact(query, key),
+            lambda: _sum_scores(matmul.scores, fast, query, key, vector),
+            lambda: _sum_scores(matmul.exact_scores, exact, query, key, vector),
         )
 
     # In a step of an exported decoder, how many queries there are is seen when it runs.
@@ -51,11 +50,11 @@ def _in_slabs(query, key, vector):
         result = few() if _has_few_queries(query) else many()
 
     def gradient(upstream):
-        fast, exact = additive_products.GRADIENT_GROUP, 1
+        fast, exact = matmul.GRADIENT_GROUP, 1
         by_query, by_key, by_vector = tf.cond(
-            additive_products.gradients_are_exact(query, key),
-            lambda: _join_gradients(additive_products.gradients, fast, query, key, upstream),
-            lambda: _join_gradients(additive_products.exact_gradients, exact, query, key, upstream),
+            matmul.gradients_are_exact(query, key),
+            lambda: _join_gradients(matmul.gradients, fast, query, key, upstream),
+            lambda: _join_gradients(matmul.exact_gradients, exact, query, key, upstream),
         )
         return vector * by_query, vector * by_key, by_vector
 
@@ -67,9 +66,9 @@ def _has_few_queries(query):
 
 
 def _sum_scores(of_slab, size, query, key, vector):
-    query, key, vector = (additive_products.padded(x, size) for x in (query, key, vector))
+    query, key, vector = (matmul.padded(x, size) for x in (query, key, vector))
     vector = tf.reshape(vector, [-1, size])
-    query, key = (additive_products.in_groups(x, size) for x in (query, key))
+    query, key = (matmul.in_groups(x, size) for x in (query, key))
     shape = tf.stack([tf.shape(query)[1], tf.shape(query)[3], tf.shape(key)[3]])
     groups, width = query.shape[0], _width(shape, SCORE_SLAB)
 
@@ -84,8 +83,8 @@ def _sum_scores(of_slab, size, query, key, vector):
 
 def _join_gradients(of_slab, size, query, key, upstream):
     units = query.shape[-1]
-    query, key = (additive_products.padded(x, size) for x in (query, key))
-    query, key = (additive_products.in_groups(x, size) for x in (query, key))
+    query, key = (matmul.padded(x, size) for x in (query, key))
+    query, key = (matmul.in_groups(x, size) for x in (query, key))
     groups, width = query.shape[0], _width(tf.shape(upstream), GRADIENT_SLAB)
     found = [
         tf.TensorArray(query.dtype, size=0, dynamic_size=True, infer_shape=False) for _ in range(3)
@@ -103,7 +102,7 @@ def _join_gradients(of_slab, size, query, key, upstream):
     )
     by_query, by_key, by_vector = (one.concat() for one in found)
     by_query, by_key = (
-        additive_products.out_of_groups(tf.reshape(joined, tf.shape(like)))[:, :, :units]
+        matmul.out_of_groups(tf.reshape(joined, tf.shape(like)))[:, :, :units]
         for joined, like in ((by_query, query), (by_key, key))
     )
     return by_query, by_key, tf.reshape(by_vector, [-1])[:units]

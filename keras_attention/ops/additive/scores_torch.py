@@ -2,7 +2,7 @@
 
 import torch
 
-from keras_attention.ops.additive import matmul as additive_products
+from keras_attention.ops.additive import matmul
 
 # Elements of a slab `(groups, B, Tq, Tv)`. One group at least.
 SLAB = 1 << 18
@@ -17,13 +17,13 @@ class _Scores(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, vector):
         ctx.save_for_backward(query, key, vector)
-        if additive_products.scores_are_exact(query, key):
-            of_slab, size = additive_products.scores, additive_products.SCORE_GROUP
+        if matmul.scores_are_exact(query, key):
+            of_slab, size = matmul.scores, matmul.SCORE_GROUP
         else:
-            of_slab, size = additive_products.exact_scores, 1
-        query, key, vector = (additive_products.padded(x, size) for x in (query, key, vector))
+            of_slab, size = matmul.exact_scores, 1
+        query, key, vector = (matmul.padded(x, size) for x in (query, key, vector))
         weights = vector.reshape(-1, size)
-        query, key = (additive_products.in_groups(x, size) for x in (query, key))
+        query, key = (matmul.in_groups(x, size) for x in (query, key))
         total = query.new_zeros((query.shape[1], query.shape[3], key.shape[3]))
         for part in _slabs(query, key):
             total += of_slab(query[part], key[part], weights[part])
@@ -35,16 +35,16 @@ class _Scores(torch.autograd.Function):
         if torch.is_grad_enabled():
             return _differentiable_gradients(ctx, upstream)
         units = vector.shape[0]
-        if additive_products.gradients_are_exact(query, key):
-            of_slab, size = additive_products.gradients, additive_products.GRADIENT_GROUP
+        if matmul.gradients_are_exact(query, key):
+            of_slab, size = matmul.gradients, matmul.GRADIENT_GROUP
         else:
-            of_slab, size = additive_products.exact_gradients, 1
-        query, key = (additive_products.padded(x, size) for x in (query, key))
-        query, key = (additive_products.in_groups(x, size) for x in (query, key))
+            of_slab, size = matmul.exact_gradients, 1
+        query, key = (matmul.padded(x, size) for x in (query, key))
+        query, key = (matmul.in_groups(x, size) for x in (query, key))
         found = [of_slab(query[part], key[part], upstream) for part in _slabs(query, key)]
         by_query, by_key, by_vector = (torch.cat(parts) for parts in zip(*found, strict=True))
         by_query, by_key = (
-            additive_products.out_of_groups(joined)[:, :, :units] for joined in (by_query, by_key)
+            matmul.out_of_groups(joined)[:, :, :units] for joined in (by_query, by_key)
         )
         return vector * by_query, vector * by_key, by_vector.reshape(-1)[:units]
 

@@ -4,13 +4,13 @@ import keras
 from keras import ops
 
 from keras_attention._conversion import traced_for_conversion
-from keras_attention.ops.masks import combine_masks, hiding_bias, reach_mask
+from keras_attention.ops.masks import combine_masks, hiding_bias, sliding_window_mask
 from keras_attention.ops.nonfinite import nan_where, nan_where_seen, take_out_nonfinite
 from keras_attention.ops.precision import as_float
 from keras_attention.ops.probability import PROBABILITIES
 from keras_attention.ops.scores import dot_scores
 from keras_attention.ops.softmax import HIDDEN, softmax_of_finite
-from keras_attention.ops.weighted_sum import mix
+from keras_attention.ops.weighted_sum import weighted_sum
 
 # Scores of 32 MB in float32: with fewer, blocks save little memory and cost time.
 _FEW_SCORES = 8 * 1024 * 1024
@@ -47,8 +47,8 @@ def dot_product_attention(
     Masking: True = may be attended to. A bias of minus infinity, or of `finfo.min` of its dtype,
     hides as well. A query with nothing to attend to gets context 0 and finite
     gradients. A NaN or an infinity in a key or value that only some queries may see makes the
-    context of those NaN, and reaches no other. What none may see must be finite: see `blank`, which
-    is to be called before whatever projects it.
+    context of those NaN, and reaches no other. What none may see must be finite: call `zero_masked`
+    before whatever projects it.
 
     Example:
 
@@ -122,8 +122,10 @@ def dot_product_attention(
         )
     query_length, value_length = ops.shape(query)[2], ops.shape(key)[2]
     if by_position:
-        reach = ops.expand_dims(reach_mask(query_length, value_length, causal, window), (0, 1))
-        mask = combine_masks(attention_mask=mask, causal=reach)
+        within = ops.expand_dims(
+            sliding_window_mask(query_length, value_length, causal, window), (0, 1)
+        )
+        mask = combine_masks(attention_mask=mask, causal=within)
     if form == "fused":
         context, weights = _fused(query, key, value, mask), None
         nonfinite_value = nonfinite.either()
@@ -198,7 +200,7 @@ def _plain(
     else:
         weights = PROBABILITIES[probability](scores, mask, *([] if noise is None else [noise]))
     kept = weights if dropout_mask is None else weights * dropout_mask
-    return _by_head(mix(_by_key(kept, key), value), query), weights
+    return _by_head(weighted_sum(_by_key(kept, key), value), query), weights
 
 
 def _softmax_with_sinks(scores, mask, sinks):

@@ -9,16 +9,16 @@ class BiasGradient:
     """Sums the gradients of the scores over what the bias does not tell apart.
 
     Args:
-        blocks: `Blocks` with a bias, `(B, K, R, Tq, Tv)` in whole blocks or of size 1.
+        blocks: `TiledAttention` with a bias, `(B, K, R, Tq, Tv)` in whole blocks or of size 1.
     """
 
     def __init__(self, blocks):
-        self.dtype, self.grid = blocks.dtype, blocks.grid
+        self.dtype, self.tiling = blocks.dtype, blocks.tiling
         self.shape = shape_of(blocks.inputs["bias"])
         # How many blocks, and of which size, the bias has along b, q and k.
         one = {axis: blocks.bias.shape[n] == 1 for axis, n in (("b", 0), ("q", 3), ("k", 4))}
-        self.counts = {axis: 1 if one[axis] else self.grid.counts[axis] for axis in one}
-        self.sizes = {axis: 1 if one[axis] else self.grid.sizes[axis] for axis in one}
+        self.counts = {axis: 1 if one[axis] else self.tiling.counts[axis] for axis in one}
+        self.sizes = {axis: 1 if one[axis] else self.tiling.sizes[axis] for axis in one}
         heads = shape_of(blocks.bias)[1:3]
         self.block = [self.sizes["b"], *heads, self.sizes["q"], self.sizes["k"]]
 

@@ -6,40 +6,40 @@ Only blocks at the edge of what is seen need a mask by position.
 import tensorflow as tf
 
 
-class Reach:
+class BlockRange:
     """Loops over blocks of queries, and over the blocks of keys that each of them sees.
 
     Args:
-        grid: a `Grid`.
+        tiling: a `Tiling`.
         causal, window: see `keras_attention.ops.dot_product_attention`.
     """
 
-    def __init__(self, grid, causal, window):
-        self.grid, self.causal, self.window = grid, causal, window
-        self.offset = grid.value_length - grid.query_length  # of a query's own position
-        padded = grid.columns * grid.count_k
-        self.may_be_padded = tf.is_tensor(padded) or padded != grid.value_length
+    def __init__(self, tiling, causal, window):
+        self.tiling, self.causal, self.window = tiling, causal, window
+        self.offset = tiling.value_length - tiling.query_length  # of a query's own position
+        padded = tiling.columns * tiling.count_k
+        self.may_be_padded = tf.is_tensor(padded) or padded != tiling.value_length
 
     def over_rows(self, body, stores):
         """`body(step, *stores)` for each block of queries of each group of sequences."""
-        count = self.grid.count_b * self.grid.count_q
+        count = self.tiling.count_b * self.tiling.count_q
         loop = tf.while_loop(
             lambda step, *_: step < count, body, [0, *stores], parallel_iterations=1
         )
         return loop[1:]
 
     def over_columns(self, i, body, carry):
-        """`body(j, edge, *carry)` for each key block j of which row block `i` sees any.
+        """`body(j, needs_mask, *carry)` for each key block j of which row block `i` sees any.
 
-        With `edge`, some of its pairs may be out of reach.
+        With `needs_mask`, some of its pairs may be out of reach.
         """
         first, inner, last = self._seen_by(i)
-        for begin, end, edge in ((first, inner, False), (inner, last, True)):
+        for begin, end, needs_mask in ((first, inner, False), (inner, last, True)):
             if not tf.is_tensor(begin) and not tf.is_tensor(end) and begin >= end:
                 continue
 
-            def turn(j, *carry, edge=edge):
-                found = body(j, edge, *carry)
+            def turn(j, *carry, needs_mask=needs_mask):
+                found = body(j, needs_mask, *carry)
                 for new, old in zip(found, carry, strict=True):
                     if tf.is_tensor(new):  # a size that is not known now is the same in each turn
                         new.set_shape(old.shape)
@@ -52,10 +52,10 @@ class Reach:
 
     def mask(self, at):
         """Mask of the columns of a block that exist and are within causal reach and window."""
-        grid = self.grid
-        row = at["q"] * grid.rows + tf.range(grid.rows)[:, None] + self.offset
-        column = at["k"] * grid.columns + tf.range(grid.columns)[None, :]
-        seen = tf.broadcast_to(column < grid.value_length, tf.shape(row + column))
+        tiling = self.tiling
+        row = at["q"] * tiling.rows + tf.range(tiling.rows)[:, None] + self.offset
+        column = at["k"] * tiling.columns + tf.range(tiling.columns)[None, :]
+        seen = tf.broadcast_to(column < tiling.value_length, tf.shape(row + column))
         if self.causal:
             seen = tf.logical_and(seen, column <= row)
         if self.window is not None:
@@ -65,19 +65,19 @@ class Reach:
 
     def _seen_by(self, i):
         """Key blocks from `first` to before `last` are seen; before `inner`, by every row."""
-        grid = self.grid
-        first, inner, last = 0, grid.count_k, grid.count_k
+        tiling = self.tiling
+        first, inner, last = 0, tiling.count_k, tiling.count_k
         if self.may_be_padded:
-            inner = grid.value_length // grid.columns
+            inner = tiling.value_length // tiling.columns
         if self.causal or self.window is not None:
-            top = i * grid.rows + self.offset
-            bottom = top + grid.rows - 1
+            top = i * tiling.rows + self.offset
+            bottom = top + tiling.rows - 1
             if self.causal:
-                last = tf.clip_by_value(bottom // grid.columns + 1, 0, last)
-                inner = tf.clip_by_value((top + 1) // grid.columns, 0, tf.minimum(inner, last))
+                last = tf.clip_by_value(bottom // tiling.columns + 1, 0, last)
+                inner = tf.clip_by_value((top + 1) // tiling.columns, 0, tf.minimum(inner, last))
             elif self.window is not None:
-                last = tf.clip_by_value((bottom + self.window - 1) // grid.columns + 1, 0, last)
+                last = tf.clip_by_value((bottom + self.window - 1) // tiling.columns + 1, 0, last)
             if self.window is not None:
-                first = tf.clip_by_value((top - self.window + 1) // grid.columns, 0, last)
+                first = tf.clip_by_value((top - self.window + 1) // tiling.columns, 0, last)
                 inner = first
         return first, inner, last

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attention._xla import compiled_by_xla
-from keras_attention.ops.dot_product.block_range_tensorflow import Reach
-from keras_attention.ops.dot_product.tiling_tensorflow import Grid
+from keras_attention.ops.dot_product.block_range_tensorflow import BlockRange
+from keras_attention.ops.dot_product.tiling_tensorflow import Tiling
 
 # MASKED is a masked score, NOTHING the log of a sum without terms. MASKED is so far below NOTHING,
 # and NOTHING below every score, that exp(MASKED - NOTHING) is 0. Both are finite, since
@@ -17,7 +17,7 @@ MASKED = float(np.finfo("float32").min) / 2
 NOTHING = float(np.finfo("float32").min) / 4
 
 
-class Blocks:
+class TiledAttention:
     """One call, cut into blocks. Arguments as those of `blocked_attention`."""
 
     def __init__(
@@ -26,7 +26,7 @@ class Blocks:
         key,
         value,
         mask,
-        spoilt,
+        nonfinite,
         seed,
         size,
         causal,
@@ -40,44 +40,46 @@ class Blocks:
         self.in_xla = compiled_by_xla()
         self.soft_cap, self.dropout, self.seed = soft_cap, dropout, seed
         self.inputs = {"query": query, "key": key, "value": value, "bias": bias, "sinks": sinks}
-        self.grid = grid = Grid(query, value, *(size or (512, 512)))
-        self.reach = Reach(grid, causal, window)
+        self.tiling = tiling = Tiling(query, value, *(size or (512, 512)))
+        self.block_range = BlockRange(tiling, causal, window)
         self.features, self.value_features = query.shape[-1], value.shape[-1]
-        self._query = grid.pad(grid.by_head(query), "b..q.")
-        self._key = grid.pad(key, "b.k.")
-        self._value = grid.pad(value, "b.k.")
-        self._mask = None if mask is None else grid.pad(grid.by_pair(mask), "b..qk")
-        self.bias = None if bias is None else grid.pad(grid.by_pair(bias), "b..qk")
-        self.spoilt = None if spoilt is None else grid.pad(spoilt, "b.k")
+        self._query = tiling.pad(tiling.by_head(query), "b..q.")
+        self._key = tiling.pad(key, "b.k.")
+        self._value = tiling.pad(value, "b.k.")
+        self._mask = None if mask is None else tiling.pad(tiling.by_pair(mask), "b..qk")
+        self.bias = None if bias is None else tiling.pad(tiling.by_pair(bias), "b..qk")
+        self.nonfinite = None if nonfinite is None else tiling.pad(nonfinite, "b.k")
         self.sinks = sinks
         if sinks is not None:
-            shape = [1, grid.kv_heads, grid.shared, 1, 1]
+            shape = [1, tiling.kv_heads, tiling.shared, 1, 1]
             self.sinks = tf.reshape(tf.cast(sinks, self.dtype), shape)
 
     def query(self, at):
         """`(b, K, R * rows, D)`."""
-        return self.grid.flat(tf.cast(self.grid.pick(self._query, at, "b..q."), self.dtype))
+        return self.tiling.flat(
+            tf.cast(self.tiling.slice_block(self._query, at, "b..q."), self.dtype)
+        )
 
     def key_and_value(self, at):
         """`(b, K, columns, D)` and `(b, K, columns, Dv)`."""
-        picked = (self.grid.pick(x, at, "b.k.") for x in (self._key, self._value))
+        picked = (self.tiling.slice_block(x, at, "b.k.") for x in (self._key, self._value))
         return [tf.cast(x, self.dtype) for x in picked]
 
-    def scores(self, query, key, at, edge, minus=None):
+    def scores(self, query, key, at, needs_mask, minus=None):
         """Scores `(b, K, R, rows, columns)`, masked ones low, the capped ones, and the mask."""
         capped = None
-        scores = self.grid.by_row(tf.matmul(query, key, transpose_b=True))
+        scores = self.tiling.by_row(tf.matmul(query, key, transpose_b=True))
         if self.soft_cap:
             capped = tf.tanh(scores / self.soft_cap)
             scores = capped * self.soft_cap
         scores = scores if minus is None else scores - minus
         if self.bias is not None:
-            scores += tf.cast(self.grid.pick(self.bias, at, "b..qk"), self.dtype)
+            scores += tf.cast(self.tiling.slice_block(self.bias, at, "b..qk"), self.dtype)
             # A bias of minus infinity is a mask too: of a whole row it would make the softmax NaN.
             scores = tf.maximum(scores, tf.cast(MASKED, self.dtype))
-        visible = None if self._mask is None else self.grid.pick(self._mask, at, "b..qk")
-        if edge:
-            near = self.reach.mask(at)
+        visible = None if self._mask is None else self.tiling.slice_block(self._mask, at, "b..qk")
+        if needs_mask:
+            near = self.block_range.mask(at)
             visible = near if visible is None else tf.logical_and(visible, near)
         if visible is not None:
             scores = tf.where(visible, scores, tf.cast(MASKED, self.dtype))
@@ -106,9 +108,9 @@ class Blocks:
 
     def dropout_factors(self, at):
         """0 or 1 / (1 - dropout), the same whenever this block is computed."""
-        grid = self.grid
-        block = (at["b"] * grid.count_q + at["q"]) * grid.count_k + at["k"]
+        tiling = self.tiling
+        block = (at["b"] * tiling.count_q + at["q"]) * tiling.count_k + at["k"]
         seed = tf.stack([self.seed[0], self.seed[1] + block])
-        shape = [*grid.row_shape, grid.columns]
+        shape = [*tiling.row_shape, tiling.columns]
         draw = tf.random.stateless_uniform(shape, seed, dtype=tf.float32)
         return tf.cast(draw >= self.dropout, self.dtype) / (1 - self.dropout)

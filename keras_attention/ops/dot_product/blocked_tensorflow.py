@@ -6,15 +6,15 @@ back, only the output and the log of each row's sum are kept and the blocks are 
 et al., 2022, FlashAttention, https://arxiv.org/abs/2205.14135, algorithms 1 and 4).
 
 Loops are `tf.while_loop` over TensorArrays, which TensorFlow Serving runs and XLA compiles. In the
-files beside this one: how a call is cut (`grid`), which blocks a query sees (`reach`), what is
-computed of one block (`block`), and the loops over blocks (`forward`, `backward`).
+files beside this one: how a call is cut (`tiling`), which blocks a query sees (`block_range`), what
+is computed of one block (`block`), and the loops over blocks (`forward`, `backward`).
 """
 
 import numpy as np
 import tensorflow as tf
 
 from keras_attention.ops.dot_product.backward_tensorflow import backward
-from keras_attention.ops.dot_product.block_tensorflow import Blocks
+from keras_attention.ops.dot_product.block_tensorflow import TiledAttention
 from keras_attention.ops.dot_product.forward_tensorflow import forward
 
 
@@ -25,7 +25,7 @@ def blocked_attention(
     mask,
     bias,
     sinks,
-    spoilt,
+    nonfinite,
     seed,
     *,
     causal,
@@ -37,39 +37,39 @@ def blocked_attention(
     """Context `(B, H, Tq, Dv)`: see `keras_attention.ops.dot_product_attention`.
 
     Args:
-        spoilt: boolean `(B, K, Tv)`, keys or values that held a NaN or an infinity before they were
-            cleaned, or None. Who may see one gets NaN.
+        nonfinite: boolean `(B, K, Tv)`, keys or values that held a NaN or an infinity before they
+            were cleaned, or None. Who may see one gets NaN.
         seed: integers `(2,)` for the dropout, or None.
         block: most rows and most columns of a block; by default what was measured to be fastest.
         The rest: as for that function, with masks and biases of rank 4.
     """
     attend = _attend_in_graph if tf.executing_eagerly() else _attend
     options = {"causal": causal, "window": window, "soft_cap": soft_cap, "dropout": dropout}
-    return attend(query, key, value, mask, bias, sinks, spoilt, seed, block=block, **options)
+    return attend(query, key, value, mask, bias, sinks, nonfinite, seed, block=block, **options)
 
 
-def _attend(query, key, value, mask, bias, sinks, spoilt, seed, *, block, **options):
+def _attend(query, key, value, mask, bias, sinks, nonfinite, seed, *, block, **options):
     given = {"query": query, "key": key, "value": value, "bias": bias, "sinks": sinks}
     given = {name: tensor for name, tensor in given.items() if tensor is not None}
 
     @tf.custom_gradient
     def attend(*tensors):
-        blocks = Blocks(
+        blocks = TiledAttention(
             **dict(zip(given, tensors, strict=True)),
             mask=mask,
-            spoilt=spoilt,
+            nonfinite=nonfinite,
             seed=seed,
             size=block,
             **options,
         )
-        output, logs, sees_spoilt = forward(blocks)
+        output, logs, sees_nonfinite = forward(blocks)
         shown = output
-        if sees_spoilt is not None:
-            shown = tf.where(sees_spoilt, tf.constant(np.nan, output.dtype), output)
+        if sees_nonfinite is not None:
+            shown = tf.where(sees_nonfinite, tf.constant(np.nan, output.dtype), output)
 
         def gradient(d_output):
-            if sees_spoilt is not None:
-                d_output = tf.where(sees_spoilt, tf.zeros([], d_output.dtype), d_output)
+            if sees_nonfinite is not None:
+                d_output = tf.where(sees_nonfinite, tf.zeros([], d_output.dtype), d_output)
             return _once(blocks, d_output, output, logs, tensors)
 
         return shown, gradient

@@ -9,7 +9,7 @@ known, tensors elsewhere.
 import tensorflow as tf
 
 
-class Grid:
+class Tiling:
     """Number and size of the blocks along batch, queries and keys.
 
     Args:
@@ -62,7 +62,7 @@ class Grid:
 
     # One block
 
-    def pick(self, x, at, axes):
+    def slice_block(self, x, at, axes):
         """The block of `x` at these indices of blocks."""
         begin, size = [], []
         for n, axis in enumerate(axes):

@@ -38,7 +38,7 @@ def recurrent_attention(
         key: `(B, Tv, U)`, projected.
         value: `(B, Tv, D)`.
         mask: boolean `(B, 1, Tv)`, True = may be attended to. Where it is False, key and value
-            must be finite, see `blank`.
+            must be finite, see `zero_masked`.
         context_kernel: `(D, G)`.
         hidden_kernel: `(H, G + U)`, or `(H, G)` where the state itself is the query.
         hidden_bias: `(G,)`.

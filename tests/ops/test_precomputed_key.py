@@ -1,4 +1,4 @@
-"""The additive score of a settled key, as a search that XLA compiles has it."""
+"""The additive score of a precomputed key, as a search that XLA compiles has it."""
 
 import keras
 import numpy as np
@@ -7,8 +7,9 @@ from keras import ops
 
 import keras_attention as ka
 from keras_attention.models.recurrent.rnn_decoder import RNNDecoder
-from keras_attention.ops import additive_scores, settle_key
-from keras_attention.ops.additive import precomputed_key as settled_key
+from keras_attention.ops import additive_scores
+from keras_attention.ops.additive import precomputed_key
+from keras_attention.ops.additive.precomputed_key import precompute_key
 from tests.arrays import as_float64, assert_close, assert_equal
 from tests.compiled import COMPILES, compiled
 from tests.ops.test_additive import INPUTS, arrays_of, oracle, random
@@ -17,18 +18,18 @@ from tests.ops.test_additive import INPUTS, arrays_of, oracle, random
 @pytest.fixture(autouse=True)
 def nothing_is_little(monkeypatch):
     """Sizes at which the plain formula would be taken otherwise."""
-    monkeypatch.setattr(settled_key, "LITTLE", 0)
+    monkeypatch.setattr(precomputed_key, "LITTLE", 0)
 
 
 def scores(query, key, vector):
-    """Of one query after another in a loop, of a key that is settled before it."""
+    """Of one query after another in a loop, of a key that is precomputed before it."""
 
     def function(query, key, vector):
-        settled = settle_key(key)
-        assert isinstance(settled, settled_key.SettledKey) == COMPILES
+        prepared = precompute_key(key)
+        assert isinstance(prepared, precomputed_key.PrecomputedKey) == COMPILES
 
         def body(step, total):
-            one = additive_scores(ops.take(query, [step], axis=1), settled, vector)
+            one = additive_scores(ops.take(query, [step], axis=1), prepared, vector)
             return step + 1, ops.where(ops.arange(length)[:, None] == step, one, total)
 
         length = query.shape[1]
@@ -88,14 +89,14 @@ def test_half_precision_is_computed_in_float32(dtype):
 
 def test_float64_stays_as_it_is():
     key = np.zeros((2, 3, 4), "float64")  # which a tensor of JAX is only if told to
-    settled = []
+    unchanged = []
 
     def function(x):
-        settled.extend(settle_key(k) is k for k in (key, ops.cast(x, "float32")))
+        unchanged.extend(precompute_key(k) is k for k in (key, ops.cast(x, "float32")))
         return x
 
     compiled(function)(ops.zeros((2, 3, 4)))
-    assert settled == [True, not COMPILES]
+    assert unchanged == [True, not COMPILES]
 
 
 @pytest.mark.parametrize("queries", [1, 5])
@@ -110,7 +111,7 @@ def test_a_search_settles_the_key_once(queries, monkeypatch):
 
     def function(memory, state):
         prepared = decoder.prepare(memory)
-        seen.append(isinstance(prepared[0], settled_key.SettledKey))
+        seen.append(isinstance(prepared[0], precomputed_key.PrecomputedKey))
         assert {x.shape[0] for x in keras.tree.flatten(prepared)} == {2}  # all is batch first
         state = [ops.repeat(x, queries, axis=0) for x in decoder.initial_state(prepared, [[state]])]
         logits, _, weights = decoder.step(token, state, prepared)
@@ -119,7 +120,7 @@ def test_a_search_settles_the_key_once(queries, monkeypatch):
     seen: list = []
     found = compiled(function)(ops.convert_to_tensor(memory), ops.convert_to_tensor(state))
     assert seen == [COMPILES]
-    monkeypatch.setattr(ka.BahdanauAttention, "settle_key", lambda self, key: key)
+    monkeypatch.setattr(ka.BahdanauAttention, "precompute_key", lambda self, key: key)
     for one, wanted in zip(found, function(memory, state), strict=True):
         assert_close(one, wanted, rtol=1e-5, atol=1e-6)
     assert seen == [COMPILES, False]
