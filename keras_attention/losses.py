@@ -16,7 +16,7 @@ from keras import ops
 
 from keras_attention._token_ids import check_token_ids, spoil
 from keras_attention._types import Tensor
-from keras_attention.ops.precision import wide_dtype
+from keras_attention.ops.precision import at_least_float32
 
 
 class _TokenLoss(keras.losses.Loss):
@@ -34,7 +34,7 @@ class _TokenLoss(keras.losses.Loss):
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
     ) -> Tensor:
         mask = getattr(y_pred, "_keras_mask", None)
-        dtype = wide_dtype(self.dtype)
+        dtype = at_least_float32(self.dtype)
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.cast(y_pred, dtype)
         counts = self.counts(y_true)
         if mask is not None:
@@ -106,7 +106,7 @@ class SequenceCrossentropy(_TokenLoss):
         return _is_token(y_true, self.pad_id)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        y_pred = ops.cast(y_pred, wide_dtype(self.dtype))
+        y_pred = ops.cast(y_pred, at_least_float32(self.dtype))
         counts = _is_token(y_true, self.pad_id)
         labels, outside = check_token_ids(y_true, y_pred.shape[-1], counts, name="y_true")
         log_probabilities = spoil(ops.log_softmax(y_pred, axis=-1), outside)
@@ -154,7 +154,7 @@ class CoverageLoss(_TokenLoss):
         return _is_token(y_true, self.pad_id)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        weights = ops.cast(y_pred, wide_dtype(self.dtype))
+        weights = ops.cast(y_pred, at_least_float32(self.dtype))
         weights = ops.where(self.counts(y_true)[..., None], weights, 0.0)
         covered = ops.cumsum(weights, axis=1) - weights
         return ops.sum(ops.minimum(weights, covered), axis=-1)
@@ -194,7 +194,7 @@ class GuidedAlignmentLoss(_TokenLoss):
         return ops.any(y_true > 0, axis=-1)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        dtype = wide_dtype(self.dtype)
+        dtype = at_least_float32(self.dtype)
         given, found = ops.cast(y_true, dtype), ops.cast(y_pred, dtype)
         if self.kind == "mse":
             return ops.sum(ops.square(given - found), axis=-1)
