@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers.attached_mask import mask_of
+from keras_attention.layers.carry_mask import CarryMask
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.validation import check_probability, check_sequence, in_compute_dtype
@@ -362,24 +363,3 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
                 "Expected key and value with the same number of steps. "
                 f"Received: key.shape={tuple(key_shape)}, value.shape={tuple(value_shape)}"
             )
-
-
-class CarryMask(keras.layers.Layer):
-    """The identity. Keras attaches the `mask` it is called with to what it returns."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-        self.built = True  # has no weights, and is not called where there is no mask
-
-    def call(self, inputs, mask=None):
-        return inputs
-
-    def quantize(self, mode=None, type_check=True, config=None):
-        """Nothing: no weights."""
-
-    def compute_output_shape(self, inputs_shape):
-        return inputs_shape
-
-    def compute_mask(self, inputs, previous_mask):
-        return previous_mask

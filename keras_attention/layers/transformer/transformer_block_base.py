@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.attention.attention_base import CarryMask
+from keras_attention.layers.carry_mask import CarryMask
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.multi_head.multi_head_cross_attention import MultiHeadCrossAttention
 from keras_attention.layers.multi_head.multi_head_self_attention import MultiHeadSelfAttention

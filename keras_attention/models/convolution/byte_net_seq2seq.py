@@ -8,7 +8,7 @@ from keras import ops
 from keras_attention.decoding.gather import take_rows
 from keras_attention.layers import ByteNetBlock
 from keras_attention.layers.convolution.conv_block import stacked_offsets
-from keras_attention.models.convolution.wave_net import check_dilations
+from keras_attention.models.convolution.dilations import check_dilations
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.token_embedding import embed_tokens
 from keras_attention.ops import zero_masked

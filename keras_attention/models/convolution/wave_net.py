@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.layers import DilatedConv, GatedConvBlock
 from keras_attention.layers.convolution.conv_block import stacked_offsets
+from keras_attention.models.convolution.dilations import check_dilations
 from keras_attention.models.language_model import LanguageModel
 from keras_attention.models.token_embedding import embed_tokens
 
@@ -148,10 +149,3 @@ class WaveNet(LanguageModel):
     def _logits(self, skips, training=None):
         hidden = self.hidden(ops.relu(skips))
         return self.logits(self.drop(hidden, training=training))
-
-
-def check_dilations(dilations):
-    """Returns them as a list; raises ValueError if there are none."""
-    if not isinstance(dilations, list | tuple) or not dilations:
-        raise ValueError(f"Expected one dilation at least. Received: dilations={dilations!r}")
-    return list(dilations)

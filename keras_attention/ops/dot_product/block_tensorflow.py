@@ -41,7 +41,6 @@ class TiledAttention:
         self.soft_cap, self.dropout, self.seed = soft_cap, dropout, seed
         self.inputs = {"query": query, "key": key, "value": value, "bias": bias, "sinks": sinks}
         self.tiling = tiling = Tiling(query, value, *(size or (512, 512)))
-        self.block_range = BlockRange(tiling, causal, window)
         self.features, self.value_features = query.shape[-1], value.shape[-1]
         self._query = tiling.pad(tiling.by_head(query), "b..q.")
         self._key = tiling.pad(key, "b.k.")
@@ -49,6 +48,7 @@ class TiledAttention:
         self._mask = None if mask is None else tiling.pad(tiling.by_pair(mask), "b..qk")
         self.bias = None if bias is None else tiling.pad(tiling.by_pair(bias), "b..qk")
         self.nonfinite = None if nonfinite is None else tiling.pad(nonfinite, "b.k")
+        self.block_range = BlockRange(tiling, causal, window)
         self.sinks = sinks
         if sinks is not None:
             shape = [1, tiling.kv_heads, tiling.shared, 1, 1]

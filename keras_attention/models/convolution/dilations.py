@@ -1,0 +1,8 @@
+"""Check of the dilations of a model."""
+
+
+def check_dilations(dilations):
+    """Returns them as a list; raises ValueError if there are none."""
+    if not isinstance(dilations, list | tuple) or not dilations:
+        raise ValueError(f"Expected one dilation at least. Received: dilations={dilations!r}")
+    return list(dilations)
