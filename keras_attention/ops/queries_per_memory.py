@@ -13,8 +13,10 @@ def queries_per_memory(x, memory, width=None):
         memory: a tensor of B rows.
         width: W, for graphs that do not know the sizes of both batches.
     """
-    batch_size, rows, features = ops.shape(memory)[0], x.shape[0], x.shape[-1]
-    if width is None and isinstance(batch_size, int) and rows is not None:
+    rows, batch_size, features = x.shape[0], memory.shape[0], x.shape[-1]
+    if width is None and None not in (rows, batch_size):
         width = rows // max(batch_size, 1)
+    if width is None:
+        return ops.reshape(x, (ops.shape(memory)[0], -1, features))
     steps = ops.shape(x)[1] if len(x.shape) == 3 else 1
-    return ops.reshape(x, (batch_size, -1 if width is None else width * steps, features))
+    return ops.reshape(x, (-1 if batch_size is None else batch_size, width * steps, features))
