@@ -5,11 +5,12 @@ BIN = $(VENV)/bin
 # As many processes as processors; the same generated examples in every run.
 PYTEST = TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -q -n auto --dist worksteal --hypothesis-profile=ci
 
-.PHONY: help demo test check test-jax test-clients test-backends test-torch test-nightly test-nightly-masks test-oldest clean
+.PHONY: help demo test check test-jax test-rows test-clients test-backends test-torch test-nightly test-nightly-masks test-oldest clean
 
 help:
 	@echo "make demo           train, export, serve and ask the date normaliser"
 	@echo "make test           style, types and all tests, on JAX those of a row for each layer"
+	@echo "make test-rows      every row of the conformance table for the properties of which make test has one for each layer"
 	@echo "make test-clients   clients in JavaScript, Java and shell against the server (needs npm, java and curl)"
 	@echo "make test-backends  all tests of ops, layers, decoding and models on JAX"
 	@echo "make test-torch     the same on PyTorch (installs torch: several GB where only CUDA builds are to be had)"
@@ -21,7 +22,8 @@ demo: $(VENV)/demo
 	PYTHONPATH=examples $(BIN)/python -m date_normalizer
 
 test: check
-	$(PYTEST)
+	$(PYTEST) $(addprefix --ignore tests/conformance/,$(LONG))
+	$(PYTEST) $(addprefix tests/conformance/,$(LONG)) -k "$(ROWS)"
 	$(MAKE) test-jax
 	$(MAKE) test-nightly-masks
 
@@ -37,15 +39,21 @@ PORTABLE = tests/ops tests/layers tests/decoding tests/models tests/conformance 
 JAX = KERAS_BACKEND=jax XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
 	JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
-# Of the conformance table, one row for each layer; the others differ in an argument or two.
+# Of the conformance table, one row for each layer; the others differ in an argument or two. So it is on
+# JAX, and on TensorFlow for the properties that take longest. `make test-rows` has them all.
+LONG = test_saved_model.py test_unknown_features.py test_xla.py test_function.py test_gradients.py test_dropout.py \
+	test_mixed_precision.py test_keras_masks.py test_conversion.py
 ROWS = not (probability or sizes or scores or entmax15 or normalized or scaled or expected or hard or smooth or local_monotonic)
 # What is Python before any backend computes: checks of arguments, and layers that Keras makes anew;
 # and sizes of 0, each of which is a program of its own. `make test-backends` has them all.
 TENSORFLOW_ENOUGH = test_calls.py test_quantize.py test_empty.py
 
 test-jax: $(VENV)/dev
-	$(JAX) $(PYTEST) tests/ops tests/layers tests/decoding tests/models/test_search.py tests/test_losses.py tests/test_metrics.py
+	$(JAX) $(PYTEST) tests/ops tests/decoding tests/test_losses.py tests/test_metrics.py
 	$(JAX) $(PYTEST) tests/conformance $(addprefix --ignore tests/conformance/,$(TENSORFLOW_ENOUGH)) -k "$(ROWS)"
+
+test-rows: $(VENV)/dev
+	$(PYTEST) $(addprefix tests/conformance/,$(LONG))
 
 test-backends: $(VENV)/dev
 	$(JAX) $(PYTEST) $(PORTABLE)
