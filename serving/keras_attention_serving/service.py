@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras_attention_serving import errors
@@ -129,7 +129,7 @@ class Service:
         if self._batching is not None:
             self._batching.run_quick()
 
-    def signature_inputs(self, spec: Any) -> dict[str, Any]:
+    def signature_inputs(self, spec: wire.ModelSpec) -> Mapping[str, wire.TensorInfo]:
         """The inputs of the signature that a `ModelSpec` names, as `TensorInfo`s by name.
 
         The REST API has to know them before it can read a request.
@@ -142,7 +142,9 @@ class Service:
                 )
             return dict(model.signatures[name].inputs)
 
-    def get_model_metadata(self, request: Any) -> Any:
+    def get_model_metadata(
+        self, request: wire.GetModelMetadataRequest
+    ) -> wire.GetModelMetadataResponse:
         """The signatures of a model, for `GetModelMetadata`."""
         _check_model_spec(request)
         if not request.metadata_field:
@@ -162,7 +164,7 @@ class Service:
         response.metadata["signature_def"].Pack(signatures)
         return response
 
-    def get_model_status(self, request: Any) -> Any:
+    def get_model_status(self, request: wire.GetModelStatusRequest) -> wire.GetModelStatusResponse:
         """The states of the versions of a model, for `GetModelStatus`."""
         _check_model_spec(request)
         spec = request.model_spec
@@ -182,10 +184,10 @@ class Service:
 
     def handle_reload_config(
         self,
-        request: Any,
+        request: wire.ReloadConfigRequest,
         timeout: float | None = None,
         cancellation: Cancellation | None = None,
-    ) -> Any:
+    ) -> wire.ReloadConfigResponse:
         """Serves the models of another configuration; returns when all new ones are available."""
         before = {name: self._metrics.total(name) for name in request.metric_names}
         self._manager.reload(request.config, timeout, cancellation)
@@ -195,7 +197,7 @@ class Service:
             response.metric.add(name=name, int64_value_increase=self._metrics.total(name) - count)
         return response
 
-    def _get_handle(self, spec: Any) -> ModelHandle:
+    def _get_handle(self, spec: wire.ModelSpec) -> ModelHandle:
         """A handle of the version that a `ModelSpec` names."""
         if not spec.name:
             raise errors.InvalidArgument("ModelSpec has no name specified.")
@@ -318,7 +320,7 @@ def _check_model_spec(request: Any) -> None:
         raise errors.InvalidArgument("Missing ModelSpec")
 
 
-def _add_status(response: Any, version: Version) -> None:
+def _add_status(response: wire.GetModelStatusResponse, version: Version) -> None:
     entry = response.model_version_status.add(version=version.number, state=int(version.state))
     # Present even if it is OK: clients tell "OK" from "not known" by it.
     entry.status.SetInParent()

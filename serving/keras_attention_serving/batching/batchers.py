@@ -19,6 +19,7 @@ from keras_attention_serving.batching.tensors import check_shapes, fits, num_row
 from keras_attention_serving.concurrency.cancellation import Cancellation
 from keras_attention_serving.inference.model import Model
 from keras_attention_serving.monitoring.metrics import NO_METRICS, Metrics
+from keras_attention_serving.protocol import wire
 from keras_attention_serving.protocol.tensors import Array
 
 
@@ -35,7 +36,7 @@ class Batcher:
 
     def __init__(
         self,
-        signatures: Mapping[str, Any],
+        signatures: Mapping[str, wire.SignatureDef],
         parameters: Parameters,
         scheduler: Scheduler,
         model: str = "",

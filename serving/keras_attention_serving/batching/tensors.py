@@ -5,12 +5,11 @@ TensorFlow Serving's.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from keras_attention_serving import errors
-from keras_attention_serving.protocol import tensors
+from keras_attention_serving.protocol import tensors, wire
 from keras_attention_serving.protocol.tensors import Array
 
 MAX_PADDED_RANK = 6
@@ -38,7 +37,7 @@ def num_rows(feeds: Mapping[str, Array]) -> int:
     return sizes[0]
 
 
-def check_shapes(feeds: Mapping[str, Array], infos: Mapping[str, Any]) -> None:
+def check_shapes(feeds: Mapping[str, Array], infos: Mapping[str, wire.TensorInfo]) -> None:
     """Raises `errors.InvalidArgument` for a tensor that padding cannot make fit a signature.
 
     Except for the first axis, sizes must be those that the signature states; where it states none,
@@ -57,7 +56,7 @@ def check_shapes(feeds: Mapping[str, Array], infos: Mapping[str, Any]) -> None:
             )
 
 
-def fits(feeds: Mapping[str, Array], infos: Mapping[str, Any]) -> bool:
+def fits(feeds: Mapping[str, Array], infos: Mapping[str, wire.TensorInfo]) -> bool:
     """Return True if tensors have the dtypes and sizes that a signature states."""
     return all(
         infos[name].dtype in (_ANY, tensors.data_type(array.dtype))
@@ -66,7 +65,7 @@ def fits(feeds: Mapping[str, Array], infos: Mapping[str, Any]) -> bool:
     )
 
 
-def _has_shape(array: Array, info: Any) -> bool:
+def _has_shape(array: Array, info: wire.TensorInfo) -> bool:
     sizes = [dim.size for dim in info.tensor_shape.dim]
     if info.tensor_shape.unknown_rank or not sizes:
         return True

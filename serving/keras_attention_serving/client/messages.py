@@ -84,7 +84,7 @@ def predict_request(
     label: str | None,
     output_filter: Iterable[str],
     known: ModelMetadata | None = None,
-) -> Any:
+) -> wire.PredictRequest:
     """Makes the request of a prediction; completes its inputs if the signature is known."""
     arrays = {name: _input(name, value) for name, value in inputs.items()}
     if known is not None and signature in known.signatures:
@@ -112,7 +112,7 @@ def parse(kind: Any, data: bytes) -> Any:
         ) from None
 
 
-def predict_result(response: Any, limit: int | None = None) -> dict[str, Array]:
+def predict_result(response: wire.PredictResponse, limit: int | None = None) -> dict[str, Array]:
     """Arrays by the names of the outputs.
 
     Raises:
@@ -122,17 +122,19 @@ def predict_result(response: Any, limit: int | None = None) -> dict[str, Array]:
     return _arrays("output", response.outputs, limit)
 
 
-def is_outdated(known: ModelMetadata, response: Any) -> bool:
+def is_outdated(known: ModelMetadata, response: wire.PredictResponse) -> bool:
     """True if the response is of another version than the one whose signatures are known."""
     return bool(known.version != response.model_spec.version.value)
 
 
-def metadata_request(model: str, version: int | None, label: str | None) -> Any:
+def metadata_request(
+    model: str, version: int | None, label: str | None
+) -> wire.GetModelMetadataRequest:
     spec = _model_spec(model, version, label)
     return wire.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
 
 
-def metadata_result(response: Any) -> ModelMetadata:
+def metadata_result(response: wire.GetModelMetadataResponse) -> ModelMetadata:
     """Metadata of a model from a response; raises `errors.Internal` if it is malformed."""
     signatures = wire.SignatureDefMap()
     packed = response.metadata["signature_def"]
@@ -161,11 +163,11 @@ def metadata_result(response: Any) -> ModelMetadata:
     )
 
 
-def status_request(model: str, version: int | None) -> Any:
+def status_request(model: str, version: int | None) -> wire.GetModelStatusRequest:
     return wire.GetModelStatusRequest(model_spec=_model_spec(model, version, None))
 
 
-def status_result(response: Any) -> list[VersionStatus]:
+def status_result(response: wire.GetModelStatusResponse) -> list[VersionStatus]:
     """The states of the versions of a model; raises `errors.Internal` for an unknown state."""
     return [
         VersionStatus(
@@ -178,7 +180,7 @@ def status_result(response: Any) -> list[VersionStatus]:
     ]
 
 
-def _state_name(entry: Any) -> str:
+def _state_name(entry: wire.ModelVersionStatus) -> str:
     try:
         return str(wire.ModelVersionStatus.State.Name(entry.state))
     except ValueError:
@@ -194,7 +196,9 @@ def _input(name: str, value: ArrayLike) -> Array:
         raise ValueError(f"Input {name!r}: {error}") from None
 
 
-def _arrays(what: str, protos: Mapping[str, Any], limit: int | None) -> dict[str, Array]:
+def _arrays(
+    what: str, protos: Mapping[str, wire.TensorProto], limit: int | None
+) -> dict[str, Array]:
     arrays, claimed = {}, 0
     for name, proto in sorted(protos.items()):
         claimed += tensors.claimed_bytes(proto)
@@ -211,7 +215,7 @@ def _arrays(what: str, protos: Mapping[str, Any], limit: int | None) -> dict[str
     return arrays
 
 
-def _model_spec(model: str, version: int | None, label: str | None) -> Any:
+def _model_spec(model: str, version: int | None, label: str | None) -> wire.ModelSpec:
     if version is not None and label is not None:
         raise ValueError(
             f"Expected a version or a label, not both. Received: version={version}, label={label!r}"
@@ -224,11 +228,11 @@ def _model_spec(model: str, version: int | None, label: str | None) -> Any:
     return spec
 
 
-def _tensor_specs(infos: Mapping[str, Any]) -> dict[str, TensorSpec]:
+def _tensor_specs(infos: Mapping[str, wire.TensorInfo]) -> dict[str, TensorSpec]:
     return {name: _tensor_spec(info) for name, info in sorted(infos.items())}
 
 
-def _tensor_spec(info: Any) -> TensorSpec:
+def _tensor_spec(info: wire.TensorInfo) -> TensorSpec:
     try:
         dtype = tensors.numpy_dtype(info.dtype)
     except ValueError:

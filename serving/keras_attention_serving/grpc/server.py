@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -196,11 +196,12 @@ class GrpcServer:
             methods[path] = InferenceMethod(
                 service, api, request_class, coalescer, self._workers, self._metrics, self._log
             )
-        for path, method, request_class in (
+        plain: list[tuple[str, Callable[[Any], Any], Any]] = [
             (wire.GET_MODEL_METADATA, service.get_model_metadata, wire.GetModelMetadataRequest),
             (wire.GET_MODEL_STATUS, service.get_model_status, wire.GetModelStatusRequest),
             *service.models.methods(),
-        ):
+        ]
+        for path, method, request_class in plain:
             name = path.split("/")[-1]
             methods[path] = plain_method(method, request_class, name, self._log, self._others)
         return methods

@@ -5,7 +5,6 @@ The signature has one input, `inputs`, for serialized examples, and `classes` `(
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from keras_attention_serving import errors
 from keras_attention_serving.inference import examples
@@ -25,7 +24,7 @@ from keras_attention_serving.protocol.tensors import DT_FLOAT, DT_STRING, Array
 def classify(
     model: Model,
     version: int,
-    request: Any,
+    request: wire.ClassificationRequest,
     check_method_name: bool = False,
 ) -> Inference:
     """Inference of a `ClassificationRequest`; its response is a `ClassificationResponse`.
@@ -44,7 +43,7 @@ def classify(
     serialized = examples.serialized(request.input)
     fetches = outputs(signature)
 
-    def respond(arrays: list[Array]) -> Any:
+    def respond(arrays: list[Array]) -> wire.ClassificationResponse:
         response = wire.ClassificationResponse()
         set_model_spec(response.model_spec, request.model_spec, version)
         results = dict(zip(fetches, arrays, strict=True))
@@ -54,7 +53,7 @@ def classify(
     return Inference({signature.inputs["inputs"].name: serialized}, fetches, respond)
 
 
-def check_signature(signature: Any, check_method_name: bool) -> None:
+def check_signature(signature: wire.SignatureDef, check_method_name: bool) -> None:
     """Raises `errors.ServingError` if a signature cannot classify."""
     if check_method_name and signature.method_name != CLASSIFY_METHOD:
         raise errors.InvalidArgument(
@@ -78,7 +77,7 @@ def check_signature(signature: Any, check_method_name: bool) -> None:
         )
 
 
-def outputs(signature: Any) -> list[str]:
+def outputs(signature: wire.SignatureDef) -> list[str]:
     """Names of the tensors to compute."""
     return [
         signature.outputs[alias].name
@@ -87,7 +86,12 @@ def outputs(signature: Any) -> list[str]:
     ]
 
 
-def fill(result: Any, signature: Any, count: int, arrays: Mapping[str, Array]) -> None:
+def fill(
+    result: wire.ClassificationResult,
+    signature: wire.SignatureDef,
+    count: int,
+    arrays: Mapping[str, Array],
+) -> None:
     """Fills a `ClassificationResult` for so many examples from arrays by tensor name."""
     outputs_by_alias = {
         alias: arrays[signature.outputs[alias].name]

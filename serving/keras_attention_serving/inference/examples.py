@@ -1,14 +1,15 @@
 """Inputs of Classify, Regress and MultiInference: serialized `tf.Example` messages."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from keras_attention_serving import errors
+from keras_attention_serving.protocol import wire
 from keras_attention_serving.protocol.tensors import Array
 
 
-def serialized(inputs: Any) -> Array:
+def serialized(inputs: wire.Input) -> Array:
     """The examples of an `Input` message, serialized: `(n,)` of `bytes`.
 
     A context is put before each of them, so that features of the example override its own.
@@ -16,7 +17,8 @@ def serialized(inputs: Any) -> Array:
     Raises `errors.InvalidArgument` if there is none.
     """
     kind = inputs.WhichOneof("kind")
-    context, examples = b"", []
+    context = b""
+    examples: Sequence[wire.Example] = ()
     if kind == "example_list":
         examples = inputs.example_list.examples
     elif kind == "example_list_with_context":
@@ -24,6 +26,6 @@ def serialized(inputs: Any) -> Array:
         context = inputs.example_list_with_context.context.SerializeToString()
     if not examples:
         raise errors.InvalidArgument("Input is empty.")
-    result = np.empty(len(examples), object)
+    result = np.empty(len(examples), np.dtype(object))
     result[:] = [context + example.SerializeToString() for example in examples]
     return result

@@ -5,7 +5,6 @@ interpreter's lock for a time that grows with its size.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from keras_attention_serving.protocol import tensors, wire
 from keras_attention_serving.protocol.tensors import Array
@@ -23,7 +22,9 @@ class LargeResponse:
         typed: numbers go into the typed fields instead of `tensor_content`.
     """
 
-    def __init__(self, response: Any, outputs: Mapping[str, Array], typed: bool) -> None:
+    def __init__(
+        self, response: wire.PredictResponse, outputs: Mapping[str, Array], typed: bool
+    ) -> None:
         self._response = response
         self._typed = typed
         self.outputs = outputs

@@ -20,7 +20,7 @@ class Model(Protocol):
         """Framework and format, as the Open Inference Protocol names them."""
 
     @property
-    def signatures(self) -> Mapping[str, Any]:
+    def signatures(self) -> Mapping[str, wire.SignatureDef]:
         """`SignatureDef` messages by name."""
 
     def run(
@@ -44,20 +44,20 @@ class LoadedModel(Model, Protocol):
         """Frees the model; may not overlap with `run`."""
 
 
-def signature_name(spec: Any) -> str:
+def signature_name(spec: wire.ModelSpec) -> str:
     """The name of the signature in a `ModelSpec`, `serving_default` if it is empty."""
     name: str = spec.signature_name or wire.DEFAULT_SIGNATURE
     return name
 
 
-def set_model_spec(spec: Any, request: Any, version: int) -> None:
+def set_model_spec(spec: wire.ModelSpec, request: Any, version: int) -> None:
     """Fills the `ModelSpec` of a response to a request's."""
     spec.name = request.name
     spec.version.value = version
     spec.signature_name = signature_name(request)
 
 
-def find_signature(model: Model, spec: Any) -> Any:
+def find_signature(model: Model, spec: wire.ModelSpec) -> wire.SignatureDef:
     """The signature for Classify or Regress; raises `errors.InvalidArgument`."""
     name = signature_name(spec)
     if name not in model.signatures:

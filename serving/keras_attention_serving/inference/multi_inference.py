@@ -24,7 +24,7 @@ _METHODS: dict[str, tuple[Any, str]] = {
 def multi_inference(
     model: Model,
     version: int,
-    request: Any,
+    request: wire.MultiInferenceRequest,
     check_method_name: bool = False,
 ) -> Inference:
     """Inference of a `MultiInferenceRequest`; its response is a `MultiInferenceResponse`."""
@@ -36,7 +36,7 @@ def multi_inference(
     fetches = sorted(names)
     serialized = examples.serialized(request.input)
 
-    def respond(arrays: list[Array]) -> Any:
+    def respond(arrays: list[Array]) -> wire.MultiInferenceResponse:
         outputs = dict(zip(fetches, arrays, strict=True))
         response = wire.MultiInferenceResponse()
         for task, signature in zip(request.tasks, signatures, strict=True):
@@ -52,7 +52,9 @@ def multi_inference(
     return Inference(feeds, fetches, respond)
 
 
-def _signatures(model: Model, request: Any, check_method_name: bool) -> list[Any]:
+def _signatures(
+    model: Model, request: wire.MultiInferenceRequest, check_method_name: bool
+) -> list[wire.SignatureDef]:
     """The signature of each task; raises `errors.ServingError` if they cannot be run together."""
     signatures: dict[str, Any] = {}
     for task in request.tasks:

@@ -4,7 +4,7 @@ Knows a loaded model and messages, but no versions, transports or other methods.
 errors are TensorFlow Serving's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from keras_attention_serving import errors
@@ -28,7 +28,7 @@ _METHODS = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
 def predict(
     model: Model,
     version: int,
-    request: Any,
+    request: wire.PredictRequest,
     check_method_name: bool = False,
     tensor_content: bool = False,
 ) -> Inference:
@@ -68,7 +68,7 @@ def predict(
     return Inference(feeds, [signature.outputs[alias].name for alias in outputs], respond)
 
 
-def check_method(signature: Any) -> None:
+def check_method(signature: wire.SignatureDef) -> None:
     """Raises `errors.InvalidArgument` for a signature that was made for an unknown method."""
     if signature.method_name not in _METHODS:
         raise errors.InvalidArgument(
@@ -77,7 +77,9 @@ def check_method(signature: Any) -> None:
         )
 
 
-def _feeds(signature: Any, inputs: Any) -> dict[str, Array]:
+def _feeds(
+    signature: wire.SignatureDef, inputs: Mapping[str, wire.TensorProto]
+) -> dict[str, Array]:
     """Arrays by the tensor names of the signature; its defaults replace missing inputs."""
     wanted, sent = set(signature.inputs), set(inputs)
     if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
@@ -107,7 +109,7 @@ def _feeds(signature: Any, inputs: Any) -> dict[str, Array]:
     return feeds
 
 
-def _outputs(signature: Any, output_filter: Iterable[str]) -> list[str]:
+def _outputs(signature: wire.SignatureDef, output_filter: Iterable[str]) -> list[str]:
     chosen: list[str] = []
     for alias in output_filter:
         if alias not in signature.outputs:

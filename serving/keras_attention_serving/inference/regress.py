@@ -5,7 +5,6 @@ float32, `(n,)` or `(n, 1)`. The texts of the errors are TensorFlow Serving's.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from keras_attention_serving import errors
 from keras_attention_serving.inference import examples
@@ -25,7 +24,7 @@ from keras_attention_serving.protocol.tensors import DT_FLOAT, Array
 def regress(
     model: Model,
     version: int,
-    request: Any,
+    request: wire.RegressionRequest,
     check_method_name: bool = False,
 ) -> Inference:
     """Inference of a `RegressionRequest`; its response is a `RegressionResponse`."""
@@ -34,7 +33,7 @@ def regress(
     serialized = examples.serialized(request.input)
     fetches = outputs(signature)
 
-    def respond(arrays: list[Array]) -> Any:
+    def respond(arrays: list[Array]) -> wire.RegressionResponse:
         response = wire.RegressionResponse()
         set_model_spec(response.model_spec, request.model_spec, version)
         results = dict(zip(fetches, arrays, strict=True))
@@ -44,7 +43,7 @@ def regress(
     return Inference({signature.inputs["inputs"].name: serialized}, fetches, respond)
 
 
-def check_signature(signature: Any, check_method_name: bool) -> None:
+def check_signature(signature: wire.SignatureDef, check_method_name: bool) -> None:
     """Raises `errors.ServingError` if a signature cannot regress."""
     if check_method_name and signature.method_name != REGRESS_METHOD:
         raise errors.InvalidArgument(
@@ -62,12 +61,17 @@ def check_signature(signature: Any, check_method_name: bool) -> None:
             )
 
 
-def outputs(signature: Any) -> list[str]:
+def outputs(signature: wire.SignatureDef) -> list[str]:
     """Names of the tensors to compute."""
     return [signature.outputs["outputs"].name]
 
 
-def fill(result: Any, signature: Any, count: int, arrays: Mapping[str, Array]) -> None:
+def fill(
+    result: wire.RegressionResult,
+    signature: wire.SignatureDef,
+    count: int,
+    arrays: Mapping[str, Array],
+) -> None:
     """Fills a `RegressionResult` for so many examples from arrays by tensor name."""
     array = arrays[signature.outputs["outputs"].name]
     if array.ndim != 1 and (array.ndim != 2 or array.shape[1] != 1):

@@ -27,21 +27,26 @@ class Datatype(NamedTuple):
         return tensors.numpy_dtype(self.number)
 
 
+def _datatype(name: str, type_name: str, field: str | None) -> Datatype:
+    (number,) = tensors.data_types(type_name)
+    return Datatype(name, number, field)
+
+
 _ALL = (
-    Datatype("BOOL", 10, "bool_contents"),
-    Datatype("UINT8", 4, "uint_contents"),
-    Datatype("UINT16", 17, "uint_contents"),
-    Datatype("UINT32", 22, "uint_contents"),
-    Datatype("UINT64", 23, "uint64_contents"),
-    Datatype("INT8", 6, "int_contents"),
-    Datatype("INT16", 5, "int_contents"),
-    Datatype("INT32", 3, "int_contents"),
-    Datatype("INT64", 9, "int64_contents"),
-    Datatype("FP16", 19, None),
-    Datatype("BF16", 14, None),
-    Datatype("FP32", 1, "fp32_contents"),
-    Datatype("FP64", 2, "fp64_contents"),
-    Datatype("BYTES", tensors.DT_STRING, "bytes_contents"),
+    _datatype("BOOL", "BOOL", "bool_contents"),
+    _datatype("UINT8", "UINT8", "uint_contents"),
+    _datatype("UINT16", "UINT16", "uint_contents"),
+    _datatype("UINT32", "UINT32", "uint_contents"),
+    _datatype("UINT64", "UINT64", "uint64_contents"),
+    _datatype("INT8", "INT8", "int_contents"),
+    _datatype("INT16", "INT16", "int_contents"),
+    _datatype("INT32", "INT32", "int_contents"),
+    _datatype("INT64", "INT64", "int64_contents"),
+    _datatype("FP16", "HALF", None),
+    _datatype("BF16", "BFLOAT16", None),
+    _datatype("FP32", "FLOAT", "fp32_contents"),
+    _datatype("FP64", "DOUBLE", "fp64_contents"),
+    _datatype("BYTES", "STRING", "bytes_contents"),
 )
 _BY_NAME = {datatype.name: datatype for datatype in _ALL}
 _BY_NUMBER = {datatype.number: datatype for datatype in _ALL}

@@ -22,7 +22,7 @@ _UNKNOWN_SOURCES = {"shared_memory_region"}
 _UNKNOWN_RESULTS = {"shared_memory_region", "classification"}
 
 
-def model_spec(name: str, version: str, signature: str = "") -> Any:
+def model_spec(name: str, version: str, signature: str = "") -> wire.ModelSpec:
     """The `ModelSpec` of a request; raises `errors.InvalidArgument`."""
     if not name:
         raise InvalidArgument("Expected the name of a model. Received: an empty one")
@@ -38,7 +38,7 @@ def model_spec(name: str, version: str, signature: str = "") -> Any:
     return spec
 
 
-def spec_of(request: Any) -> Any:
+def spec_of(request: messages.ModelInferRequest) -> wire.ModelSpec:
     """The `ModelSpec` of a `ModelInferRequest`; raises `errors.InvalidArgument`."""
     signature = ""
     if "signature_name" in request.parameters:
@@ -52,7 +52,7 @@ def spec_of(request: Any) -> Any:
     return model_spec(request.model_name, request.model_version, signature)
 
 
-def find_signature(model: Model, name: str) -> Any:
+def find_signature(model: Model, name: str) -> wire.SignatureDef:
     """The signature of that name, `serving_default` if it is empty; raises `InvalidArgument`."""
     key = name or wire.DEFAULT_SIGNATURE
     if key not in model.signatures or key == INITIALIZER:
@@ -63,7 +63,9 @@ def find_signature(model: Model, name: str) -> Any:
     return model.signatures[key]
 
 
-def infer(model: Model, version: int, request: Any, check_method_name: bool = False) -> Inference:
+def infer(
+    model: Model, version: int, request: messages.ModelInferRequest, check_method_name: bool = False
+) -> Inference:
     """Inference of a `ModelInferRequest`; its response is a `ModelInferResponse`.
 
     Shapes are not compared with the signature, as with Predict.
@@ -85,7 +87,7 @@ def infer(model: Model, version: int, request: Any, check_method_name: bool = Fa
     outputs = _outputs(signature, request.outputs)
     typed = any(tensor.HasField("contents") for tensor in request.inputs)
 
-    def respond(arrays: list[Array]) -> Any:
+    def respond(arrays: list[Array]) -> messages.ModelInferResponse:
         response = messages.ModelInferResponse(
             model_name=request.model_name, model_version=str(version), id=request.id
         )
@@ -105,7 +107,7 @@ def infer(model: Model, version: int, request: Any, check_method_name: bool = Fa
     return Inference(feeds, [signature.outputs[alias].name for alias in outputs], respond)
 
 
-def _check_names(signature: Any, names: list[str]) -> None:
+def _check_names(signature: wire.SignatureDef, names: list[str]) -> None:
     """Raises `errors.InvalidArgument` if inputs are missing, unknown or given twice.
 
     To be called before any of them is read, because a request may hold any number of them.
@@ -120,7 +122,7 @@ def _check_names(signature: Any, names: list[str]) -> None:
         )
 
 
-def _arrays(request: Any) -> dict[str, tuple[Array, datatypes.Datatype]]:
+def _arrays(request: messages.ModelInferRequest) -> dict[str, tuple[Array, datatypes.Datatype]]:
     """Values and datatypes by the names of the inputs."""
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
@@ -145,7 +147,9 @@ def _arrays(request: Any) -> dict[str, tuple[Array, datatypes.Datatype]]:
     return arrays
 
 
-def _feeds(signature: Any, arrays: dict[str, tuple[Array, datatypes.Datatype]]) -> dict[str, Array]:
+def _feeds(
+    signature: wire.SignatureDef, arrays: dict[str, tuple[Array, datatypes.Datatype]]
+) -> dict[str, Array]:
     """Arrays by the tensor names of the signature; its defaults replace missing inputs."""
     feeds = {}
     for alias, info in sorted(signature.inputs.items()):
@@ -161,7 +165,7 @@ def _feeds(signature: Any, arrays: dict[str, tuple[Array, datatypes.Datatype]]) 
     return feeds
 
 
-def _outputs(signature: Any, requested: Iterable[Any]) -> list[str]:
+def _outputs(signature: wire.SignatureDef, requested: Iterable[Any]) -> list[str]:
     """The names of the requested outputs; by default of all."""
     chosen: list[str] = []
     for output in requested:

@@ -1,11 +1,12 @@
 """States and metadata of a server and its models in the Open Inference Protocol."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
 from keras_attention_serving.open_inference import datatypes, messages
 from keras_attention_serving.open_inference.infer import find_signature, model_spec
+from keras_attention_serving.protocol import wire
 from keras_attention_serving.versions.model_manager import ModelManager
 from keras_attention_serving.versions.model_versions import State, not_found
 
@@ -47,27 +48,31 @@ class Models:
         if self._manager.get(name) is None:
             raise not_found(name, spec.version.value if version else None)
 
-    def server_live(self, request: Any) -> Any:
+    def server_live(self, request: messages.ServerLiveRequest) -> messages.ServerLiveResponse:
         return messages.ServerLiveResponse(live=True)
 
-    def server_ready(self, request: Any) -> Any:
+    def server_ready(self, request: messages.ServerReadyRequest) -> messages.ServerReadyResponse:
         return messages.ServerReadyResponse(ready=self._manager.is_ready())
 
-    def model_ready(self, request: Any) -> Any:
+    def model_ready(self, request: messages.ModelReadyRequest) -> messages.ModelReadyResponse:
         spec = model_spec(request.name, request.version)
         number = spec.version.value if request.version else None
         model_versions = self._manager.get(request.name)
         ready = model_versions is not None and model_versions.is_ready(number)
         return messages.ModelReadyResponse(ready=ready)
 
-    def server_metadata(self, request: Any) -> Any:
+    def server_metadata(
+        self, request: messages.ServerMetadataRequest
+    ) -> messages.ServerMetadataResponse:
         try:
             version = metadata.version("keras-attention-serving")
         except metadata.PackageNotFoundError:  # run from a checkout that is not installed
             version = "unknown"
         return messages.ServerMetadataResponse(name=NAME, version=version, extensions=EXTENSIONS)
 
-    def model_metadata(self, request: Any, signature_name: str = "") -> Any:
+    def model_metadata(
+        self, request: messages.ModelMetadataRequest, signature_name: str = ""
+    ) -> messages.ModelMetadataResponse:
         """Inputs and outputs of a signature, `serving_default` unless another one is named."""
         spec = model_spec(request.name, request.version)
         number = spec.version.value if request.version else None
@@ -86,7 +91,9 @@ class Models:
             )
 
 
-def _tensors(infos: Any) -> list[Any]:
+def _tensors(
+    infos: Mapping[str, wire.TensorInfo],
+) -> list[messages.ModelMetadataResponse.TensorMetadata]:
     return [
         messages.ModelMetadataResponse.TensorMetadata(
             name=name,
@@ -97,6 +104,6 @@ def _tensors(infos: Any) -> list[Any]:
     ]
 
 
-def _shape(shape: Any) -> list[int]:
+def _shape(shape: wire.TensorShapeProto) -> list[int]:
     """Sizes, -1 for any; `[-1]` for a shape of unknown rank, as the protocol has no word for it."""
     return [-1] if shape.unknown_rank else [max(-1, dim.size) for dim in shape.dim]

@@ -23,41 +23,42 @@ except ImportError:  # only the dtypes that NumPy lacks
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# Number of the DataType, NumPy's name, typed field.
+# Name of the DataType, NumPy's name, typed field.
 _TABLE = (
-    (1, "float32", "float_val"),
-    (2, "float64", "double_val"),
-    (3, "int32", "int_val"),
-    (4, "uint8", "int_val"),
-    (5, "int16", "int_val"),
-    (6, "int8", "int_val"),
-    (7, "object", "string_val"),
-    (8, "complex64", "scomplex_val"),
-    (9, "int64", "int64_val"),
-    (10, "bool", "bool_val"),
-    (14, "bfloat16", "half_val"),
-    (17, "uint16", "int_val"),
-    (18, "complex128", "dcomplex_val"),
-    (19, "float16", "half_val"),
-    (22, "uint32", "uint32_val"),
-    (23, "uint64", "uint64_val"),
-    (24, "float8_e5m2", "float8_val"),
-    (25, "float8_e4m3fn", "float8_val"),
-    (26, "float8_e4m3fnuz", "float8_val"),
-    (27, "float8_e4m3b11fnuz", "float8_val"),
-    (28, "float8_e5m2fnuz", "float8_val"),
-    (29, "int4", "int_val"),
-    (30, "uint4", "int_val"),
+    ("FLOAT", "float32", "float_val"),
+    ("DOUBLE", "float64", "double_val"),
+    ("INT32", "int32", "int_val"),
+    ("UINT8", "uint8", "int_val"),
+    ("INT16", "int16", "int_val"),
+    ("INT8", "int8", "int_val"),
+    ("STRING", "object", "string_val"),
+    ("COMPLEX64", "complex64", "scomplex_val"),
+    ("INT64", "int64", "int64_val"),
+    ("BOOL", "bool", "bool_val"),
+    ("BFLOAT16", "bfloat16", "half_val"),
+    ("UINT16", "uint16", "int_val"),
+    ("COMPLEX128", "complex128", "dcomplex_val"),
+    ("HALF", "float16", "half_val"),
+    ("UINT32", "uint32", "uint32_val"),
+    ("UINT64", "uint64", "uint64_val"),
+    ("FLOAT8_E5M2", "float8_e5m2", "float8_val"),
+    ("FLOAT8_E4M3FN", "float8_e4m3fn", "float8_val"),
+    ("FLOAT8_E4M3FNUZ", "float8_e4m3fnuz", "float8_val"),
+    ("FLOAT8_E4M3B11FNUZ", "float8_e4m3b11fnuz", "float8_val"),
+    ("FLOAT8_E5M2FNUZ", "float8_e5m2fnuz", "float8_val"),
+    ("INT4", "int4", "int_val"),
+    ("UINT4", "uint4", "int_val"),
 )
 _MANY_AXES = 32
 _STRING_BYTES = 24  # of an empty string in TensorFlow
 _CHUNK = 1 << 14  # values that are written before other threads get a turn
-DT_FLOAT = 1
-DT_STRING = 7
+DT_FLOAT: int = wire.DataType.values_by_name["DT_FLOAT"].number
+DT_STRING: int = wire.DataType.values_by_name["DT_STRING"].number
 
 _NUMPY: dict[int, np.dtype[Any]] = {}
 _FIELD: dict[int, str] = {}
-for _number, _name, _field in _TABLE:
+for _type, _name, _field in _TABLE:
+    _number = wire.DataType.values_by_name[f"DT_{_type}"].number
     _FIELD[_number] = _field
     if hasattr(ml_dtypes, _name):
         _NUMPY[_number] = np.dtype(getattr(ml_dtypes, _name))
@@ -113,7 +114,7 @@ def as_array(value: ArrayLike) -> Array:
     return array
 
 
-def to_proto(value: ArrayLike, typed: bool = False) -> Any:
+def to_proto(value: ArrayLike, typed: bool = False) -> wire.TensorProto:
     """The `TensorProto` of an array.
 
     Args:
@@ -171,7 +172,7 @@ def to_pieces(array: Array, typed: bool = False) -> list[bytes]:
     return [*pieces, tag(field) + varint(flat.nbytes), *(part.tobytes() for part in parts)]
 
 
-def to_array(proto: Any, strict: bool = False) -> Array:
+def to_array(proto: wire.TensorProto, strict: bool = False) -> Array:
     """The array of a `TensorProto`: writable, and `object` of `bytes` for strings.
 
     Args:
@@ -209,7 +210,7 @@ def to_array(proto: Any, strict: bool = False) -> Array:
     return _fill(values, shape, dtype)
 
 
-def claimed_bytes(proto: Any) -> int:
+def claimed_bytes(proto: wire.TensorProto) -> int:
     """The bytes that `to_array` adds to those of a message whose shape has more values than it.
 
     0 for a message that `to_array` refuses.
@@ -236,7 +237,7 @@ def nbytes(array: Array) -> int:
     return array.size * _STRING_BYTES + sum(map(len, array.flat))
 
 
-def _check_fields(proto: Any) -> None:
+def _check_fields(proto: wire.TensorProto) -> None:
     """Raises `ValueError` if a message has values in more than one field, or in a wrong one."""
     filled = [field.name for field, _ in proto.ListFields()]
     filled = [name for name in filled if name.endswith("_val") or name == "tensor_content"]
@@ -260,7 +261,7 @@ def _bytes(item: object) -> bytes:
     raise ValueError(f"Expected bytes or str in an object array. Received: item={item!r:.80}")
 
 
-def _write_field(proto: Any, number: int, flat: Array) -> None:
+def _write_field(proto: wire.TensorProto, number: int, flat: Array) -> None:
     name = _FIELD[number]
     if name == "half_val":
         flat = flat.view("<u2")  # the bits of the number
@@ -296,7 +297,7 @@ def varint(value: int) -> bytes:
     return bytes([*result, value])
 
 
-def _read_field(proto: Any, dtype: np.dtype[Any]) -> Array:
+def _read_field(proto: wire.TensorProto, dtype: np.dtype[Any]) -> Array:
     """The values in the typed field of a proto: `(n,)`."""
     name = _FIELD[proto.dtype]
     values = getattr(proto, name)

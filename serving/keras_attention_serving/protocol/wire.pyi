@@ -109,7 +109,7 @@ class AttrValue(Message):
         @property
         def tensor(self) -> _RepeatedMessage[TensorProto]: ...
         @property
-        def func(self) -> _RepeatedMessage[Message]: ...
+        def func(self) -> _RepeatedMessage[NameAttrList]: ...
         def __init__(
             self,
             *,
@@ -120,7 +120,7 @@ class AttrValue(Message):
             type: Iterable[int] | None = ...,
             shape: Iterable[TensorShapeProto] | None = ...,
             tensor: Iterable[TensorProto] | None = ...,
-            func: Iterable[Message] | None = ...,
+            func: Iterable[NameAttrList] | None = ...,
         ) -> None: ...
 
     s: bytes
@@ -135,7 +135,7 @@ class AttrValue(Message):
     @property
     def list(self) -> AttrValue.ListValue: ...
     @property
-    def func(self) -> Message: ...
+    def func(self) -> NameAttrList: ...
     placeholder: str
     def __init__(
         self,
@@ -148,7 +148,7 @@ class AttrValue(Message):
         shape: TensorShapeProto | None = ...,
         tensor: TensorProto | None = ...,
         list: AttrValue.ListValue | None = ...,
-        func: Message | None = ...,
+        func: NameAttrList | None = ...,
         placeholder: str | None = ...,
     ) -> None: ...
 
@@ -540,7 +540,7 @@ class MetaGraphDef(Message):
     @property
     def graph_def(self) -> GraphDef: ...
     @property
-    def saver_def(self) -> Message: ...
+    def saver_def(self) -> SaverDef: ...
     @property
     def collection_def(self) -> _MessageMap[str, Message]: ...
     @property
@@ -554,11 +554,19 @@ class MetaGraphDef(Message):
         *,
         meta_info_def: MetaGraphDef.MetaInfoDef | None = ...,
         graph_def: GraphDef | None = ...,
-        saver_def: Message | None = ...,
+        saver_def: SaverDef | None = ...,
         collection_def: Mapping[str, Message] | None = ...,
         signature_def: Mapping[str, SignatureDef] | None = ...,
         asset_file_def: Iterable[Message] | None = ...,
         object_graph_def: Message | None = ...,
+    ) -> None: ...
+
+class NameAttrList(Message):
+    name: str
+    @property
+    def attr(self) -> _MessageMap[str, AttrValue]: ...
+    def __init__(
+        self, *, name: str | None = ..., attr: Mapping[str, AttrValue] | None = ...
     ) -> None: ...
 
 class NodeDef(Message):
@@ -846,6 +854,30 @@ class RunOptions(Message):
         debug_options: Message | None = ...,
         report_tensor_allocations_upon_oom: bool | None = ...,
         experimental: RunOptions.Experimental | None = ...,
+    ) -> None: ...
+
+class SaverDef(Message):
+    CheckpointFormatVersion: _Enum
+    LEGACY: int
+    V1: int
+    V2: int
+    filename_tensor_name: str
+    save_tensor_name: str
+    restore_op_name: str
+    max_to_keep: int
+    sharded: bool
+    keep_checkpoint_every_n_hours: float
+    version: int
+    def __init__(
+        self,
+        *,
+        filename_tensor_name: str | None = ...,
+        save_tensor_name: str | None = ...,
+        restore_op_name: str | None = ...,
+        max_to_keep: int | None = ...,
+        sharded: bool | None = ...,
+        keep_checkpoint_every_n_hours: float | None = ...,
+        version: int | None = ...,
     ) -> None: ...
 
 class SignatureDef(Message):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras_attention_serving.errors import InvalidArgument, Unimplemented, status_text
+from keras_attention_serving.protocol import wire
 from keras_attention_serving.rest import json_pieces, json_values
 from keras_attention_serving.rest.json_text import LARGE, debug, encode, parse, type_name
 from keras_attention_serving.rest.json_values import Tensor, is_base64, malformed
@@ -18,7 +19,10 @@ Lookup = Callable[[], Mapping[str, Any]]
 
 
 def fill_predict(
-    request: Any, data: bytes, lookup: Lookup, check: Callable[[], object] = lambda: None
+    request: wire.PredictRequest,
+    data: bytes,
+    lookup: Lookup,
+    check: Callable[[], object] = lambda: None,
 ) -> bool:
     """Reads a `PredictRequest` from the body of a predict call.
 
@@ -72,7 +76,9 @@ def _fill_predict(
     return True
 
 
-def fill_examples(request: Any, data: bytes) -> None:
+def fill_examples(
+    request: wire.ClassificationRequest | wire.RegressionRequest, data: bytes
+) -> None:
     """Reads a `ClassificationRequest` or `RegressionRequest` from the body of such a call.
 
     Raises `errors.InvalidArgument`.
@@ -111,7 +117,7 @@ def _readable(name: str) -> str:
     return encode(name).decode("utf-8", "replace")
 
 
-def _fill_columns(inputs: Any, value: Any, infos: Mapping[str, Any]) -> None:
+def _fill_columns(inputs: Any, value: Any, infos: Mapping[str, wire.TensorInfo]) -> None:
     if type(value) is dict and not is_base64(value):
         for name, info in sorted(infos.items()):
             if name not in value:
@@ -128,7 +134,10 @@ def _fill_columns(inputs: Any, value: Any, infos: Mapping[str, Any]) -> None:
 
 
 def _fill_rows(
-    inputs: Any, instances: list[Any], infos: Mapping[str, Any], check: Callable[[], object]
+    inputs: Any,
+    instances: list[Any],
+    infos: Mapping[str, wire.TensorInfo],
+    check: Callable[[], object],
 ) -> None:
     first = instances[0]
     if type(first) is not dict and len(infos) > 1:
@@ -208,7 +217,7 @@ def _bracketed(shape: list[int]) -> str:
     return "[" + ",".join(map(str, shape)) + "]"
 
 
-def _fill_example(example: Any, value: Any) -> None:
+def _fill_example(example: wire.Example, value: Any) -> None:
     if type(value) is not dict:
         raise InvalidArgument(f"Example must be JSON object but got JSON {type_name(value)}")
     example.SetInParent()
@@ -221,7 +230,7 @@ def _fill_example(example: Any, value: Any) -> None:
 _FEATURES = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
 
-def _add_to_feature(feature: Any, name: str, value: Any) -> None:
+def _add_to_feature(feature: wire.Feature, name: str, value: Any) -> None:
     kind = type(value)
     target: str
     item: Any

@@ -7,12 +7,11 @@ that every number of its type needs. Whole ones end in `.0`, so that a reader ca
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from keras_attention_serving.errors import InvalidArgument
-from keras_attention_serving.protocol import tensors
+from keras_attention_serving.protocol import tensors, wire
 from keras_attention_serving.protocol.tensors import Array
 from keras_attention_serving.rest import json_pieces
 from keras_attention_serving.rest.json_text import encode, quote
@@ -24,7 +23,7 @@ _INTEGERS = {np.dtype(name) for name in ("i1", "i2", "i4", "i8", "u1", "u4", "u8
 _NAMES = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
-def predictions(outputs: Mapping[str, Any], rows: bool) -> bytes:
+def predictions(outputs: Mapping[str, wire.TensorProto | Array], rows: bool) -> bytes:
     """The body of the response to a predict call.
 
     Args:
@@ -40,7 +39,7 @@ def predictions(outputs: Mapping[str, Any], rows: bool) -> bytes:
     return encode(_rows(arrays) if rows else _columns(arrays))
 
 
-def classifications(result: Any) -> bytes:
+def classifications(result: wire.ClassificationResult) -> bytes:
     """The body of the response to a classify call, from a `ClassificationResult`."""
     if not result.classifications:
         raise InvalidArgument("Cannot convert empty ClassificationResults to JSON")
@@ -53,7 +52,7 @@ def classifications(result: Any) -> bytes:
     return encode(f'{{\n{_INDENT}"results": [{", ".join(rows)}\n{_INDENT}]\n}}')
 
 
-def regressions(result: Any) -> bytes:
+def regressions(result: wire.RegressionResult) -> bytes:
     """The body of the response to a regress call, from a `RegressionResult`."""
     if not result.regressions:
         raise InvalidArgument("Cannot convert empty RegressionResults to JSON")
@@ -87,7 +86,7 @@ def decimals(array: Array) -> list[str]:
     return [s if "." in s or "e" in s else _NAMES.get(s) or s + ".0" for s in short]
 
 
-def _array(proto: Any) -> tuple[Array, int]:
+def _array(proto: wire.TensorProto | Array) -> tuple[Array, int]:
     """The array, and its DataType, of an output."""
     if isinstance(proto, np.ndarray):
         return proto, tensors.data_type(proto.dtype)

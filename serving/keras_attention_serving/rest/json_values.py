@@ -37,7 +37,7 @@ _INTEGER = dict.fromkeys((_INT32, *_SMALL_INTEGERS), (-(2**31), 2**31 - 1)) | {
 }
 
 
-def fill(proto: Any, value: Any, dtype: int) -> None:
+def fill(proto: wire.TensorProto, value: Any, dtype: int) -> None:
     """Fills `proto` with the tensor of a JSON value; raises `errors.ServingError`."""
     tensor = all_at_once(value, dtype)
     if tensor is None:
@@ -48,7 +48,7 @@ def fill(proto: Any, value: Any, dtype: int) -> None:
     write(proto, *tensor, dtype)
 
 
-def write(proto: Any, shape: list[int], flat: Array, dtype: int) -> None:
+def write(proto: wire.TensorProto, shape: list[int], flat: Array, dtype: int) -> None:
     """Fills `proto` with a tensor of these values; it may have more axes than NumPy allows."""
     proto.CopyFrom(tensors.to_proto(flat))
     proto.dtype = dtype

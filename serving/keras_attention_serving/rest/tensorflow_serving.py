@@ -170,7 +170,7 @@ def _fill_examples(message: Any, match: re.Match[str], request: HttpRequest) -> 
     json_decode.fill_examples(message, request.body)
 
 
-def _fill_spec(spec: Any, match: re.Match[str]) -> None:
+def _fill_spec(spec: wire.ModelSpec, match: re.Match[str]) -> None:
     spec.name = _decoded(match["name"])
     if match["version"] is not None:
         # Checked before `int`, whose error for thousands of digits is another one.
@@ -188,7 +188,7 @@ def _decoded(text: str) -> str:
     return unquote_to_bytes(text).decode("utf-8", "replace")
 
 
-def _printed(message: Any) -> str:
+def _printed(message: wire.Message) -> str:
     text: str = json_format.MessageToJson(
         message,
         indent=1,

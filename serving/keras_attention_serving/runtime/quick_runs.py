@@ -6,9 +6,8 @@ inputs of the same shapes, and of the same values if these may decide how much i
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from keras_attention_serving.protocol import tensors
+from keras_attention_serving.protocol import tensors, wire
 from keras_attention_serving.protocol.tensors import Array
 
 # A run that took less than the first is quick from then on, until one takes more than the second.
@@ -73,7 +72,7 @@ class QuickRuns:
             do not, has no quick runs.
     """
 
-    def __init__(self, meta_graph: Any) -> None:
+    def __init__(self, meta_graph: wire.MetaGraphDef) -> None:
         graph = meta_graph.graph_def
         nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
         used = {node.op for node in nodes}
@@ -118,7 +117,7 @@ class QuickRuns:
         return array.dtype.num, array.shape, hash(values)
 
 
-def _from_float(node: Any) -> bool:
+def _from_float(node: wire.NodeDef) -> bool:
     """Return True if an operation makes integers of something else."""
     if node.op != "Cast":
         return True

@@ -224,7 +224,7 @@ def _stateful_operations() -> frozenset[str]:
     return frozenset(operation.name for operation in operations if operation.is_stateful)
 
 
-def _signatures(parsed: Any) -> dict[str, Any]:
+def _signatures(parsed: wire.MetaGraphDef) -> dict[str, wire.SignatureDef]:
     # Copies: a message inside `parsed` would keep its whole graph in memory.
     return {
         name: wire.SignatureDef.FromString(signature.SerializeToString())
@@ -232,19 +232,19 @@ def _signatures(parsed: Any) -> dict[str, Any]:
     }
 
 
-def _has_variables(parsed: Any) -> bool:
+def _has_variables(parsed: wire.MetaGraphDef) -> bool:
     """True if a graph has variables that it reads from files."""
     restores = bool(parsed.saver_def.restore_op_name)
     return restores and any(node.op in _VARIABLES for node in parsed.graph_def.node)
 
 
-def _operations(graph: Any) -> set[str]:
+def _operations(graph: wire.GraphDef) -> set[str]:
     """The kinds of operations in a graph and its functions."""
     bodies = [graph.node, *(function.node_def for function in graph.library.function)]
     return {node.op for body in bodies for node in body}
 
 
-def _ranks(signatures: Iterable[Any]) -> dict[str, int]:
+def _ranks(signatures: Iterable[wire.SignatureDef]) -> dict[str, int]:
     """The ranks of inputs of strings by tensor name, if signatures state them."""
     return {
         info.name: len(info.tensor_shape.dim)

@@ -200,7 +200,7 @@ def _check_dtype(info: Mapping[str, Any], array: Array) -> None:
         )
 
 
-def _plain_signature(inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
+def _plain_signature(inputs: Sequence[Any], outputs: Sequence[Any]) -> wire.SignatureDef:
     signature = wire.SignatureDef(method_name=_PREDICT_METHOD)
     for infos, target in ((inputs, signature.inputs), (outputs, signature.outputs)):
         for info in infos:
@@ -212,7 +212,7 @@ def _plain_signature(inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
     return signature
 
 
-def _metadata_signatures(content: bytes) -> dict[str, Any]:
+def _metadata_signatures(content: bytes) -> dict[str, wire.SignatureDef]:
     """The SignatureDefs among the metadata of a file, by name.
 
     Raises `errors.InvalidArgument` if they are malformed.

@@ -1,6 +1,6 @@
 """Trial runs, which measure a model when it is loaded and change nothing."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ class Trial(NamedTuple):
     fetches: list[str]
 
 
-def trial(meta_graph: Any, stateful: Callable[[], Collection[str]]) -> Trial | None:
+def trial(meta_graph: wire.MetaGraphDef, stateful: Callable[[], Collection[str]]) -> Trial | None:
     """Makes a run of the default signature of a graph, with one row of the smallest inputs.
 
     Returns None unless the graph has loops, whose steps are many and small, and changes nothing.
@@ -61,13 +61,15 @@ def trial(meta_graph: Any, stateful: Callable[[], Collection[str]]) -> Trial | N
     return Trial(feeds, fetches)
 
 
-def _least(info: Any) -> Array:
+def _least(info: wire.TensorInfo) -> Array:
     shape = [1 if dim.size < 0 else dim.size for dim in info.tensor_shape.dim]
     dtype = tensors.numpy_dtype(info.dtype)
     return np.full(shape, b"" if dtype.kind == "O" else dtype.type(1), dtype)
 
 
-def _reached(nodes: Any, functions: dict[str, Any], fetches: list[str]) -> Iterator[str]:
+def _reached(
+    nodes: Iterable[wire.NodeDef], functions: dict[str, Any], fetches: list[str]
+) -> Iterator[str]:
     """The kinds of the operations that compute some tensors."""
     by_name = {node.name: node for node in nodes}
     todo = [name.partition(":")[0] for name in fetches]

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 from urllib.parse import urlsplit
 
 from keras_attention_serving import errors
@@ -38,14 +37,14 @@ class ModelConfig:
     platform: str = PLATFORM
 
 
-def single(name: str, base_path: str) -> Any:
+def single(name: str, base_path: str) -> wire.ModelServerConfig:
     """The `ModelServerConfig` of one model with default settings."""
     config = wire.ModelServerConfig()
     config.model_config_list.config.add(name=name, base_path=base_path, model_platform=PLATFORM)
     return config
 
 
-def models_in(config: Any) -> Sequence[ModelConfig]:
+def models_in(config: wire.ModelServerConfig) -> Sequence[ModelConfig]:
     """The models of a `ModelServerConfig`.
 
     Raises `errors.InvalidArgument` if it names a model twice, a base path that is not absolute, or
@@ -63,7 +62,7 @@ def models_in(config: Any) -> Sequence[ModelConfig]:
     return [_model(model) for model in config.model_config_list.config]
 
 
-def _model(message: Any) -> ModelConfig:
+def _model(message: wire.ModelConfig) -> ModelConfig:
     path = _local_path(message.base_path)
     if path is None:
         raise errors.InvalidArgument(
@@ -110,7 +109,7 @@ def _local_path(text: str) -> Path | None:
     return Path(text) if uri.scheme and uri.netloc else None
 
 
-def _platform(message: Any) -> str:
+def _platform(message: wire.ModelConfig) -> str:
     platform: str = message.model_platform
     if message.model_type:
         if platform:

@@ -14,6 +14,7 @@ from typing import Any
 from keras_attention_serving import errors
 from keras_attention_serving.concurrency.cancellation import Cancellation
 from keras_attention_serving.concurrency.processors import processors
+from keras_attention_serving.protocol import wire
 from keras_attention_serving.versions import folders, model_config
 from keras_attention_serving.versions.labels import Labels
 from keras_attention_serving.versions.model_config import ModelConfig
@@ -60,7 +61,7 @@ class ModelManager:
         self._poll_wait_seconds = poll_wait_seconds
         self._allow_labels_for_unavailable = allow_labels_for_unavailable
         self._labels = Labels()
-        self._config: Any = None
+        self._config: wire.ModelServerConfig | None = None
         self._model_configs: Sequence[ModelConfig] = ()
         self._models: dict[str, ModelVersions] = {}
         self._complaints: set[str] = set()
@@ -82,7 +83,7 @@ class ModelManager:
             "unload": ThreadPoolExecutor(max(1, unload_threads), "unload"),
         }
 
-    def start(self, config: Any, patient: bool = True) -> None:
+    def start(self, config: wire.ModelServerConfig, patient: bool = True) -> None:
         """Loads the models of a `ModelServerConfig`, then keeps polling for new versions.
 
         Args:
@@ -112,7 +113,7 @@ class ModelManager:
 
     def reload(
         self,
-        config: Any,
+        config: wire.ModelServerConfig,
         timeout: float | None = None,
         cancellation: Cancellation | None = None,
     ) -> None:
@@ -167,7 +168,7 @@ class ModelManager:
         logger.info("Finished adding/updating models")
 
     @property
-    def config(self) -> Any:
+    def config(self) -> wire.ModelServerConfig | None:
         """The `ModelServerConfig` in effect; None before there is one."""
         return self._config
 
@@ -248,7 +249,7 @@ class ModelManager:
             if version.state in states
         ]
 
-    def _apply(self, config: Any) -> list[ModelVersions]:
+    def _apply(self, config: wire.ModelServerConfig) -> list[ModelVersions]:
         """Applies a configuration; returns the models that are new."""
         kind = config.WhichOneof("config")
         if self._config is not None and kind != "model_config_list":

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from keras_attention_serving.protocol import wire
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Specific:
 Policy = Latest | All | Specific
 
 
-def from_message(message: Any) -> Policy:
+def from_message(message: wire.ServableVersionPolicy) -> Policy:
     """The policy in a `ServableVersionPolicy`; by default that of the latest version."""
     choice = message.WhichOneof("policy_choice")
     if choice == "all":

@@ -4,14 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_attention_serving.errors import InvalidArgument
-from keras_attention_serving.open_inference import contents, datatypes
+from keras_attention_serving.open_inference import contents, datatypes, messages
 from keras_attention_serving.rest import json_text
 from keras_attention_serving.rest.json_text import unexpected
 from keras_attention_serving.rest.open_inference import json_data
 
 
 def read(
-    body: bytes, json_bytes: int, request: Any, check: Callable[[], object] = lambda: None
+    body: bytes,
+    json_bytes: int,
+    request: messages.ModelInferRequest,
+    check: Callable[[], object] = lambda: None,
 ) -> None:
     """Fill a `ModelInferRequest`.
 
@@ -57,11 +60,11 @@ def read(
         )
     for entry in _objects(document, "outputs"):
         name = _text(entry, "name", "an output", needed=True)
-        target = request.outputs.add(name=name)
-        _fill_parameters(target.parameters, entry, f"output {name!r:.80}")
+        output = request.outputs.add(name=name)
+        _fill_parameters(output.parameters, entry, f"output {name!r:.80}")
 
 
-def binary_outputs(request: Any) -> tuple[dict[str, bool], bool]:
+def binary_outputs(request: messages.ModelInferRequest) -> tuple[dict[str, bool], bool]:
     """The outputs of a `ModelInferRequest` that are requested as binary data, or not.
 
     Returns True or False by name, and the default for other outputs. Raises

@@ -1,12 +1,12 @@
 """Writer of the body of an HTTP response: JSON, followed by binary tensors."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from keras_attention_serving.errors import InvalidArgument
-from keras_attention_serving.open_inference import contents, datatypes
+from keras_attention_serving.open_inference import contents, datatypes, messages
 from keras_attention_serving.protocol.tensors import Array
 from keras_attention_serving.rest import json_encode
 from keras_attention_serving.rest.json_text import encode, quote
@@ -54,7 +54,7 @@ def inference(
     return b"".join((text, *binary)), len(text) if binary else None
 
 
-def metadata(response: Any) -> bytes:
+def metadata(response: messages.ModelMetadataResponse) -> bytes:
     """The body for a `ModelMetadataResponse`."""
     versions = ",".join(map(quote, response.versions))
     return encode(
@@ -64,7 +64,7 @@ def metadata(response: Any) -> bytes:
     )
 
 
-def server_metadata(response: Any) -> bytes:
+def server_metadata(response: messages.ServerMetadataResponse) -> bytes:
     """The body for a `ServerMetadataResponse`."""
     extensions = ",".join(map(quote, response.extensions))
     return encode(
@@ -82,7 +82,7 @@ def _tensors(tensors: Any) -> str:
     return f"[{','.join(entries)}]"
 
 
-def _listed(sizes: Any) -> str:
+def _listed(sizes: Iterable[int]) -> str:
     return f"[{','.join(map(str, sizes))}]"
 
 
