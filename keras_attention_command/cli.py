@@ -2,7 +2,9 @@
 
 import dataclasses
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -10,6 +12,10 @@ from click.core import ParameterSource
 from keras_attention_command.quiet import import_tensorflow, quiet_log
 from keras_attention_command.settings import FORMER_NAMES, Settings
 from keras_attention_command.table import table
+
+if TYPE_CHECKING:  # both are slow to import
+    from keras_attention.text.corpus import Corpus
+    from keras_attention_serving import Client
 
 # What a user can cause, and mends by reading one line. Anything else is a bug of ours, and shows
 # its traceback.
@@ -20,11 +26,11 @@ WARMUP_BATCH_SIZES = (1, 4, 16, 64)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="keras-attention-serving")
-def cli():
+def cli() -> None:
     """Trains sequence-to-sequence models with attention, exports, serves and queries them."""
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command. Bad input gives one line on standard error and exit status 2."""
     try:
         status = cli.main(arguments, prog_name="keras-attention", standalone_mode=False)
@@ -39,18 +45,18 @@ def main(arguments=None):
     sys.exit(status or 0)
 
 
-def _refuse(reason):
+def _refuse(reason: str) -> int:
     print("keras-attention: " + " ".join(reason.split()), file=sys.stderr)
     return 2
 
 
-def _user_errors():
+def _user_errors() -> tuple[type[Exception], ...]:
     from keras_attention_serving.errors import ServingError
 
     return (*USER_ERRORS, ServingError)
 
 
-def _settings_options(command):
+def _settings_options(command: Any) -> Any:
     """One option for each field of `Settings`."""
     for field in reversed(dataclasses.fields(Settings)):
         name = "--" + field.name.replace("_", "-")
@@ -68,10 +74,10 @@ def _settings_options(command):
     return command
 
 
-def _text_options(name, help_text, required=True):
+def _text_options(name: str, help_text: str, required: bool = True) -> Any:
     """`--NAME FILE` for two columns, and `--NAME-target FILE` where they are two files."""
 
-    def decorate(command):
+    def decorate(command: Any) -> Any:
         target = click.option(
             f"--{name}-target",
             type=click.Path(path_type=Path),
@@ -85,7 +91,7 @@ def _text_options(name, help_text, required=True):
     return decorate
 
 
-def _read(source, target, skip_header=False):
+def _read(source: Path, target: Path | None, skip_header: bool = False) -> "Corpus":
     from keras_attention.text import read_pairs, read_parallel
 
     pairs = read_pairs(source) if target is None else read_parallel(source, target)
@@ -102,7 +108,7 @@ def _read(source, target, skip_header=False):
     return pairs
 
 
-def _setting(text):
+def _setting(text: str) -> tuple[str, str]:
     """`name=value` as a pair."""
     name, equals, value = text.partition("=")
     if not name or not equals:
@@ -110,7 +116,7 @@ def _setting(text):
     return name, value
 
 
-def _number(text):
+def _number(text: str) -> float:
     """An integer or a decimal number."""
     try:
         return int(text)
@@ -121,7 +127,7 @@ def _number(text):
             raise click.BadParameter(f"Expected a number. Received: {text!r}") from None
 
 
-def _preset(text):
+def _preset(text: str) -> tuple[str, Any]:
     """`name=search,setting=number,...` as `export` takes it."""
     name, search = _setting(text)
     search, *settings = search.split(",")
@@ -129,7 +135,9 @@ def _preset(text):
     return name, (search, {name: _number(value) for name, value in settings.items()})
 
 
-def _inputs(client, model, signature, settings):
+def _inputs(
+    client: "Client", model: str, signature: str, settings: Mapping[str, Any]
+) -> dict[str, Any]:
     """Settings as the inputs that the signature takes them for."""
     if not settings:
         return {}
@@ -177,8 +185,18 @@ _model_option = click.option("--model", required=True, help="Name of the model o
     help="Go on with the run, as if it had not been stopped; with --epochs also beyond its end.",
 )
 @_settings_options
-@click.pass_context
-def train(context, train, train_target, dev, dev_target, skip_header, run, resume, **settings):
+@click.pass_context  # type: ignore[arg-type]
+def train(
+    context: click.Context,
+    train: Path,
+    train_target: Path | None,
+    dev: Path | None,
+    dev_target: Path | None,
+    skip_header: bool,
+    run: Path,
+    resume: bool,
+    **settings: Any,
+) -> None:
     """Trains a model. Ctrl-C keeps the best so far; --resume goes on with the run."""
     import signal
 
@@ -201,7 +219,7 @@ def train(context, train, train_target, dev, dev_target, skip_header, run, resum
             "Expected no settings but --epochs along with --resume, which keeps those of the run. "
             f"Received: {', '.join('--' + name.replace('_', '-') for name in others)}"
         )
-    settings = Settings(**settings)
+    chosen = Settings(**settings)
     if not resume:
         folder.check_new()
     train_pairs, held = _read(train, train_target, skip_header), ""
@@ -210,14 +228,14 @@ def train(context, train, train_target, dev, dev_target, skip_header, run, resum
     elif dev_target:
         raise ValueError("Expected --dev along with --dev-target. Received: none")
     else:
-        seed = folder.settings().seed if resume else settings.seed
+        seed = folder.settings().seed if resume else chosen.seed
         train_pairs, dev_pairs = hold_back(train_pairs, seed)
         held = f", held back from {train} with seed {seed}"
     click.echo(f"{len(train_pairs)} lines to train on, {len(dev_pairs)} to choose by{held}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
     try:
         if resume:
-            epochs = settings.epochs if given else None
+            epochs = chosen.epochs if given else None
             history = training.resume(folder, train_pairs, dev_pairs, console, epochs)
             if not history.epoch:
                 done = folder.settings().epochs
@@ -225,7 +243,7 @@ def train(context, train, train_target, dev, dev_target, skip_header, run, resum
                     f"Nothing left to do: all {done} epochs are done; --epochs asks for more."
                 )
         else:
-            history = training.train(folder, train_pairs, dev_pairs, settings, console)
+            history = training.train(folder, train_pairs, dev_pairs, chosen, console)
     except KeyboardInterrupt:
         if folder.has_model():
             click.echo(f"Stopped. The best model so far is in {run}; --resume goes on from it.")
@@ -251,7 +269,15 @@ def train(context, train, train_target, dev, dev_target, skip_header, run, resum
     show_default=True,
     help="Of a beam search: the higher, the longer the answers.",
 )
-def evaluate(run, test, test_target, skip_header, output, beam_width, length_penalty):
+def evaluate(
+    run: Path,
+    test: Path,
+    test_target: Path | None,
+    skip_header: bool,
+    output: Path | None,
+    beam_width: int,
+    length_penalty: float,
+) -> None:
     """Prints how many answers are right, and the character error rate."""
     import_tensorflow()
     from keras_attention.training import evaluation
@@ -273,7 +299,7 @@ def evaluate(run, test, test_target, skip_header, output, beam_width, length_pen
         output.parent.mkdir(parents=True, exist_ok=True)
         lines = [f"{s}\t{a}\n" for s, a in zip(sources, answers, strict=True)]
         output.write_text("".join(lines), "utf-8")
-    result = evaluation.quality(answers, references.values(), tokenizers[1].normalize)
+    result = evaluation.quality(answers, list(references.values()), tokenizers[1].normalize)
     click.echo(
         f"exact match {100 * result.exact_match:.2f} %  "
         f"character error rate {100 * result.error_rate:.2f} %  sources {result.sources}"
@@ -319,16 +345,16 @@ def evaluate(run, test, test_target, skip_header, output, beam_width, length_pen
     help="A signature of beam or sample with settings that no request has to give; repeatable.",
 )
 def export(
-    run,
-    to,
-    version,
-    max_source_length,
-    warmup,
-    no_warmup,
-    warmup_batch_sizes,
-    searches,
-    presets,
-):
+    run: Path,
+    to: Path,
+    version: int | None,
+    max_source_length: int | None,
+    warmup: Any,
+    no_warmup: Any,
+    warmup_batch_sizes: Sequence[int],
+    searches: Sequence[str],
+    presets: Any,
+) -> None:
     """Writes the best model of a run as a SavedModel."""
     import_tensorflow()
     from keras_attention.exporting.export import SEARCHES
@@ -357,7 +383,7 @@ def export(
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--port", default=8500, show_default=True, help="0 picks a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-def serve(models, port, host):
+def serve(models: Any, port: int, host: str) -> None:
     """Serves MODELS, folders like saved_models/NAME, over gRPC until Ctrl-C or SIGTERM."""
     import signal
 
@@ -396,7 +422,7 @@ def serve(models, port, host):
     help="An input beside the text, such as length_penalty=0.6 or seed=7; repeatable.",
 )
 @click.argument("texts", nargs=-1, required=True)
-def query(server, model, signature, settings, texts):
+def query(server: str, model: str, signature: str, settings: Any, texts: Iterable[str]) -> None:
     """Asks a served model TEXTS and prints question, answers, scores and latency."""
     import time
 
@@ -421,7 +447,7 @@ def query(server, model, signature, settings, texts):
 @_model_option
 @click.argument("text")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The PNG to write.")
-def plot(server, model, text, output):
+def plot(server: str, model: str, text: str, output: Path) -> None:
     """Asks a served model TEXT and draws what the answer attended to."""
     from keras_attention.plotting import save_alignment
     from keras_attention_serving import Client

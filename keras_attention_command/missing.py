@@ -17,7 +17,7 @@ EXTRAS = {
 }
 
 
-def reason(error):
+def reason(error: ImportError) -> str | None:
     """Advice on what to install after an `ImportError`; None if nothing known is missing."""
     if error.name is None:  # one of ours, which says it
         return str(error)
@@ -33,7 +33,7 @@ def reason(error):
     return None
 
 
-def overwritten():
+def overwritten() -> str | None:
     """Advice where another project's `keras_attention` lies over this one's; else None."""
     spec = importlib.util.find_spec("keras_attention")
     if spec is None or spec.origin is None or "_version" in Path(spec.origin).read_text("utf-8"):

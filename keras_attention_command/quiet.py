@@ -5,6 +5,7 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 # The libraries write before their own settings of logging hold, so their lines are taken out on the
 # way to standard error, by a process of its own: what is said before a crash is not lost.
@@ -24,7 +25,7 @@ VARIABLE = "TF_CPP_MIN_LOG_LEVEL"
 
 
 @contextlib.contextmanager
-def quiet_log():
+def quiet_log() -> Iterator[None]:
     """Takes TensorFlow's notes, and that there is no GPU, out of standard error; errors stay.
 
     Does nothing where the environment sets `TF_CPP_MIN_LOG_LEVEL`, as who wants the log does; else
@@ -39,7 +40,7 @@ def quiet_log():
     command = [sys.executable, "-I", "-S", "-c", _FILTER]
     # In a session of its own, Ctrl-C does not reach it.
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as noise:
-        os.dup2(noise.stdin.fileno(), 2)
+        os.dup2(noise.stdin.fileno(), 2)  # type: ignore[union-attr]
         try:
             yield
         finally:
@@ -48,7 +49,7 @@ def quiet_log():
             os.close(before)
 
 
-def import_tensorflow():
+def import_tensorflow() -> None:
     """Imports TensorFlow, if it is there, and its devices, which is when it writes its log."""
     if "tensorflow" not in sys.modules:
         with quiet_log(), contextlib.suppress(ModuleNotFoundError):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 # Of the settings that are numbers: the lowest value, and what every value is below.
 RANGES = {
@@ -38,7 +39,7 @@ FORMER_NAMES = {
 }
 
 
-def _setting(default, help):
+def _setting(default: Any, help: str) -> Any:
     return dataclasses.field(default=default, metadata={"help": help})
 
 
@@ -116,7 +117,7 @@ class Settings:
     )
     seed: int = _setting(1, "Seed of weights, batches and dropout.")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, (lowest, end) in RANGES.items():
             value = getattr(self, name)
             if not lowest <= value < end:
