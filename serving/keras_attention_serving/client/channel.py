@@ -77,7 +77,7 @@ def options(attempts: int, extra: ChannelOptions) -> list[tuple[str, Any]]:
     return list({**chosen, **dict(extra)}.items())
 
 
-def pause(error: grpc.RpcError, tried: int, attempts: int, left: float) -> float | None:
+def pause(error: grpc.RpcError, tried: int, attempts: int, seconds_left: float) -> float | None:
     """Seconds to wait before a call that a busy server refused is tried again; None for never.
 
     gRPC itself could only go by the status, and a message that is too large has the same one,
@@ -87,7 +87,7 @@ def pause(error: grpc.RpcError, tried: int, attempts: int, left: float) -> float
         error: the failure.
         tried: number of times that the call has been tried.
         attempts: number of times that it may be tried.
-        left: seconds until its deadline.
+        seconds_left: seconds until its deadline.
     """
     if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED or tried >= attempts:
         return None
@@ -95,7 +95,7 @@ def pause(error: grpc.RpcError, tried: int, attempts: int, left: float) -> float
         error.details() or ""
     )
     seconds = min(2.0, 0.1 * 2 ** (tried - 1)) * random.uniform(0.8, 1.2)
-    return None if never or seconds >= left else seconds
+    return None if never or seconds >= seconds_left else seconds
 
 
 def deadline(timeout: float) -> float:

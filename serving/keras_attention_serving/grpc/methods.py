@@ -27,9 +27,9 @@ Model versions. `Service.open` takes a handle of a version; the `with` block aro
 it back, in whatever thread. A version is unloaded only when no call holds a handle of it.
 
 Deadlines. The time that is left for a call is read once, when its request has arrived. A call that
-cannot be expected to end in time is refused before it waits for a thread (`WorkerPool.admit`).
-Whoever has waited subtracts the wait, and TensorFlow abandons a run that exceeds the rest. Inline
-runs have no timeout: they are known to be over sooner.
+cannot be expected to end in time is refused before it waits for a thread (`WorkerPool.admit`). The
+time that it waits is subtracted, and TensorFlow abandons a run that exceeds the rest. Inline runs
+cannot be abandoned: they are known to be short.
 
 Cancellation. gRPC cancels the task of a call whose client has left. Inline work has no `await`, so
 it ends first. A request in a batching queue is withdrawn. A run in a thread cannot be interrupted
@@ -128,7 +128,16 @@ class _Exchange:
         request: the message, once it has been parsed.
     """
 
-    __slots__ = ("_api", "_data", "_request_class", "_service", "request", "size", "timeout")
+    __slots__ = (
+        "_api",
+        "_arrived",
+        "_data",
+        "_request_class",
+        "_service",
+        "request",
+        "size",
+        "timeout",
+    )
 
     def __init__(
         self, service: Service, api: str, request_class: Any, data: bytes, context: Any
@@ -137,6 +146,7 @@ class _Exchange:
         self._api = api
         self._request_class = request_class
         self._data = data
+        self._arrived = time.monotonic()
         self.size = len(data)
         self.timeout = _seconds_left(context)
         self.request: Any = None
@@ -166,7 +176,10 @@ class _Exchange:
         if self.request is None:
             self.request = self._request_class.FromString(self._data)
         with self._service.open(self._api, self.request) as pending:
-            response: bytes = pending.run(self.timeout, cancellation).SerializeToString()
+            timeout = self.timeout
+            if timeout is not None:
+                timeout -= time.monotonic() - self._arrived  # it has waited for a thread
+            response: bytes = pending.run(timeout, cancellation).SerializeToString()
             return response
 
 

@@ -112,11 +112,11 @@ def fill(
         numbers = scores[row].tolist() if scores is not None else None
         entry = result.classifications.add()
         for column in range(len(labels or numbers or ())):
-            one = entry.classes.add()
+            label_and_score = entry.classes.add()
             if labels is not None:
-                one.label = labels[column]
+                label_and_score.label = labels[column]
             if numbers is not None:
-                one.score = numbers[column]
+                label_and_score.score = numbers[column]
 
 
 def _check(alias: str, array: Array, dtype: int, count: int) -> None:

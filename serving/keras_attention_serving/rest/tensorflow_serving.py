@@ -49,7 +49,7 @@ class TensorFlowServingApi:
     def predict(self, match: re.Match[str], request: HttpRequest) -> bytes:
         message = wire.PredictRequest()
         _fill_spec(message.model_spec, match)
-        request.seconds_left()  # raises before a body is read that nobody waits for
+        request.seconds_left()  # raises if it is too late to read the body
         is_row_format = json_decode.fill_predict(
             message,
             request.body,
@@ -93,7 +93,7 @@ class TensorFlowServingApi:
 
     def _run(self, api: str, message: Any, request: HttpRequest) -> Any:
         response = self._service.run(api, message, request.seconds_left(), request.cancellation)
-        request.seconds_left()  # raises before a response is written that nobody waits for
+        request.seconds_left()  # raises if it is too late to write the response
         return response
 
     def _counted(self, handler: "_Handler", match: re.Match[str], request: HttpRequest) -> bytes:
@@ -166,7 +166,7 @@ def _is_exact(match: re.Match[str]) -> bool:
 
 def _fill_examples(message: Any, match: re.Match[str], request: HttpRequest) -> None:
     _fill_spec(message.model_spec, match)
-    request.seconds_left()  # raises before a body is read that nobody waits for
+    request.seconds_left()  # raises if it is too late to read the body
     json_decode.fill_examples(message, request.body)
 
 
