@@ -70,7 +70,7 @@ def test_mix_is_in_the_dtype_of_the_value(dtype):
     assert dtype_of(weighted_sum(random_tensor(B, TQ, TV), value)) == dtype
 
 
-def test_wide_dtype():
+def test_at_least_float32():
     wide = {d: at_least_float32(d) for d in ("float16", "bfloat16", "float32", "float64")}
     assert wide == {
         "float16": "float32",
