@@ -23,6 +23,8 @@ class ByteNetBlock(ConvBlock):
     where the multiplicative unit has three gates `g_i = sigmoid(LN(W_i * h))` and an update
     `u = tanh(LN(W_4 * h))`. Biases are left out here.
 
+    Steps: `state = initial_state(batch_size)`, then `y, state = step(x, state)` for each step.
+
     Masking: boolean, True = no padding. A masked step counts as 0, as if the sequence had not begun
     yet or were over, and its output is 0; what stands there reaches nothing.
 

@@ -21,6 +21,8 @@ class ConvGluBlock(ConvBlock):
 
     A decoder that reads a memory between gate and sum calls `gate` and `join` itself.
 
+    Steps: `state = initial_state(batch_size)`, then `y, state = step(x, state)` for each step.
+
     Masking: boolean, True = no padding. A masked step counts as 0, as if the sequence had not begun
     yet or were over, and its output is 0; what stands there reaches nothing.
 

@@ -18,6 +18,9 @@ class GatedConvBlock(ConvBlock):
     with * a dilated convolution, P and S linear maps of each step, and h a condition if one is
     given: one for the whole sequence, or one for each step. Biases are left out here.
 
+    Steps: `state = initial_state(batch_size)`, then `y, state = step(x, state)` for each step;
+    y holds the outputs.
+
     Masking: boolean, True = no padding. A masked step counts as 0, as if the sequence had not begun
     yet or were over, and its outputs are 0; what stands there reaches nothing.
 
