@@ -42,8 +42,8 @@ __all__ = [
     "mu_law_decode",
     "mu_law_encode",
     "normalized_sigmoid",
-    "sliding_window_mask",
     "sigmoid",
+    "sliding_window_mask",
     "sparsemax",
     "zero_masked",
 ]
