@@ -40,7 +40,7 @@ class TensorFlowServingApi:
         """Returns the body of the response; raises `errors.ServingError`."""
         for route in ROUTES:
             match = route.pattern.fullmatch(request.target)
-            if match is not None and route.method == request.method and _is_exact(match):
+            if match is not None and route.method == request.method:
                 if request.method == "POST":
                     return self._counted(route.handler, match, request)
                 return route.handler(self, match, request)
@@ -130,38 +130,33 @@ _ROOT = "/v1/models"
 _VERSION = "(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))"
 _NAMELESS = f"{_ROOT}{_VERSION}"
 _MODEL = f"{_ROOT}/(?P<name>[^/:]+){_VERSION}?"
+_NAMELESS = f"{_ROOT}{_VERSION}"
 
 
 def _route(method: str, path: str, handler: _Handler) -> _Route:
     return _Route(method, re.compile(path, re.IGNORECASE), handler)
 
 
+# Paths are case-insensitive, but actions, in `(?-i:...)`, are not: as in TensorFlow Serving.
 ROUTES = (
-    _route("POST", f"{_MODEL}:(?P<action>predict)", TensorFlowServingApi.predict),
-    _route("POST", f"{_MODEL}:(?P<action>classify)", TensorFlowServingApi.classify),
-    _route("POST", f"{_MODEL}:(?P<action>regress)", TensorFlowServingApi.regress),
-    _route("GET", f"{_MODEL}/(?P<action>metadata)", TensorFlowServingApi.model_metadata),
-    _route("GET", _MODEL, TensorFlowServingApi.model_status),
+    _route("POST", f"{_MODEL}:(?P<action>(?-i:predict))", TensorFlowServingApi.predict),
+    _route("POST", f"{_MODEL}:(?P<action>(?-i:classify))", TensorFlowServingApi.classify),
+    _route("POST", f"{_MODEL}:(?P<action>(?-i:regress))", TensorFlowServingApi.regress),
+    _route("GET", f"{_MODEL}/(?P<action>(?-i:metadata))", TensorFlowServingApi.model_metadata),
+    _route("GET", f"{_MODEL}(?:/(?P<action>metadata))?", TensorFlowServingApi.model_status),
     _route("GET", _ROOT, TensorFlowServingApi.model_names),
-    _route(
-        "GET", f"{_ROOT}{_VERSION}(?:/(?P<action>metadata))?", TensorFlowServingApi.missing_name
-    ),
+    _route("GET", f"{_NAMELESS}(?:/(?P<action>metadata))?", TensorFlowServingApi.missing_name),
 )
+_WRONG_CASE = re.compile(f"{_MODEL}:(?P<action>predict|classify|regress)", re.IGNORECASE)
 
 
 def described(target: str) -> tuple[str, str] | None:
     """The action and the model that a target names, for the log; None if it is no endpoint."""
-    for route in ROUTES:
-        if match := route.pattern.fullmatch(target):
+    for pattern in (*(route.pattern for route in ROUTES), _WRONG_CASE):
+        if match := pattern.fullmatch(target):
             groups = match.groupdict()
             return groups.get("action") or "status", _decoded(groups.get("name") or "")
     return None
-
-
-def _is_exact(match: re.Match[str]) -> bool:
-    """False for `:PREDICT`: paths are case-insensitive, but not the action after a colon."""
-    action = match.groupdict().get("action") or ""
-    return action.islower() or not match[0].endswith(f":{action}")
 
 
 def _fill_examples(message: Any, match: re.Match[str], request: HttpRequest) -> None:

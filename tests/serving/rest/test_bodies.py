@@ -82,9 +82,12 @@ def test_versions_and_labels(server, path, answer):
     assert (status, json.loads(text)) == (200, {"outputs": answer})
 
 
-def test_paths_may_shout(server):
+def test_paths_are_case_insensitive_but_actions_are_not(server):
     assert ask(server, "POST", "/V1/Models/model/Versions/3:predict", X)[0] == 200
     assert ask(server, "GET", "/V1/MODELS/model")[0] == 200
+    assert post(server, "model:PREDICT", X)[0] == 400
+    status, text, _ = ask(server, "GET", "/v1/models/model/METADATA")  # that of the versions
+    assert (status, list(json.loads(text))) == (200, ["model_version_status"])
 
 
 def test_classify_and_regress(server):
