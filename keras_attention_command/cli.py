@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from keras_attention_command.quiet import import_tensorflow, quiet_log
-from keras_attention_command.settings import FORMER_NAMES, Settings
+from keras_attention_command.settings import FORMER_NAMES, METRICS, Settings
 from keras_attention_command.table import table
 
 if TYPE_CHECKING:  # both are slow to import
@@ -269,6 +270,21 @@ def train(
     show_default=True,
     help="Of a beam search: the higher, the longer the answers.",
 )
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    type=click.Choice(METRICS),
+    help="Also print this figure, over all lines with one target each; may be repeated.",
+)
+@click.option(
+    "--tokenize",
+    default="13a",
+    show_default=True,
+    help='Tokenizer of sacrebleu for BLEU; "none" for lines that are tokenized already.',
+)
+@click.option("--lowercase", is_flag=True, help="Compute the figures of --metric without case.")
+@click.option("--report", type=click.Path(path_type=Path), help="Also write all figures as JSON.")
 def evaluate(
     run: Path,
     test: Path,
@@ -277,16 +293,24 @@ def evaluate(
     output: Path | None,
     beam_width: int,
     length_penalty: float,
+    metrics: tuple[str, ...],
+    tokenize: str,
+    lowercase: bool,
+    report: Path | None,
 ) -> None:
-    """Prints how many answers are right, and the character error rate."""
+    """Prints how many answers are right, the character error rate, and other figures."""
     import_tensorflow()
-    from keras_attention.training import evaluation
+    from keras_attention.training import evaluation, text_metrics
+    from keras_attention.training.report import write
     from keras_attention.training.run_folder import RunFolder
 
+    computed = [text_metrics.metric(name, tokenize, lowercase) for name in metrics]
     folder = RunFolder(run)
     model, tokenizers = folder.load_model(), folder.tokenizers()
-    references = evaluation.targets_by_source(_read(test, test_target, skip_header))
+    pairs = _read(test, test_target, skip_header)
+    references = evaluation.targets_by_source(pairs)
     sources = list(references)
+    begun = time.perf_counter()
     answers = evaluation.answer_all(
         model,
         tokenizers,
@@ -295,6 +319,7 @@ def evaluate(
         beam_width=beam_width,
         length_penalty=length_penalty,
     )
+    seconds = time.perf_counter() - begun
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
         lines = [f"{s}\t{a}\n" for s, a in zip(sources, answers, strict=True)]
@@ -304,6 +329,32 @@ def evaluate(
         f"exact match {100 * result.exact_match:.2f} %  "
         f"character error rate {100 * result.error_rate:.2f} %  sources {result.sources}"
     )
+    answer_to = dict(zip(sources, answers, strict=True))
+    scores = [
+        score([answer_to[source] for source, _ in pairs], [target for _, target in pairs])
+        for score in computed
+    ]
+    for score in scores:
+        click.echo(score)
+    if report:
+        figures = {
+            "exact match": 100 * result.exact_match,
+            "character error rate": 100 * result.error_rate,
+            **{score.name: score.value for score in scores},
+        }
+        write(
+            report,
+            figures,
+            signatures={score.name: score.signature for score in scores},
+            run=run,
+            settings=dataclasses.asdict(folder.settings()),
+            test=test,
+            lines=len(pairs),
+            sources=result.sources,
+            beam_width=beam_width,
+            length_penalty=length_penalty,
+            seconds=round(seconds, 2),
+        )
 
 
 @cli.command()

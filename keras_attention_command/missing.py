@@ -10,6 +10,7 @@ EXTRAS = {
         *("grpc_health", "grpc_reflection", "httptools", "ml_dtypes", "orjson"),
         *("prometheus_client", "rapidjson", "uvicorn"),
     },
+    "metrics": {"sacrebleu"},
     "tensorflow": {
         *("keras", "matplotlib", "rich", "sentencepiece", "tensorflow"),
         *("tensorflow_serving", "tensorflow_text"),

@@ -29,6 +29,8 @@ CHOICES = {
     "positions": ("sinusoidal", "learned", "rotary", "alibi", "relative"),
     "schedule": ("cosine", "noam"),
 }
+# The figures of `keras-attention evaluate --metric`.
+METRICS = ("bleu", "chrf", "ter", "token-error-rate")
 # Names that settings had before; options and runs of that name are still read.
 FORMER_NAMES = {
     "source_tokens": "source_tokenizer",

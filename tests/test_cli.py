@@ -1,5 +1,6 @@
 """The command: bad input is one line and exit status 2; the whole path from text to picture."""
 
+import json
 import os
 import re
 import signal
@@ -196,8 +197,14 @@ def test_from_text_to_picture(files, tmp_path, capfd):
     answers = (tmp_path / "new" / "a.tsv").read_text().splitlines()
     assert [line.split("\t")[0] for line in answers] == list(dict(DEV))
     beam = ["--beam-width", 3, "--length-penalty", 0.5]
-    assert run("evaluate", "--run", trained().path, *test, *beam) == 0
-    assert re.search(r"exact match [\d.]+ %", capfd.readouterr().out)
+    figures = ["--metric", "bleu", "--metric", "token-error-rate", "--report", tmp_path / "a.json"]
+    assert run("evaluate", "--run", trained().path, *test, *beam, *figures) == 0
+    shown = capfd.readouterr().out
+    assert re.search(r"exact match [\d.]+ %", shown)
+    bleu = re.search(r"^BLEU ([\d.]+)  nrefs:1\|case:mixed", shown, re.MULTILINE)[1]
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert f"{report['figures']['BLEU']:.2f}" == bleu
+    assert report["lines"] == len(DEV) and report["beam_width"] == 3
     models = tmp_path / "saved_models" / "dates"
     export = ["export", "--run", trained().path, "--to", models, "--warmup", "3 May 2021"]
     export += ["--preset", "long=beam,length_penalty=1,min_length=4"]

@@ -62,6 +62,13 @@ def test_what_is_missing_is_one_line(absent, arguments, extra):
     assert f'pip install "keras-attention-serving[{extra}]"' in line
 
 
+def test_no_metric_without_its_package():
+    """Said before anything is read; what TensorFlow said while it was imported stands above."""
+    done = run_without({"sacrebleu"}, *"evaluate --run a --test b --metric bleu".split())
+    assert done.returncode == 2
+    assert '"keras-attention-serving[metrics]"' in done.stderr.splitlines()[-1]
+
+
 def test_an_import_that_is_our_fault_is_no_missing_package():
     assert missing.reason(ImportError("cannot import name", name="keras_attention.layers")) is None
     assert missing.reason(ModuleNotFoundError("x", name="keras_attention.nothing")) is None

@@ -1,0 +1,82 @@
+"""Figures over lines: numbers worked out by hand, and those of sacrebleu's own command."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from keras_attention.training import report, text_metrics
+
+ANSWERS = ["the cat sat on the mat today", "a dog Barks"]
+TARGETS = ["the cat is on the mat today", "a dog barks"]
+
+
+def by_the_command(tmp_path, *options):
+    """The figure that `sacrebleu` prints for the same lines."""
+    for name, lines in (("answers", ANSWERS), ("targets", TARGETS)):
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    files = [tmp_path / "targets", "-i", tmp_path / "answers"]
+    command = [sys.executable, "-m", "sacrebleu", *files, *options, "-w", "6"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    return found["score"], found["signature"]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "options"),
+    [
+        ("bleu", {}, ["-m", "bleu"]),
+        ("bleu", {"tokenize": "none"}, ["-m", "bleu", "--tokenize", "none", "--force"]),
+        ("bleu", {"lowercase": True}, ["-m", "bleu", "-lc"]),
+        ("chrf", {}, ["-m", "chrf"]),
+        ("chrf", {"lowercase": True}, ["-m", "chrf", "--chrf-lowercase"]),
+        ("ter", {}, ["-m", "ter", "--ter-case-sensitive"]),
+        ("ter", {"lowercase": True}, ["-m", "ter"]),
+    ],
+)
+def test_figures_are_those_of_sacrebleu(tmp_path, name, settings, options):
+    found = text_metrics.metric(name, **settings)(ANSWERS, TARGETS)
+    score, signature = by_the_command(tmp_path, *options)
+    assert found.value == pytest.approx(score, abs=1e-5)
+    assert found.signature == signature
+
+
+def test_bleu_by_hand():
+    """4 tokens of 4, 3 pairs, 2 triples and the one of four match: 100; a short answer is less."""
+    bleu = text_metrics.metric("bleu")
+    assert bleu(["a b c d"], ["a b c d"]).value == pytest.approx(100)
+    # All that is there matches, and exp(1 - 5 / 4) is left of it.
+    assert bleu(["a b c d"], ["a b c d e"]).value == pytest.approx(77.8800783)
+
+
+def test_token_error_rate():
+    rate = text_metrics.metric("token-error-rate")
+    # One substitution of 7 tokens, one of 3; an insertion; all three missing.
+    assert rate(ANSWERS, TARGETS).value == pytest.approx(100 * 2 / 10)
+    assert rate(["x y z"], ["x z"]).value == pytest.approx(50)
+    assert rate([""], ["K AE T"]).value == pytest.approx(100)
+    lower = text_metrics.metric("token-error-rate", lowercase=True)
+    assert lower(ANSWERS, TARGETS).value == pytest.approx(10)
+    assert str(lower(ANSWERS, TARGETS)) == "token error rate 10.00  case:lc|tok:blanks"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("rouge",), r"^Expected a metric of bleu, chrf, .*\. Received: 'rouge'$"),
+        (("bleu", "14a"), r"^Expected a tokenizer of 13a, .*\. Received: tokenize='14a'$"),
+    ],
+)
+def test_errors(arguments, error):
+    with pytest.raises(ValueError, match=error):
+        text_metrics.metric(*arguments)
+
+
+def test_report(tmp_path):
+    report.write(tmp_path / "new" / "a.json", {"BLEU": 12.5}, run=tmp_path, lines=7)
+    found = json.loads((tmp_path / "new" / "a.json").read_text())
+    assert found["figures"] == {"BLEU": 12.5}
+    assert (found["run"], found["lines"]) == (str(tmp_path), 7)
+    assert set(found["versions"]) == set(report.PACKAGES)
+    assert found["versions"]["keras"] and found["machine"]["python"]
