@@ -9,7 +9,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 import keras_attention as ka
 from keras_attention.exporting.warmup_requests import array_examples, in_batches
-from keras_attention_command.cli import WARMUP_BATCH_SIZES
+from keras_attention_command.commands.export import WARMUP_BATCH_SIZES
 from keras_attention_serving.runtime.saved_model import SavedModel
 from keras_attention_serving.versions import warmup
 from tests.serving.test_tf_serving_config import FOLDER, message
