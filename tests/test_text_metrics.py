@@ -12,6 +12,12 @@ ANSWERS = ["the cat sat on the mat today", "a dog Barks"]
 TARGETS = ["the cat is on the mat today", "a dog barks"]
 
 
+def score(metric, answers, targets):
+    """The figure for lines whose sources are all different."""
+    pairs = [(f"source {i}", target) for i, target in enumerate(targets)]
+    return metric({f"source {i}": answer for i, answer in enumerate(answers)}, pairs)
+
+
 def by_the_command(tmp_path, *options):
     """The figure that `sacrebleu` prints for the same lines."""
     for name, lines in (("answers", ANSWERS), ("targets", TARGETS)):
@@ -36,29 +42,42 @@ def by_the_command(tmp_path, *options):
     ],
 )
 def test_figures_are_those_of_sacrebleu(tmp_path, name, settings, options):
-    found = text_metrics.metric(name, **settings)(ANSWERS, TARGETS)
-    score, signature = by_the_command(tmp_path, *options)
-    assert found.value == pytest.approx(score, abs=1e-5)
+    found = score(text_metrics.metric(name, **settings), ANSWERS, TARGETS)
+    value, signature = by_the_command(tmp_path, *options)
+    assert found.value == pytest.approx(value, abs=1e-5)
     assert found.signature == signature
 
 
 def test_bleu_by_hand():
     """4 tokens of 4, 3 pairs, 2 triples and the one of four match: 100; a short answer is less."""
     bleu = text_metrics.metric("bleu")
-    assert bleu(["a b c d"], ["a b c d"]).value == pytest.approx(100)
+    assert score(bleu, ["a b c d"], ["a b c d"]).value == pytest.approx(100)
     # All that is there matches, and exp(1 - 5 / 4) is left of it.
-    assert bleu(["a b c d"], ["a b c d e"]).value == pytest.approx(77.8800783)
+    assert score(bleu, ["a b c d"], ["a b c d e"]).value == pytest.approx(77.8800783)
 
 
 def test_token_error_rate():
     rate = text_metrics.metric("token-error-rate")
     # One substitution of 7 tokens, one of 3; an insertion; all three missing.
-    assert rate(ANSWERS, TARGETS).value == pytest.approx(100 * 2 / 10)
-    assert rate(["x y z"], ["x z"]).value == pytest.approx(50)
-    assert rate([""], ["K AE T"]).value == pytest.approx(100)
+    assert score(rate, ANSWERS, TARGETS).value == pytest.approx(100 * 2 / 10)
+    assert score(rate, ["x y z"], ["x z"]).value == pytest.approx(50)
+    assert score(rate, [""], ["K AE T"]).value == pytest.approx(100)
     lower = text_metrics.metric("token-error-rate", lowercase=True)
-    assert lower(ANSWERS, TARGETS).value == pytest.approx(10)
-    assert str(lower(ANSWERS, TARGETS)) == "token error rate 10.00  case:lc|tok:blanks"
+    assert score(lower, ANSWERS, TARGETS).value == pytest.approx(10)
+    assert str(score(lower, ANSWERS, TARGETS)) == "token error rate 10.00  case:lc|tok:blanks"
+
+
+def test_lines_and_sources():
+    """BLEU is over lines, the error rate over sources and the nearest of their targets."""
+    answers = {"cat": "K AE T", "dog": "D AO G"}
+    pairs = [("cat", "K AE"), ("dog", "D AA G"), ("cat", "K AE T S"), ("dog", "D AO G Z")]
+    # One phoneme too many for "K AE", of 2; one other of the 3 of "D AA G".
+    rate = text_metrics.metric("token-error-rate")(answers, pairs)
+    assert rate.value == pytest.approx(100 * 2 / 5)
+    lines = [answers[source] for source, _ in pairs]
+    targets = [target for _, target in pairs]
+    bleu = text_metrics.metric("bleu")
+    assert bleu(answers, pairs) == score(bleu, lines, targets)
 
 
 @pytest.mark.parametrize(

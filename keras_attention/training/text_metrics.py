@@ -1,14 +1,15 @@
 """Figures that papers report: BLEU, chrF and TER by sacrebleu, and the error rate of tokens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from keras_attention.training.evaluation import edit_distance
+from keras_attention._types import Pairs
+from keras_attention.training.evaluation import edit_distance, targets_by_source
 from keras_attention_command.settings import METRICS
 
 
 class Score(NamedTuple):
-    """One figure over all lines of a test set.
+    """One figure over a test set.
 
     Attributes:
         name: as papers write it.
@@ -24,15 +25,18 @@ class Score(NamedTuple):
         return f"{self.name} {self.value:.2f}  {self.signature}"
 
 
-Metric = Callable[[Sequence[str], Sequence[str]], Score]
+Metric = Callable[[Mapping[str, str], Pairs], Score]
 
 
 def metric(name: str, tokenize: str = "13a", lowercase: bool = False) -> Metric:
-    """A function of answers and as many targets, line by line, one reference each.
+    """A function of the answer to each source and the lines of a test set.
 
     Args:
-        name: one of `METRICS`. "token-error-rate" splits lines at blanks: it is the phoneme error
-            rate (PER) where tokens are phonemes, the word error rate (WER) where they are words.
+        name: one of `METRICS`. "bleu", "chrf" and "ter" are over all lines, with one reference
+            each. "token-error-rate" is over the distinct sources, with the nearest of their
+            targets, split at blanks: insertions, deletions and substitutions divided by the
+            target's length, summed over all before dividing. It is the phoneme error rate (PER)
+            where tokens are phonemes; the word error rate (WER) where they are words.
         tokenize: sacrebleu's tokenizer for BLEU; "none" for text that is tokenized already.
         lowercase: compare without case.
 
@@ -46,7 +50,7 @@ def metric(name: str, tokenize: str = "13a", lowercase: bool = False) -> Metric:
     if name not in METRICS:
         raise ValueError(f"Expected a metric of {', '.join(METRICS)}. Received: {name!r}")
     if name == "token-error-rate":
-        return lambda answers, targets: _token_error_rate(answers, targets, lowercase)
+        return lambda answers, pairs: _token_error_rate(answers, pairs, lowercase)
     from sacrebleu.metrics import BLEU, CHRF, TER
 
     if name == "bleu":
@@ -62,20 +66,23 @@ def metric(name: str, tokenize: str = "13a", lowercase: bool = False) -> Metric:
     else:
         computed = TER(case_sensitive=not lowercase)
 
-    def score(answers: Sequence[str], targets: Sequence[str]) -> Score:
-        result = computed.corpus_score(list(answers), [list(targets)])
+    def score(answers: Mapping[str, str], pairs: Pairs) -> Score:
+        lines = [answers[source] for source, _ in pairs]
+        result = computed.corpus_score(lines, [[target for _, target in pairs]])
         return Score(result.name, result.score, str(computed.get_signature()))
 
     return score
 
 
-def _token_error_rate(answers: Sequence[str], targets: Sequence[str], lowercase: bool) -> Score:
+def _token_error_rate(answers: Mapping[str, str], pairs: Pairs, lowercase: bool) -> Score:
+    def tokens(text: str) -> list[str]:
+        return (text.lower() if lowercase else text).split()
+
     errors = length = 0
-    for answer, target in zip(answers, targets, strict=True):
-        if lowercase:
-            answer, target = answer.lower(), target.lower()
-        tokens = target.split()
-        errors += edit_distance(answer.split(), tokens)
-        length += len(tokens)
+    for source, targets in targets_by_source(pairs).items():
+        answer = tokens(answers[source])
+        alternatives = [tokens(target) for target in targets]
+        nearest, size = min((edit_distance(answer, t), len(t)) for t in alternatives)
+        errors, length = errors + nearest, length + size
     case = "lc" if lowercase else "mixed"
     return Score("token error rate", 100 * errors / max(length, 1), f"case:{case}|tok:blanks")

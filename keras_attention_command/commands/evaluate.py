@@ -29,7 +29,7 @@ from keras_attention_command.settings import METRICS
     "metrics",
     multiple=True,
     type=click.Choice(METRICS),
-    help="Also print this figure, over all lines with one target each; may be repeated.",
+    help="Also print this figure; may be repeated.",
 )
 @click.option(
     "--tokenize",
@@ -84,10 +84,7 @@ def evaluate(
         f"character error rate {100 * result.error_rate:.2f} %  sources {result.sources}"
     )
     answer_to = dict(zip(sources, answers, strict=True))
-    scores = [
-        score([answer_to[source] for source, _ in pairs], [target for _, target in pairs])
-        for score in computed
-    ]
+    scores = [metric(answer_to, pairs) for metric in computed]
     for score in scores:
         click.echo(score)
     if report:
