@@ -91,7 +91,7 @@ class Task:
 class Batch:
     """Tasks that are run together, by the caller of the first one, the leader."""
 
-    __slots__ = ("opened_at", "queue", "running", "size", "tasks")
+    __slots__ = ("_feeds", "opened_at", "queue", "running", "size", "tasks")
 
     def __init__(self, queue: "Queue", now: float) -> None:
         self.queue = queue
@@ -99,6 +99,7 @@ class Batch:
         self.tasks: list[Task] = []
         self.size = 0
         self.running = False
+        self._feeds: Feeds | None = None
 
     @property
     def leader(self) -> Request:
@@ -125,18 +126,29 @@ class Batch:
 
     def feeds(self) -> Feeds:
         """Concatenates the tensors of all tasks; raises `errors.ServingError`."""
-        return merge(
-            [task.feeds for task in self.tasks],
-            self.padding,
-            self.queue.parameters.pad_variable_length_inputs,
-        )
+        if self._feeds is None:
+            pad = self.queue.parameters.pad_variable_length_inputs
+            self._feeds = merge([task.feeds for task in self.tasks], self.padding, pad)
+        return self._feeds
 
     def add(self, request: Request, feeds: Feeds, size: int) -> None:
         task = Task(request, feeds, size, self)
         self.tasks.append(task)
+        self._feeds = None
         self.size += size
         request.tasks.append(task)
         request.unfinished += 1
+
+    def remove(self, task: Task) -> None:
+        self.tasks.remove(task)
+        self._feeds = None
+        self.size -= task.size
+        task.request.unfinished -= 1
+
+    def clear(self) -> None:
+        """Breaks the reference cycle with the tasks, which would keep their arrays."""
+        self.tasks = []
+        self._feeds = None
 
 
 class Queue:
@@ -153,6 +165,7 @@ class Queue:
         self.model = model
         self.parameters = parameters
         self.batches: deque[Batch] = deque()
+        self._largest_batch = parameters.largest_batch
         self._timeout = parameters.batch_timeout_micros / 1e6
         self._running = 0
         self._expected = 0
@@ -163,7 +176,7 @@ class Queue:
 
         Raises `errors.Unavailable` if there would be too many batches; nothing is added then.
         """
-        largest = self.parameters.largest_batch
+        largest = self._largest_batch
         room = largest - self.batches[-1].size if self.batches else -1
         joins = size <= room or (room > 0 and self.parameters.enable_large_batch_splitting)
         at = min(size, room) if joins else 0
@@ -185,7 +198,7 @@ class Queue:
     def due_at(self) -> float:
         """Time when the first batch should run, in seconds; 0 for at once."""
         batch = self.batches[0]
-        if len(self.batches) > 1 or batch.size >= self.parameters.largest_batch:
+        if len(self.batches) > 1 or batch.size >= self._largest_batch:
             return 0.0
         timeout_at = batch.opened_at + self._timeout
         if self._running:
@@ -210,9 +223,7 @@ class Queue:
     def withdraw(self, task: Task) -> None:
         """Removes a waiting task, and its batch if that is empty then."""
         batch = task.batch
-        batch.tasks.remove(task)
-        batch.size -= task.size
-        task.request.unfinished -= 1
+        batch.remove(task)
         if not batch.tasks:
             self.batches.remove(batch)
 

@@ -223,10 +223,10 @@ class Scheduler:
             self._metrics.batching_queued(self._name, start - task.request.queued_at)
         deadline = max(task.request.deadline for task in batch.tasks)
         error: BaseException | None = None
-        padded_size = batch.queue.parameters.rounded(batch.size)
-        self._metrics.batching_run(batch.queue.model, batch.size, padded_size)
+        padding = batch.padding
+        self._metrics.batching_run(batch.queue.model, batch.size, batch.size + padding)
         try:
-            _compute(batch, None if deadline == FOREVER else deadline - start)
+            _compute(batch, padding, None if deadline == FOREVER else deadline - start)
         except BaseException as caught:  # whatever it is, the other callers must not wait for ever
             error = caught
         with self._lock:
@@ -240,15 +240,15 @@ class Scheduler:
                     self._fail(request, error)
                 elif not request.unfinished:
                     request.inbox.put(None)
-            batch.tasks = []  # breaks the reference cycle with the tasks, which would keep arrays
+            batch.clear()
             self._wake_leader(batch.queue)
             self._dispatch(now)
 
 
-def _compute(batch: Batch, timeout: float | None) -> None:
+def _compute(batch: Batch, padding: int, timeout: float | None) -> None:
     """Runs the model on a batch and gives each task its part of the outputs."""
     outputs = batch.leader.model.run(batch.feeds(), batch.queue.fetches, timeout)
-    parts = split(outputs, [task.size for task in batch.tasks], batch.padding)
+    parts = split(outputs, [task.size for task in batch.tasks], padding)
     for task, part in zip(batch.tasks, parts, strict=True):
         task.outputs = part
 

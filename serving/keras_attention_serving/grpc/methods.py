@@ -225,13 +225,14 @@ async def _finished(
 ) -> bytes:
     """Awaits a response, or ends the call with the status of its error; reports either."""
     start = time.monotonic()
-    failure: errors.ServingError | None = errors.Cancelled("The client has left.")
+    failure: errors.ServingError | None = None
     try:
-        result = await response
-        failure = None
-        return result
+        return await response
     except Exception as error:
         failure = _failure(error)
+    except BaseException:  # the task has been cancelled
+        failure = errors.Cancelled("The client has left.")
+        raise
     finally:
         report(time.monotonic() - start, failure)
     await context.abort(_CODES[failure.code], _text(failure), _metadata(failure))

@@ -151,29 +151,29 @@ class PrometheusMetrics(Metrics):
         ProcessCollector(registry=self.registry)  # memory, processor time, file handles
 
     def request(self, model: str, api: str, entrypoint: str, code: int, seconds: float) -> None:
-        self._count("request_count", model, _CODES.get(code, "UNKNOWN"))
+        self._of("request_count", model, _CODES.get(code, "UNKNOWN")).inc()
         if code == 0:
-            self._observe("request_latency", seconds * 1e6, model, api, entrypoint)
+            self._of("request_latency", model, api, entrypoint).observe(seconds * 1e6)
 
     def runtime(self, model: str, api: str, seconds: float, signature: str = "") -> None:
-        self._observe("runtime_latency", seconds * 1e6, model, api, "TF1")
-        self._observe("signature_latency", seconds * 1e6, model, api, signature)
+        self._of("runtime_latency", model, api, "TF1").observe(seconds * 1e6)
+        self._of("signature_latency", model, api, signature).observe(seconds * 1e6)
 
     def examples(self, model: str, count: int) -> None:
-        self._observe("request_example_counts", count, model)
-        self._count("request_example_count_total", model, amount=count)
+        self._of("request_example_counts", model).observe(count)
+        self._of("request_example_count_total", model).inc(count)
 
     def batching_queued(self, thread_pool: str, seconds: float) -> None:
-        self._observe("queuing_latency", seconds * 1e6, thread_pool)
+        self._of("queuing_latency", thread_pool).observe(seconds * 1e6)
 
     def batching_input(self, size: int) -> None:
-        self._observe("input_batch_size", size)
+        self._families["input_batch_size"].observe(size)
 
     def batching_run(self, model: str, size: int, padded_size: int) -> None:
-        self._count("wrapped_run_count")
-        self._observe("processed_batch_size", padded_size)
-        self._observe("padding_size", padded_size - size, str(padded_size))
-        self._observe("batch_size", size, model)
+        self._families["wrapped_run_count"].inc()
+        self._families["processed_batch_size"].observe(padded_size)
+        self._of("padding_size", str(padded_size)).observe(padded_size - size)
+        self._of("batch_size", model).observe(size)
 
     def watch_queue(self, model: str, depth: Callable[[], int] | None) -> None:
         if depth is None:
@@ -185,14 +185,14 @@ class PrometheusMetrics(Metrics):
         self._models = loaded
 
     def load(self, path: str, ok: bool, seconds: float) -> None:
-        self._count("load_attempt_count", path, "success" if ok else "fail")
+        self._of("load_attempt_count", path, "success" if ok else "fail").inc()
         if ok:
-            self._count("load_latency", path, amount=int(seconds * 1e6))
+            self._of("load_latency", path).inc(int(seconds * 1e6))
 
     def warmup(self, path: str, code: int, seconds: float, records: int) -> None:
         status = _CODES.get(code, "UNKNOWN")
-        self._observe("model_warmup_latency", seconds * 1e6, path, status)
-        self._count("model_warmup_records_read", path, amount=records)
+        self._of("model_warmup_latency", path, status).observe(seconds * 1e6)
+        self._of("model_warmup_records_read", path).inc(records)
 
     def total(self, name: str) -> int:
         family = name.replace("/", ":")
@@ -207,20 +207,12 @@ class PrometheusMetrics(Metrics):
     def page(self) -> bytes:
         return "".join(_lines(self.registry)).encode()
 
-    def _count(self, name: str, *labels: str, amount: int = 1) -> None:
-        self._child(name, labels).inc(amount)
-
-    def _observe(self, name: str, value: float, *labels: str) -> None:
-        self._child(name, labels).observe(value)
-
-    def _child(self, name: str, labels: tuple[str, ...]) -> Any:
+    def _of(self, name: str, *labels: str) -> Any:
         """The metric with these labels, at a quarter of the cost of `family.labels(*labels)`.
 
         There are at most `MAX_SERIES`, because the names of models come from requests: a client
         that asks for a new one every time must not fill the memory.
         """
-        if not labels:
-            return self._families[name]
         key = (name, *labels)
         child = self._children.get(key)
         if child is None:
