@@ -7,7 +7,7 @@ what is meant, and a type checker accepts whatever is handed over. The values of
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 Tensor: TypeAlias = Any
 # Of `build`, `compute_output_shape` and the like: an integer, or None where it is not known.
@@ -17,3 +17,26 @@ Activation: TypeAlias = str | Callable[..., Any]
 Initializer: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
 # A text and its answer, one for each line of a corpus.
 Pairs: TypeAlias = Sequence[tuple[str, str]]
+
+
+class LayerOptions(TypedDict, total=False):
+    """Arguments by name that every layer of Keras takes."""
+
+    name: str | None
+    dtype: Any
+    trainable: bool
+    autocast: bool
+    activity_regularizer: Any
+
+
+class AttentionOptions(LayerOptions, total=False):
+    """Arguments of `AttentionBase` that subclasses pass on."""
+
+    probability: str
+
+
+class StatefulOptions(AttentionOptions, total=False):
+    """Arguments of `AttentionBase` that a subclass of `StatefulAttention` passes on."""
+
+    dropout: float
+    seed: int | None

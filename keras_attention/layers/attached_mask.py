@@ -1,10 +1,14 @@
 """The mask that Keras attaches to a tensor."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_attention._types import Shape, Tensor
 
-def attached_mask(x):
+
+def attached_mask(x: Tensor) -> Any:
     """The mask that a layer such as `Embedding(mask_zero=True)` attached to `x`; None without one.
 
     Keras hands such masks to the layers that it calls. Methods that are called directly, such as
@@ -14,7 +18,7 @@ def attached_mask(x):
     return found[0] if found else None
 
 
-def mask_of(memory):
+def mask_of(memory: Tensor) -> Any:
     """The mask `(B, Tv)` of a memory for which none is given: the attached one, or all True."""
     mask = attached_mask(memory)
     return ops.ones(ops.shape(memory)[:2], dtype="bool") if mask is None else mask
@@ -26,14 +30,14 @@ class _MaskReader(keras.layers.Layer):
     A layer, because where a mask is kept differs by backend, and layers get it on all of them.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(autocast=False, name="mask_reader")
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         pass
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Any:
         return [] if mask is None else [mask]
 
 

@@ -2,7 +2,9 @@
 
 import functools
 import inspect
+from typing import Any
 
+from keras_attention._types import Shape, Tensor
 from keras_attention.layers.feature_sizes import with_feature_sizes
 from keras_attention.layers.validation import check_sequence
 
@@ -14,7 +16,7 @@ _NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEY
 class CheckedCall:
     """Mixin for layers: calls with other arguments than theirs are refused by name and shape."""
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given = _by_name(self, args, kwargs)
         for name in _TENSORS & set(given):
             _check_tensor(name, given[name])
@@ -25,15 +27,16 @@ class CheckedCall:
             check_sequence("memory", given["memory"].shape)
         self.check_given(given)
         known = with_feature_sizes(self, given)
-        args = [known.get(name, x) for name, x in zip(given, args, strict=False)]
-        return super().__call__(*args, **kwargs | {n: known[n] for n in known.keys() & kwargs})
+        args = tuple(known.get(name, x) for name, x in zip(given, args, strict=False))
+        kwargs |= {name: known[name] for name in known.keys() & kwargs}
+        return super().__call__(*args, **kwargs)  # type: ignore[misc]
 
-    def check_given(self, given):
+    def check_given(self, given: Any) -> Any:
         """Raises ValueError if the arguments of a call, by name, do not fit each other."""
         return None  # AutoGraph warns of functions without a statement
 
 
-def _by_name(layer, args, kwargs):
+def _by_name(layer: Any, args: Any, kwargs: Any) -> Any:
     """The arguments of a call by name; TypeError where they do not fit the layer's `call`."""
     names, required, is_open = _arguments(type(layer).call)
     shown = ", ".join(names)
@@ -66,7 +69,7 @@ def _by_name(layer, args, kwargs):
 
 
 @functools.cache
-def _arguments(call):
+def _arguments(call: Any) -> tuple[Any, Any, Any]:
     """Names of the arguments of a `call`, those without a default, and whether it takes others."""
     parameters = list(inspect.signature(call).parameters.values())[1:]
     named = [p for p in parameters if p.kind in _NAMED]
@@ -77,14 +80,14 @@ def _arguments(call):
     return [p.name for p in named] or ["inputs"], required, is_open
 
 
-def _check_tensor(name, x, names=()):
+def _check_tensor(name: str, x: Tensor, names: Any = ()) -> None:
     if isinstance(x, (list, tuple)) and (name in _TENSORS or name in names[:1]):
         own = [n for n in names if n in _TENSORS or n in ("memory", "logits", "weights")]
         call = f", each an argument of its own: {', '.join(own)}" if len(own) > 1 else ""
         raise ValueError(f"Expected {name} to be one tensor{call}. Received: {name}={_brief(x)}")
 
 
-def _check_mask(name, given):
+def _check_mask(name: str, given: Any) -> None:
     mask = given[name]
     first = next(iter(given.values()))
     of = first if name == "mask" else given.get(name.removesuffix("_mask"))
@@ -105,7 +108,7 @@ def _check_mask(name, given):
         )
 
 
-def _check_pairs(mask, given):
+def _check_pairs(mask: Tensor, given: Any) -> None:
     query = given.get("query", given.get("inputs"))
     value = given.get("value", query)
     if query is None or not hasattr(value, "shape") or len(query.shape) != 3:
@@ -121,7 +124,7 @@ def _check_pairs(mask, given):
         )
 
 
-def _fit(shape, wanted, may_be_one):
+def _fit(shape: Shape, wanted: Any, may_be_one: Any) -> bool:
     """True if the sizes that are known agree."""
     return all(
         None in (size, want) or size == want or (one and size == 1)
@@ -129,7 +132,7 @@ def _fit(shape, wanted, may_be_one):
     )
 
 
-def _brief(x):
+def _brief(x: Tensor) -> Any:
     """A tensor by its shape, a list by its length, anything else as it prints."""
     if hasattr(x, "shape"):
         return f"a tensor of shape {tuple(x.shape)}"

@@ -1,12 +1,16 @@
 """Feature sizes that a graph leaves open, taken from what a layer was built for."""
 
+from typing import Any
+
 from keras import ops
+
+from keras_attention._types import Tensor
 
 # Arguments whose last axis is features; that of masks, weights and token ids is steps.
 _FEATURES = ("query", "value", "key", "inputs", "x", "memory")
 
 
-def with_feature_sizes(layer, given):
+def with_feature_sizes(layer: Any, given: Any) -> Any:
     """The arguments of a call, with the last axis of each sequence as the layer was built.
 
     Keras' `Dense` needs no size once it is built; what compares or reshapes needs one.
@@ -32,7 +36,7 @@ def with_feature_sizes(layer, given):
     return changed
 
 
-def _is_unknown(x):
+def _is_unknown(x: Tensor) -> Any:
     try:
         return len(x.shape) > 2 and x.shape[-1] is None
     except (AttributeError, TypeError, ValueError):  # no tensor, or one of unknown rank

@@ -1,10 +1,12 @@
 """A wrapper that keeps the mask around a layer that drops it."""
 
 import inspect
+from typing import Any, Unpack
 
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.layers.attached_mask import attached_mask
 
 
@@ -52,7 +54,7 @@ class KeepMask(keras.layers.Wrapper):
     https://keras.io/guides/understanding_masking_and_padding.
     """
 
-    def __init__(self, layer, **kwargs):
+    def __init__(self, layer: Any, **kwargs: Unpack[LayerOptions]) -> None:
         # Inputs are cast as the layer itself casts them.
         dtype = getattr(layer, "dtype_policy", None)
         super().__init__(layer, **{"dtype": dtype, "autocast": False, **kwargs})
@@ -63,7 +65,7 @@ class KeepMask(keras.layers.Wrapper):
         if self._takes_mask:
             accept_masks(layer)
 
-    def call(self, inputs, mask=None, **kwargs):
+    def call(self, inputs: Tensor, mask: Tensor | None = None, **kwargs: Any) -> Any:
         mask = attached_mask(inputs) if mask is None else mask
         if mask is None:
             return self.layer(inputs, **kwargs)
@@ -72,20 +74,20 @@ class KeepMask(keras.layers.Wrapper):
         outputs = self.layer(inputs, **kwargs, **({"mask": mask} if self._takes_mask else {}))
         return outputs if self._attaches else keras.tree.map_structure(ops.copy, outputs)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape) -> Any:
         return self.layer.compute_output_shape(inputs_shape)
 
-    def compute_output_spec(self, inputs, mask=None, **kwargs):
+    def compute_output_spec(self, inputs: Tensor, mask: Tensor | None = None, **kwargs: Any) -> Any:
         return self.layer.compute_output_spec(inputs, **kwargs)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor) -> Any:
         """The mask of each output, in a flat list; None where it has no steps."""
         if previous_mask is None:
             return None
         kept = self._kept_axes(inputs, len(previous_mask.shape) - 1)
         return [_merge(previous_mask, axes) for axes in kept]
 
-    def _kept_axes(self, inputs, count):
+    def _kept_axes(self, inputs: Tensor, count: Any) -> Any:
         """Number of the `count` axes of steps that each output has in common with the input."""
         try:
             first, second = (self._outputs(inputs, sizes[:count]) for sizes in SIZES)
@@ -103,7 +105,7 @@ class KeepMask(keras.layers.Wrapper):
                 )
         return kept
 
-    def _outputs(self, inputs, sizes):
+    def _outputs(self, inputs: Tensor, sizes: Any) -> Any:
         """The rank of each output, and which of its axes are as long as those of an input whose
         axes of steps have these sizes."""
         shape = (inputs.shape[0], *sizes, *inputs.shape[1 + len(sizes) :])
@@ -119,7 +121,7 @@ SIZES = ((61, 71, 83), (67, 73, 89))
 DROPPING = (keras.layers.RNN, keras.layers.Bidirectional, keras.layers.TimeDistributed)
 
 
-def accept_masks(layer):
+def accept_masks(layer: Any) -> Any:
     """Lets a layer take masks without a warning that it hands none on.
 
     With Keras 3.16 recurrent layers use the mask that they are given, and warn of it.
@@ -131,7 +133,7 @@ def accept_masks(layer):
     return layer
 
 
-def _merge(mask, kept):
+def _merge(mask: Tensor, kept: Any) -> Any:
     """A mask of the first `kept` axes of steps: True where any of the others is."""
     lost = tuple(range(kept + 1, len(mask.shape)))
     if not kept:
@@ -139,7 +141,7 @@ def _merge(mask, kept):
     return ops.any(mask, axis=lost) if lost else mask
 
 
-def _same(sizes, found):
+def _same(sizes: Any, found: Any) -> Any:
     return [
         size is not None and i < len(found) and found[i] == size for i, size in enumerate(sizes)
     ]

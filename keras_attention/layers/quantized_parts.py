@@ -1,5 +1,8 @@
 """Configuration of a layer whose parts are quantized."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 
@@ -11,8 +14,10 @@ class QuantizedParts:
     which mode. Built from that, a layer has the variables that the file brings.
     """
 
-    def get_build_config(self):
-        config = super().get_build_config()
+    _flatten_layers: Callable[[], Any]  # of Keras
+
+    def get_build_config(self) -> dict[str, Any]:
+        config = super().get_build_config()  # type: ignore[misc]
         parts = [
             [position, part.quantization_mode, part.quantization_config]
             for position, part in enumerate(self._flatten_layers())
@@ -20,9 +25,9 @@ class QuantizedParts:
         ]
         return {**config, "quantized": parts} if config and parts else config
 
-    def build_from_config(self, config):
+    def build_from_config(self, config: dict[str, Any]) -> None:
         shapes = {name: value for name, value in config.items() if name != "quantized"}
-        super().build_from_config(shapes)
+        super().build_from_config(shapes)  # type: ignore[misc]
         within = self._flatten_layers()
         for position, mode, options in config.get("quantized", ()):
             part = within[position]

@@ -1,13 +1,16 @@
 """A loop over the steps of a sequence, in the graph, with gradients, on every backend."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
 from keras_attention._conversion import traced_for_conversion
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.ops.precision import at_least_float32
 
 
-def unroll(step, inputs, state):
+def unroll(step: Any, inputs: Tensor, state: Any) -> Any:
     """Runs `step` along the steps of `inputs`.
 
     Args:
@@ -39,7 +42,7 @@ def unroll(step, inputs, state):
     return _loop(step, inputs, state)
 
 
-def _any_number_of_steps(step, inputs, state):
+def _any_number_of_steps(step: Any, inputs: Tensor, state: Any) -> tuple[Any, Any]:
     """A loop over a number of steps that a graph does not know, and that may be 0.
 
     Keras' RNN reads a first step before it counts them: without any, it gets one of zeros.
@@ -52,7 +55,7 @@ def _any_number_of_steps(step, inputs, state):
     return outputs[:, :steps], last
 
 
-def _loop(step, inputs, state):
+def _loop(step: Any, inputs: Tensor, state: Any) -> tuple[Any, Any]:
     dtype = keras.backend.standardize_dtype(inputs.dtype)
     loop = keras.layers.RNN(
         _StepCell(step, len(state), dtype=dtype),
@@ -64,7 +67,7 @@ def _loop(step, inputs, state):
     return outputs, state
 
 
-def _step_by_step(step, inputs, state):
+def _step_by_step(step: Any, inputs: Tensor, state: Any) -> tuple[Any, Any]:
     """One step after another in the graph, without a loop."""
     outputs = []
     for t in range(inputs.shape[1]):
@@ -73,7 +76,7 @@ def _step_by_step(step, inputs, state):
     return ops.stack(outputs, axis=1), state
 
 
-def pack(tensors, like):
+def pack(tensors: Any, like: Any) -> tuple[Any, Any]:
     """Concatenate tensors `(B, T, n)`, and return the function that splits one step of them.
 
     The loop takes one tensor, float32 at least. Splitting restores dtypes, booleans included.
@@ -82,7 +85,7 @@ def pack(tensors, like):
     kinds = [keras.backend.standardize_dtype(x.dtype) for x in tensors]
     sizes = [ops.shape(x)[-1] for x in tensors]
 
-    def unpack(row):
+    def unpack(row: Tensor) -> Any:
         parts, start = [], 0
         for kind, size in zip(kinds, sizes, strict=True):
             # Sizes that are known stay known, whatever stands beside them.
@@ -97,14 +100,14 @@ def pack(tensors, like):
 class _StepCell(keras.layers.Layer):
     """Cell of `keras.layers.RNN` that runs a function; owns no weights."""
 
-    def __init__(self, step, num_states, **kwargs):
+    def __init__(self, step: Any, num_states: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self._step = step
         # `RNN` wants sizes, but uses them only where no initial state is given.
         self.state_size = [1] * num_states
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         pass
 
-    def call(self, inputs, states):
+    def call(self, inputs: Tensor, states: Any) -> Any:
         return self._step(inputs, list(states))

@@ -1,12 +1,15 @@
 """Checks of the arguments of constructors and calls."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_attention._types import Initializer, Shape, Tensor
 from keras_attention.ops import PROBABILITIES
 
 
-def check_positive(**named):
+def check_positive(**named: Any) -> Any:
     """Returns the one named value if it is a positive integer; raises ValueError otherwise."""
     ((name, value),) = named.items()
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -14,12 +17,12 @@ def check_positive(**named):
     return value
 
 
-def clone_initializer(initializer):
+def clone_initializer(initializer: Initializer) -> Any:
     """A new initializer like this one: one object would fill every weight with the same numbers."""
     return keras.initializers.get(keras.initializers.serialize(initializer))
 
 
-def check_probability(name):
+def check_probability(name: str) -> Any:
     """Returns `name` if it names a function from scores to weights; raises ValueError otherwise."""
     if name not in PROBABILITIES:
         raise ValueError(
@@ -29,7 +32,7 @@ def check_probability(name):
     return name
 
 
-def check_sequence(name, shape):
+def check_sequence(name: str, shape: Shape) -> None:
     """Raises ValueError unless the shape is that of a sequence of vectors."""
     if len(shape) != 3:
         how = ""
@@ -44,7 +47,7 @@ def check_sequence(name, shape):
         )
 
 
-def in_compute_dtype(layer, x):
+def in_compute_dtype(layer: Any, x: Tensor) -> Any:
     """`x` in the compute dtype of the layer: Keras casts floats alone, and only in calls."""
     if x is None or keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype:
         return x

@@ -1,6 +1,6 @@
 """From `keras.layers.MultiHeadAttention` and `GroupedQueryAttention`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keras_attention.layers import MultiHeadCrossAttention, MultiHeadSelfAttention
@@ -56,8 +56,12 @@ def _variables_of(layer: Any) -> Iterator[Variable]:
         if layer.use_bias:
             shape = tuple(dense.bias.shape)
             bare = (shape[0], shape[-1])
-            fill = Fill(dense.bias, lambda x, shape=shape: x.reshape(shape))
+            fill = Fill(dense.bias, _reshape(shape))
             yield Variable((f"{name}/bias",), bare, (fill,))
     yield same(layer.output_dense.kernel, "attention_output/kernel")
     if layer.use_bias:
         yield same(layer.output_dense.bias, "attention_output/bias")
+
+
+def _reshape(shape: tuple[int, ...]) -> Callable[[Any], Any]:
+    return lambda x: x.reshape(shape)

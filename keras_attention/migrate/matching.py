@@ -17,7 +17,7 @@ class Fill(NamedTuple):
     """A target weight, and the function that converts the source array to it."""
 
     weight: Any
-    convert: Callable = np.asarray
+    convert: Callable[[Any], Any] = np.asarray
 
 
 class Variable(NamedTuple):

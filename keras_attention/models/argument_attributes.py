@@ -1,7 +1,7 @@
 """Arguments of a constructor as attributes, where parts of the model hold them."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ArgumentAttributes:
@@ -13,9 +13,9 @@ class ArgumentAttributes:
     """
 
     # Arguments that a part holds: a function of the layer for each.
-    argument_parts: ClassVar[dict[str, Callable]] = {}
+    argument_parts: ClassVar[dict[str, Callable[[Any], Any]]] = {}
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name in self.argument_parts:
             return self.argument_parts[name](self)
         config = vars(self).get("_config", {})

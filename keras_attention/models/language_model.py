@@ -1,8 +1,11 @@
 """Base class of all models of one sequence of tokens."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_attention._token_ids import check_token_ids
+from keras_attention._types import Tensor
 from keras_attention.models.seq2seq import Seq2Seq
 
 
@@ -30,17 +33,17 @@ class LanguageModel(Seq2Seq):
         vocabulary_size: number of tokens, for the check of prompts; None knows no highest token.
     """
 
-    vocabulary_size = None
+    vocabulary_size: int | None = None
 
-    def check_inputs(self, inputs):
+    def check_inputs(self, inputs: Tensor) -> None:
         if isinstance(inputs, (dict, list, tuple)):
             super().check_inputs(inputs)
 
-    def predict_next(self, tokens, training=None):
+    def predict_next(self, tokens: Tensor, training: bool | None = None) -> Any:
         """Logits `(B, T, vocabulary_size)` of what follows each of `tokens`, int `(B, T)`."""
         raise NotImplementedError(f"{type(self).__name__} must define `predict_next`.")
 
-    def prepare_prompt(self, tokens, lengths, max_length):
+    def prepare_prompt(self, tokens: Tensor, lengths: Tensor, max_length: int) -> Any:
         """State of `step_token` after a prompt: any structure of tensors, batch first.
 
         Args:
@@ -50,11 +53,18 @@ class LanguageModel(Seq2Seq):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `prepare_prompt`.")
 
-    def step_token(self, token, state):
+    def step_token(self, token: Tensor, state: Any) -> Any:
         """Logits `(B, vocabulary_size)` of what follows `token`, int `(B,)`, and the new state."""
         raise NotImplementedError(f"{type(self).__name__} must define `step_token`.")
 
-    def generate(self, prompt, prompt_mask=None, max_length=100, seeds=None, **options):
+    def generate(
+        self,
+        prompt: Tensor,
+        prompt_mask: Tensor | None = None,
+        max_length: int = 100,
+        seeds: Tensor | None = None,
+        **options: Any,
+    ) -> Any:
         """Goes on with each prompt, by the likeliest token at each step or by drawn ones.
 
         Args:
@@ -71,7 +81,7 @@ class LanguageModel(Seq2Seq):
             return self.decode(prompt, prompt_mask, max_length, **options)
         return self.sample(prompt, seeds, prompt_mask, max_length, **options)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Any:
         if not isinstance(inputs, dict):
             return self.predict_next(ops.cast(inputs, "int32"), training)
         source, target = inputs["source"], ops.cast(inputs["target"], "int32")
@@ -88,21 +98,25 @@ class LanguageModel(Seq2Seq):
         answered = lengths + ops.arange(ops.shape(target)[1], dtype="int32")
         return ops.take_along_axis(logits, ops.expand_dims(answered, -1), axis=1)
 
-    def prepare(self, source, source_mask=None, training=None):
+    def prepare(
+        self, source: Tensor, source_mask: Tensor | None = None, training: bool | None = None
+    ) -> tuple[Any, Any]:
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build((None, None))
         source, lengths = _prompt(source, source_mask)
         source, _ = check_token_ids(source, self.vocabulary_size, name="token")
         return self._after_start(source), lengths
 
-    def initial_state(self, memory, max_length=100):
+    def initial_state(self, memory: Tensor, max_length: int = 100) -> tuple[Any, Any]:
         tokens, lengths = memory
         # A search begins with the token `start_id`; what this sequence is at is the last token of
         # its prompt, which waits in the state for the first step.
         pending = ops.take_along_axis(tokens, ops.expand_dims(lengths, 1), axis=1)[:, 0]
         return pending, self.prepare_prompt(tokens, lengths, max_length)
 
-    def step(self, token, state, memory, width=None):
+    def step(
+        self, token: Tensor, state: Any, memory: Tensor, width: Any = None
+    ) -> tuple[Any, Any, Any]:
         pending, state = state
         token = ops.where(pending >= 0, pending, ops.cast(token, "int32"))
         logits, state = self.step_token(token, state)
@@ -110,11 +124,11 @@ class LanguageModel(Seq2Seq):
         weights = ops.zeros((ops.shape(token)[0], source_length), self.compute_dtype)
         return logits, (ops.full_like(pending, -1), state), weights
 
-    def _after_start(self, source):
+    def _after_start(self, source: Tensor) -> Tensor:
         return ops.pad(source, [[0, 0], [1, 0]], constant_values=self.start_id)
 
 
-def _prompt(source, mask):
+def _prompt(source: Tensor, mask: Tensor) -> tuple[Any, Any]:
     """The tokens, 0 where the mask is False, and how many there are."""
     source = ops.cast(source, "int32")
     mask = source != 0 if mask is None else ops.cast(mask, "bool")

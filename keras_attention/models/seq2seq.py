@@ -1,10 +1,13 @@
 """Base class of all sequence-to-sequence models."""
 
 import functools
+from collections.abc import Callable
+from typing import Any, Unpack
 
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Tensor
 from keras_attention.decoding import Hypotheses, NBest, beam_search, greedy, sample
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.argument_attributes import ArgumentAttributes
@@ -27,22 +30,22 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
         Logits `(B, Tt, target_vocabulary_size)`.
     """
 
-    def __init__(self, start_id=2, end_id=3, **kwargs):
+    def __init__(self, start_id: int = 2, end_id: int = 3, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.start_id = start_id
         self.end_id = end_id
 
-    def __call__(self, inputs, *args, **kwargs):
+    def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Any:
         self.check_inputs(inputs)
         return super().__call__(inputs, *args, **kwargs)
 
-    def fit(self, x=None, *args, **kwargs):
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         # Before Keras wraps what is raised in an error of its own, of several lines.
         if isinstance(x, (dict, list, tuple)) or hasattr(x, "shape"):
             self.check_inputs(x)
         return super().fit(x, *args, **kwargs)
 
-    def check_inputs(self, inputs):
+    def check_inputs(self, inputs: Tensor) -> None:
         """Raises ValueError unless the inputs are those of the class."""
         if not isinstance(inputs, dict) or not {"source", "target"} <= set(inputs):
             received = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
@@ -51,7 +54,9 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
                 f"Received: {received}"
             )
 
-    def prepare(self, source, source_mask=None, training=None):
+    def prepare(
+        self, source: Tensor, source_mask: Tensor | None = None, training: bool | None = None
+    ) -> Any:
         """Encode the source: the memory that all steps read, any structure of tensors, batch first.
 
         Args:
@@ -61,7 +66,7 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `prepare`.")
 
-    def initial_state(self, memory, max_length=100):
+    def initial_state(self, memory: Tensor, max_length: int = 100) -> Any:
         """The state before the first step, any structure of tensors, batch first.
 
         Args:
@@ -70,7 +75,7 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `initial_state`.")
 
-    def step(self, token, state, memory, width=None):
+    def step(self, token: Tensor, state: Any, memory: Tensor, width: Any = None) -> Any:
         """Advances by one token: see `keras_attention.decoding.StepFunction`.
 
         Token and state may hold W rows for each row of the memory, example-major; `width` tells W
@@ -78,7 +83,13 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `step`.")
 
-    def decode(self, source, source_mask=None, max_length=100, **options) -> Hypotheses:
+    def decode(
+        self,
+        source: Tensor,
+        source_mask: Tensor | None = None,
+        max_length: int = 100,
+        **options: Any,
+    ) -> Hypotheses:
         """Answers each source with the likeliest token at each step.
 
         Args:
@@ -91,7 +102,12 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
         return self._search(greedy, source, source_mask, max_length, **options)
 
     def beam_search(
-        self, source, source_mask=None, max_length=100, beam_width=5, **options
+        self,
+        source: Tensor,
+        source_mask: Tensor | None = None,
+        max_length: int = 100,
+        beam_width: int = 5,
+        **options: Any,
     ) -> NBest:
         """Answers each source with the best of a beam search.
 
@@ -107,7 +123,14 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
         options = {"beam_width": beam_width, "memory_mask": mask, **options}
         return self._search(beam_search, source, mask, max_length, **options)
 
-    def sample(self, source, seeds, source_mask=None, max_length=100, **options) -> Hypotheses:
+    def sample(
+        self,
+        source: Tensor,
+        seeds: Tensor,
+        source_mask: Tensor | None = None,
+        max_length: int = 100,
+        **options: Any,
+    ) -> Hypotheses:
         """Answers each source with tokens that are drawn.
 
         Args:
@@ -121,7 +144,15 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
         """
         return self._search(sample, source, source_mask, max_length, seeds=seeds, **options)
 
-    def _search(self, search, source, source_mask, max_length, max_margin=None, **options):
+    def _search(
+        self,
+        search: Callable[..., Any],
+        source: Tensor,
+        source_mask: Tensor,
+        max_length: int,
+        max_margin: int | None = None,
+        **options: Any,
+    ) -> Any:
         memory = self.prepare(source, source_mask)
         state = self.initial_state(memory, max_length)
         if max_margin is not None:
@@ -146,7 +177,13 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
             **options,
         )
 
-    def log_probability(self, source, target, source_mask=None, target_lengths=None):
+    def log_probability(
+        self,
+        source: Tensor,
+        target: Tensor,
+        source_mask: Tensor | None = None,
+        target_lengths: Tensor | None = None,
+    ) -> Tensor:
         """Natural log-probability `(B,)`, float32, of each target given its source.
 
         Args:

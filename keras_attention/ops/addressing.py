@@ -7,6 +7,8 @@ Reference: Graves, Wayne and Danihelka, 2014, https://arxiv.org/abs/1410.5401, s
 
 from keras import ops
 
+from keras_attention._types import Tensor
+
 # Below this squared length a vector resembles nothing: a blank location has similarity 0, and
 # gradients through it are finite.
 SHORTEST = 1e-6
@@ -14,7 +16,7 @@ SHORTEST = 1e-6
 LIGHTEST = 1e-12
 
 
-def content_weights(key, strength, memory):
+def content_weights(key: Tensor, strength: float, memory: Tensor) -> Tensor:
     """A softmax over the locations of `strength` times the cosine of key and memory: `(B, H, N)`.
 
     Args:
@@ -31,12 +33,12 @@ def content_weights(key, strength, memory):
     return ops.softmax(ops.expand_dims(strength, -1) * products * lengths, axis=-1)
 
 
-def interpolate(weights, previous, gate):
+def interpolate(weights: Tensor, previous: Tensor, gate: Tensor) -> Tensor:
     """`gate * weights + (1 - gate) * previous`: `(B, H, N)`. The gate is `(B, H)`; equation 7."""
     return previous + ops.expand_dims(gate, -1) * (weights - previous)
 
 
-def shift(weights, kernel):
+def shift(weights: Tensor, kernel: Tensor) -> Tensor:
     """Moves weights around the circle of locations: `(B, H, N)`.
 
     `out_i = sum_s kernel_s weights_{i - s}`, s from -S to S, indices modulo N.
@@ -55,18 +57,18 @@ def shift(weights, kernel):
     return sum(moved[1:], moved[0])
 
 
-def sharpen(weights, power):
+def sharpen(weights: Tensor, power: Tensor) -> Tensor:
     """`weights ** power`, normalised: `(B, H, N)`. The power, gamma, is `(B, H)`; equation 9."""
     logarithms = ops.log(ops.maximum(weights, LIGHTEST))
     return ops.softmax(ops.expand_dims(power, -1) * logarithms, axis=-1)
 
 
-def read(memory, weights):
+def read(memory: Tensor, weights: Tensor) -> Tensor:
     """Reading vector of each head, `sum_i weights_i memory_i`: `(B, H, M)`; equation 2."""
     return ops.matmul(weights, memory)
 
 
-def write(memory, weights, erase, add):
+def write(memory: Tensor, weights: Tensor, erase: Tensor, add: Tensor) -> Tensor:
     """The memory `(B, N, M)` after all heads have first erased, then added.
 
     `memory_i * prod_h (1 - weights_hi erase_h) + sum_h weights_hi add_h`
@@ -84,5 +86,5 @@ def write(memory, weights, erase, add):
     return memory + ops.matmul(ops.swapaxes(weights, -1, -2), add)
 
 
-def _inverse_length(x):
+def _inverse_length(x: Tensor) -> Tensor:
     return ops.rsqrt(ops.sum(ops.square(x), axis=-1) + SHORTEST)

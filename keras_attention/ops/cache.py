@@ -1,9 +1,13 @@
 """Caches of fixed size for decoding: written step by step, read as a whole."""
 
+from typing import Any
+
 from keras import ops
 
+from keras_attention._types import Tensor
 
-def write_steps(cache, steps, position):
+
+def write_steps(cache: Tensor, steps: Tensor, position: Any) -> Tensor:
     """`cache (B, K, L, D)` with `steps (B, K, n, D)` from `position` on.
 
     A new tensor; in a loop the old one is overwritten in place. TensorFlow Serving runs it.

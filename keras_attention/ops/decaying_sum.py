@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_attention._conversion import traced_for_conversion
+from keras_attention._types import Tensor
 from keras_attention.ops.precision import as_float
 
 BLOCK = 16
@@ -10,7 +11,7 @@ BLOCK = 16
 DEPTH = 5
 
 
-def decaying_sum(log_decay, x):
+def decaying_sum(log_decay: Tensor, x: Tensor) -> Tensor:
     """`y_j = exp(log_decay_j) y_{j-1} + x_j` along the last axis, with y = 0 before the first.
 
     An associative scan in blocks: the sums inside a block by one product with its triangle of
@@ -31,7 +32,7 @@ def decaying_sum(log_decay, x):
     return _scan(log_decay, x, DEPTH)
 
 
-def _scan(log_decay, x, depth):
+def _scan(log_decay: Tensor, x: Tensor, depth: Tensor) -> Tensor:
     length = ops.shape(x)[-1]
     leading = ops.shape(x)[:-1]
     blocks = -(-length // BLOCK)
@@ -48,7 +49,7 @@ def _scan(log_decay, x, depth):
     return ops.reshape(inside, (*leading, blocks * BLOCK))[..., :length]
 
 
-def _in_blocks(log_decay, x):
+def _in_blocks(log_decay: Tensor, x: Tensor) -> Tensor:
     """The recurrence along the last axis alone, work in proportion to its square."""
     steps = ops.arange(ops.shape(x)[-1])
     later = ops.expand_dims(steps, 0) > ops.expand_dims(steps, 1)

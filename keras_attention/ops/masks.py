@@ -1,15 +1,17 @@
 """Boolean masks. True = may be attended to, everywhere."""
 
 import functools
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.ops.precision import as_float
 
 
-def causal_mask(query_length, value_length):
+def causal_mask(query_length: Tensor, value_length: Tensor) -> Tensor:
     """Mask `(Tq, Tv)` that lets each query see its own position and those before it.
 
     Aligned to the end: the last query sees every value, so a single query against a cache of S
@@ -20,7 +22,9 @@ def causal_mask(query_length, value_length):
     return columns <= rows + (value_length - query_length)
 
 
-def sliding_window_mask(query_length, value_length, causal=False, window=None):
+def sliding_window_mask(
+    query_length: Tensor, value_length: Tensor, causal: bool = False, window: int | None = None
+) -> Tensor:
     """Mask `(Tq, Tv)` of the positions that a query reaches, aligned to the end.
 
     Args:
@@ -37,7 +41,11 @@ def sliding_window_mask(query_length, value_length, causal=False, window=None):
     return reach
 
 
-def combine_masks(value_mask=None, attention_mask=None, causal=None):
+def combine_masks(
+    value_mask: Tensor | None = None,
+    attention_mask: Tensor | None = None,
+    causal: bool | None = None,
+) -> Tensor:
     """One mask that broadcasts to scores `(B, Tq, Tv)`, or None if everything may be seen.
 
     Args:
@@ -55,12 +63,12 @@ def combine_masks(value_mask=None, attention_mask=None, causal=None):
     return functools.reduce(ops.logical_and, masks) if masks else None
 
 
-def attended(mask):
+def attended(mask: Tensor) -> Tensor:
     """Values that any query of any head may see: `(B, [H,] Tq, Tv)` to `(B, Tv)`."""
     return ops.any(mask, axis=tuple(range(1, len(mask.shape) - 1)))
 
 
-def zero_masked(x, mask):
+def zero_masked(x: Tensor, mask: Tensor) -> Tensor:
     """`x (B, T, D)` with zeros where `mask (B, T)` is False.
 
     A weight of 0 is not enough to keep a masked position out: 0 * NaN is NaN, in the context and
@@ -69,14 +77,14 @@ def zero_masked(x, mask):
     return ops.where(ops.expand_dims(mask, -1), x, ops.zeros((), dtype=x.dtype))
 
 
-def split_nonfinite(x):
+def split_nonfinite(x: Tensor) -> tuple[Any, Any]:
     """`x (..., T, D)` without its infinities and NaNs, and which steps `(..., T)` had any."""
     finite = ops.isfinite(x)
     clean = ops.where(finite, x, ops.zeros((), dtype=x.dtype))
     return clean, ops.logical_not(ops.all(finite, axis=-1))
 
 
-def hiding_bias(bias):
+def hiding_bias(bias: Tensor) -> Tensor:
     """A bias of the scores, of floats, with minus infinity where it is as low as its dtype can be.
 
     `finfo.min` of half precision says the same as minus infinity, but is a number among others in

@@ -2,8 +2,10 @@
 
 from keras import ops
 
+from keras_attention._types import Tensor
 
-def by_rows(function, x):
+
+def by_rows(function: Tensor, x: Tensor) -> Tensor:
     """A function of a matrix, such as a product with a kernel, of the rows of `x (..., D)`.
 
     What Keras makes of a product of rank 3 with an unknown batch has, on TensorFlow, a transpose in

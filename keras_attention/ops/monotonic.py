@@ -1,8 +1,11 @@
 """Monotonic attention: where a reader stands who stops at memory steps and never goes back."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.ops.decaying_sum import decaying_sum
 from keras_attention.ops.precision import as_float
 from keras_attention.ops.softmax import HIDDEN, LOWEST
@@ -11,7 +14,7 @@ from keras_attention.ops.softmax import HIDDEN, LOWEST
 NEVER = -1e4
 
 
-def expected_alignment(scores, previous):
+def expected_alignment(scores: Tensor, previous: Tensor) -> Tensor:
     """Expected alignment of monotonic attention: `(B, Tv)` for one query.
 
     `alpha_j = p_j q_j` with `q_j = (1 - p_{j-1}) q_{j-1} + previous_j` and `p = sigmoid(scores)`.
@@ -28,7 +31,7 @@ def expected_alignment(scores, previous):
     return ops.sigmoid(scores) * decaying_sum(passes, previous)
 
 
-def hard_alignment(scores, previous):
+def hard_alignment(scores: Tensor, previous: Tensor) -> Tensor:
     """The first step with `sigmoid(score) > 0.5` from where the reader stands on: `(B, Tv)`.
 
     All zeros where there is none, and from then on.
@@ -47,13 +50,13 @@ def hard_alignment(scores, previous):
     return ops.cast(first, dtype)
 
 
-def first_step(batch, length, dtype):
+def first_step(batch: Tensor, length: Any, dtype: str) -> Tensor:
     """An alignment with the first step alone: where every reader starts."""
     row = ops.cast(ops.equal(ops.arange(length), 0), dtype)
     return ops.broadcast_to(ops.expand_dims(row, 0), (batch, length))
 
 
-def chunkwise(alignment, scores, mask, size):
+def chunkwise(alignment: str, scores: Tensor, mask: Tensor, size: Any) -> Tensor:
     """Spreads the mass of each step over the `size` steps that end there.
 
     `beta_j = sum_k alignment_k exp(u_j) / sum_l exp(u_l)`, k from j to j + size - 1 and l from
@@ -87,7 +90,7 @@ def chunkwise(alignment, scores, mask, size):
     return sum(_shifted(shares[..., back], -back, 0.0) for back in range(size))
 
 
-def _shifted(x, steps, fill):
+def _shifted(x: Tensor, steps: Tensor, fill: Tensor) -> Tensor:
     """`x` moved along the last axis: position j holds what stood at j - steps."""
     if steps == 0:
         return x

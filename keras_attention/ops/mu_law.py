@@ -4,8 +4,10 @@ import math
 
 from keras import ops
 
+from keras_attention._types import Tensor
 
-def mu_law_encode(samples, levels=256):
+
+def mu_law_encode(samples: Tensor, levels: int = 256) -> Tensor:
     """The level of each sample: `round((f(x) + 1) / 2 * (levels - 1))`.
 
     With `mu = levels - 1` and `f(x) = sign(x) log(1 + mu |x|) / log(1 + mu)`.
@@ -25,14 +27,14 @@ def mu_law_encode(samples, levels=256):
     return ops.cast(ops.round((compressed + 1) / 2 * mu), "int32")
 
 
-def mu_law_decode(tokens, levels=256):
+def mu_law_decode(tokens: Tensor, levels: int = 256) -> Tensor:
     """The sample, float32, that a level stands for: the inverse of `mu_law_encode`."""
     mu = _mu(levels)
     compressed = 2 * ops.cast(tokens, "float32") / mu - 1
     return ops.sign(compressed) * ops.expm1(ops.absolute(compressed) * math.log1p(mu)) / mu
 
 
-def _mu(levels):
+def _mu(levels: int) -> Tensor:
     if not isinstance(levels, int) or levels < 2:
         raise ValueError(f"Expected levels >= 2. Received: levels={levels!r}")
     return levels - 1

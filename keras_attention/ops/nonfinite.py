@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.ops.masks import split_nonfinite
 
 
@@ -13,12 +14,14 @@ class Nonfinite(NamedTuple):
     key: Any = None
     value: Any = None
 
-    def either(self):
+    def either(self) -> Tensor:
         """The steps of which key or value held one, or None."""
         return None if self.key is None else ops.logical_or(self.key, self.value)
 
 
-def take_out_nonfinite(key, value, mask, by_position=False):
+def take_out_nonfinite(
+    key: Tensor, value: Tensor, mask: Tensor, by_position: bool = False
+) -> tuple[Any, Any, Any]:
     """Key and value without what is not finite, and the `Nonfinite` steps that had it.
 
     What no query may attend to has been zeroed already, see `zero_masked`. What some may attend to
@@ -37,12 +40,12 @@ def take_out_nonfinite(key, value, mask, by_position=False):
     return key, value, Nonfinite(nonfinite_key, nonfinite_value)
 
 
-def nan_where(scores, steps):
+def nan_where(scores: Tensor, steps: Tensor) -> Tensor:
     """Scores `(..., Tq, Tv)` with NaN at these steps `(..., Tv)`; unchanged for None."""
     return scores if steps is None else ops.where(ops.expand_dims(steps, -2), float("nan"), scores)
 
 
-def nan_where_seen(x, steps, mask):
+def nan_where_seen(x: Tensor, steps: Tensor, mask: Tensor) -> Tensor:
     """`x (..., Tq, D)` with NaN for the queries that may attend to one of these steps `(..., Tv)`.
 
     Unchanged where `steps` is None.

@@ -2,10 +2,13 @@
 
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.ops.precision import as_float
 
 
-def encode_sentences(words, mask, positions=True, tables=1):
+def encode_sentences(
+    words: Tensor, mask: Tensor, positions: bool = True, tables: int = 1
+) -> Tensor:
     """The sum of the words of each sentence, `(..., D)`; 0 of an empty one.
 
     With `positions` word j of J is weighted by `(1 - j / J) - (k / D) (1 - 2 j / J)` in feature k
@@ -34,5 +37,5 @@ def encode_sentences(words, mask, positions=True, tables=1):
     return plain - placed - feature * (plain - 2 * placed)
 
 
-def _weighted_sum(weights, words):
+def _weighted_sum(weights: Tensor, words: Tensor) -> Tensor:
     return ops.squeeze(ops.matmul(ops.expand_dims(weights, -2), words), axis=-2)

@@ -1,22 +1,26 @@
 """Encodings of positions: sinusoids, rotations, slopes and buckets."""
 
 import math
+from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.ops.precision import as_float, at_least_float32
 
 PAIRS = ("halves", "adjacent")
 
 
-def step_positions(count, start=0):
+def step_positions(count: Any, start: Tensor = 0) -> Tensor:
     """`start, start + 1, ...`: int32 `(count,)`, or `(B, count)` for a `start` of shape `(B,)`."""
     start = ops.cast(ops.convert_to_tensor(start), "int32")
     return ops.expand_dims(start, -1) + ops.arange(count, dtype="int32")
 
 
-def sinusoids(positions, features, base=10000.0, dtype="float32"):
+def sinusoids(
+    positions: Any, features: Tensor, base: float = 10000.0, dtype: str = "float32"
+) -> Tensor:
     """`sin(p / base^(2i/D))` as feature 2i and the cosine as feature 2i + 1: `(..., D)`.
 
     Args:
@@ -33,7 +37,7 @@ def sinusoids(positions, features, base=10000.0, dtype="float32"):
     return ops.reshape(waves, (*ops.shape(positions), both))[..., :features]
 
 
-def rotate(x, positions, base=10000.0, pairs="halves"):
+def rotate(x: Tensor, positions: Any, base: float = 10000.0, pairs: str = "halves") -> Tensor:
     """`x (..., T, D)` with each pair of features turned by `position / base^(2i/D)`.
 
     The dot product of two vectors so turned depends on their positions by the difference alone.
@@ -63,7 +67,7 @@ def rotate(x, positions, base=10000.0, pairs="halves"):
     return ops.cast(turned, x.dtype)
 
 
-def alibi_slopes(num_heads):
+def alibi_slopes(num_heads: int) -> Tensor:
     """The slopes of ALiBi, a list of floats: `2^(-8 h / H)` for h from 1 to H, a power of 2.
 
     For another H: those of the power of 2 below, and then every second of the one above.
@@ -76,7 +80,7 @@ def alibi_slopes(num_heads):
     return slopes + between[: num_heads - below]
 
 
-def relative_buckets(num_buckets, max_distance, bidirectional=True):
+def relative_buckets(num_buckets: int, max_distance: int, bidirectional: bool = True) -> Tensor:
     """T5's bucket of each distance from `-max_distance` to `max_distance`, value minus query.
 
     Half of the buckets of a side hold one distance each, the others stretch as a logarithm up to
@@ -106,7 +110,7 @@ def relative_buckets(num_buckets, max_distance, bidirectional=True):
     return buckets.astype("int32")
 
 
-def _angles(positions, features, base, dtype):
+def _angles(positions: Any, features: Tensor, base: float, dtype: str) -> Tensor:
     rates = base ** (-2.0 * np.arange((features + 1) // 2) / features)
     rates = ops.convert_to_tensor(rates, dtype)
     return ops.expand_dims(ops.cast(positions, dtype), -1) * rates

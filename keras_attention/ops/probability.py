@@ -1,7 +1,11 @@
 """From scores to weights: the alternatives to the softmax."""
 
+from collections.abc import Callable
+from typing import Any
+
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.ops.precision import at_least_float32
 from keras_attention.ops.softmax import HIDDEN, LOWEST, masked_softmax
 
@@ -10,7 +14,7 @@ from keras_attention.ops.softmax import HIDDEN, LOWEST, masked_softmax
 # infinity, or as low as `finfo.min`, hides its position as the mask does.
 
 
-def sparsemax(scores, mask=None):
+def sparsemax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     """The point of the simplex nearest to the scores: weights that sum to 1, many of them 0.
 
     `max(0, s - tau)`, with tau such that the weights sum to 1.
@@ -28,7 +32,7 @@ def sparsemax(scores, mask=None):
     return _visible((scores - threshold) * support, mask)
 
 
-def entmax15(scores, mask=None):
+def entmax15(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     """Between softmax and sparsemax: `max(0, s / 2 - tau) ** 2`, weights that sum to 1.
 
     Smooth where sparsemax has corners, and still with weights that are exactly 0.
@@ -50,7 +54,7 @@ def entmax15(scores, mask=None):
     return _visible(ops.square(scores - threshold) * support, mask)
 
 
-def hardmax(scores, mask=None):
+def hardmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     """Weight 1 for the highest score, the first of several, 0 for all others.
 
     Piecewise constant: no gradient reaches the scores.
@@ -67,7 +71,9 @@ def hardmax(scores, mask=None):
     return _visible(ops.where(broken, float("nan"), weights), mask)
 
 
-def gumbel_hardmax(scores, mask=None, noise=None):
+def gumbel_hardmax(
+    scores: Tensor, mask: Tensor | None = None, noise: Tensor | None = None
+) -> Tensor:
     """One position drawn by its softmax probability; `hardmax` without noise.
 
     The highest of scores with Gumbel noise is a draw from their softmax. Backwards it is the
@@ -88,13 +94,13 @@ def gumbel_hardmax(scores, mask=None, noise=None):
     return soft + ops.stop_gradient(hardmax(scores, mask) - soft)
 
 
-def sigmoid(scores, mask=None):
+def sigmoid(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     """`1 / (1 + exp(-s))`, each for itself: the weights of a row do not sum to 1."""
     scores, mask = _replaced(scores, mask)
     return _visible(ops.sigmoid(scores), mask)
 
 
-def normalized_sigmoid(scores, mask=None):
+def normalized_sigmoid(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     """Sigmoids divided by their sum, which bounds how sharp a row can be.
 
     Reference: Chorowski et al., 2015, https://arxiv.org/abs/1506.07503, section 2.2, smoothing.
@@ -103,7 +109,7 @@ def normalized_sigmoid(scores, mask=None):
     return masked_softmax(ops.log_sigmoid(scores), mask)
 
 
-PROBABILITIES = {
+PROBABILITIES: dict[str, Callable[..., Tensor]] = {
     "softmax": masked_softmax,
     "sparsemax": sparsemax,
     "entmax15": entmax15,
@@ -114,7 +120,7 @@ PROBABILITIES = {
 }
 
 
-def _replaced(scores, mask):
+def _replaced(scores: Tensor, mask: Tensor) -> tuple[Any, Any]:
     """Wide scores with a low number where hidden, and which positions are not."""
     scores = ops.cast(scores, at_least_float32(scores.dtype))
     if mask is not None:
@@ -123,7 +129,7 @@ def _replaced(scores, mask):
     return ops.maximum(scores, LOWEST), ops.logical_not(scores <= HIDDEN)
 
 
-def _at_most_one_below_the_top(scores, mask, scale=1.0):
+def _at_most_one_below_the_top(scores: Tensor, mask: Tensor, scale: float = 1.0) -> tuple[Any, Any]:
     """Scores times `scale`, moved so that the highest is 0 and cut at -1, and what is visible.
 
     The threshold of both projections is within 1 of the highest score, so what is lower by more
@@ -135,13 +141,13 @@ def _at_most_one_below_the_top(scores, mask, scale=1.0):
     return ops.maximum(scores - top, -1.0), mask
 
 
-def _ordered(scores):
+def _ordered(scores: Tensor) -> tuple[Any, Any]:
     """The scores from high to low, without gradients, and how many there are up to each."""
     ordered = ops.flip(ops.sort(ops.stop_gradient(scores), axis=-1), axis=-1)
     return ordered, ops.arange(1, ops.shape(scores)[-1] + 1, dtype=scores.dtype)
 
 
-def _at_last(thresholds, inside):
+def _at_last(thresholds: Tensor, inside: Tensor) -> Tensor:
     """The threshold at the last position that is inside; the insiders come first."""
     last = ops.sum(ops.cast(inside, "int32"), axis=-1, keepdims=True) - 1
     if not thresholds.shape[-1]:
@@ -149,11 +155,11 @@ def _at_last(thresholds, inside):
     return ops.take_along_axis(thresholds, ops.maximum(last, 0), axis=-1)
 
 
-def _with_one_more(x, fill):
+def _with_one_more(x: Tensor, fill: Tensor) -> Tensor:
     return ops.pad(x, [[0, 0]] * (len(x.shape) - 1) + [[0, 1]], constant_values=fill)
 
 
-def _support(scores, threshold, mask):
+def _support(scores: Tensor, threshold: float, mask: Tensor) -> Tensor:
     """1 where the weight is above 0, of the dtype of the scores.
 
     What was cut at -1 is never among them, though rounding may put the threshold below it: it
@@ -162,5 +168,5 @@ def _support(scores, threshold, mask):
     return ops.cast((scores > threshold) & (scores > -1.0) & mask, scores.dtype)
 
 
-def _visible(weights, mask):
+def _visible(weights: Tensor, mask: Tensor) -> Tensor:
     return ops.where(mask, weights, ops.zeros((), dtype=weights.dtype))

@@ -1,9 +1,13 @@
 """Several queries to each row of a memory, such as the hypotheses of a beam."""
 
+from typing import Any
+
 from keras import ops
 
+from keras_attention._types import Tensor
 
-def queries_per_memory(x, memory, width=None):
+
+def queries_per_memory(x: Tensor, memory: Tensor, width: Any = None) -> Tensor:
     """Rows `x (B W, [n,] D)`, W for each row of a memory side by side, as queries `(B, W n, D)`.
 
     So the memory is read without repeating it.

@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.ops.precision import at_least_float32
 
 # What masked scores are replaced by. It is finite: the difference of two infinities is NaN.
@@ -11,7 +12,7 @@ LOWEST = float(np.finfo("float32").min)
 HIDDEN = LOWEST / 2
 
 
-def masked_softmax(scores, mask=None):
+def masked_softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     """Softmax over the last axis that gives masked positions weight 0.
 
     Computed in float32 at least. A row with nothing to attend to comes out all zeros, not NaN and
@@ -37,7 +38,7 @@ def masked_softmax(scores, mask=None):
     return ops.where(visible, weights, ops.zeros((), dtype=weights.dtype))
 
 
-def softmax_of_finite(scores, mask=None):
+def softmax_of_finite(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     """`masked_softmax` of scores none of which hides anything, which spares two passes."""
     scores = ops.cast(scores, at_least_float32(scores.dtype))
     if mask is None:
@@ -46,7 +47,7 @@ def softmax_of_finite(scores, mask=None):
     return ops.where(mask, weights, ops.zeros((), dtype=weights.dtype))
 
 
-def _softmax(scores):
+def _softmax(scores: Tensor) -> Tensor:
     if scores.shape[-1] == 0:
         return scores
     # A memory of one step is nothing unusual; `ops.softmax` warns that its weight is always 1.

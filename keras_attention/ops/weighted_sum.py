@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.ops.precision import as_float
 
 
-def weighted_sum(weights, value):
+def weighted_sum(weights: Tensor, value: Tensor) -> Tensor:
     """Context `(..., Tq, Dv)` of `weights (..., Tq, Tv)` and `value (..., Tv, Dv)`.
 
     In the dtype of `value`, float32 for integers: weights sum to 1 at most, so the sum cannot

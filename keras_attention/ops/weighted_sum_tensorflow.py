@@ -4,13 +4,14 @@ import math
 
 import tensorflow as tf
 
+from keras_attention._types import Tensor
 from keras_attention._xla import compiled_by_xla
 
 # Up to so many values, starting a product of matrices costs more than the sum itself.
 FEW_VALUES = 1 << 15
 
 
-def weighted_sum_of_one(weights, value):
+def weighted_sum_of_one(weights: Tensor, value: Tensor) -> Tensor:
     """Context `(..., 1, Dv)` of `weights (..., 1, Tv)` and `value (..., Tv, Dv)`."""
     # A product adds in float32, whatever it is given; a sum of float16 need not.
     if compiled_by_xla() or value.dtype.size < 4:
@@ -25,5 +26,5 @@ def weighted_sum_of_one(weights, value):
     )
 
 
-def _sum(weights, value):
+def _sum(weights: Tensor, value: Tensor) -> Tensor:
     return tf.reduce_sum(tf.linalg.matrix_transpose(weights) * value, axis=-2, keepdims=True)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_attention.text.tokenizer import END_ID, PAD_ID, START_ID
+from keras_attention.text.vocabulary import END_ID, PAD_ID, START_ID
 
 
 class Batches:

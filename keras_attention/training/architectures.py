@@ -1,5 +1,8 @@
 """The models that `keras-attention train` can train, by name; each a function of the settings."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 from keras_attention.layers import (
@@ -22,7 +25,7 @@ from keras_attention.models import (
 )
 from keras_attention_command.settings import Settings
 
-ATTENTIONS = {
+ATTENTIONS: dict[str, Callable[[int], Any]] = {
     "bahdanau": lambda units: BahdanauAttention(units),
     "bahdanau-normalized": lambda units: BahdanauAttention(units, normalize=True),
     "luong-dot": lambda units: LuongAttention("dot"),

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -30,7 +30,7 @@ from keras_attention.training.weight_average import WeightAverage
 from keras_attention_command.settings import Settings
 
 # By name: functions of the highest rate, the steps of warm-up and all steps.
-SCHEDULES = {
+SCHEDULES: dict[str, Callable[[float, int, int], Any]] = {
     "cosine": lambda rate, warmup, steps: keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warmup), warmup_target=rate, warmup_steps=warmup
     ),

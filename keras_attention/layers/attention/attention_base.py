@@ -1,8 +1,11 @@
 """The attention template: project, score, mask, normalise, sum."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.layers.attached_mask import mask_of
 from keras_attention.layers.carry_mask import CarryMask
 from keras_attention.layers.checked_call import CheckedCall
@@ -74,7 +77,13 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
     is_scorer = True  # one score for each pair, which another layer may use
     scores_keys = True  # these scores depend on the keys
 
-    def __init__(self, dropout=0.0, seed=None, probability="softmax", **kwargs):
+    def __init__(
+        self,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        probability: str = "softmax",
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         if not 0 <= dropout < 1:
             raise ValueError(f"Expected 0 <= dropout < 1. Received: dropout={dropout}")
@@ -85,22 +94,22 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._carry_mask = CarryMask(dtype=self.dtype_policy, name="carry_mask")
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         self._check_shapes(query_shape, value_shape, key_shape or value_shape)
 
-    def project_query(self, query):
+    def project_query(self, query: Tensor) -> Any:
         """`(B, Tq, Dq)` to what `compute_scores` compares; the identity by default."""
         return query
 
-    def project_key(self, key):
+    def project_key(self, key: Tensor) -> Any:
         """Project keys `(B, Tv, Dk)` for `compute_scores`, once for each memory."""
         return key
 
-    def project_value(self, value):
+    def project_value(self, value: Tensor) -> Any:
         """`(B, Tv, Dv)` to what is mixed; the identity by default. Once per memory, too."""
         return value
 
-    def precompute_key(self, key):
+    def precompute_key(self, key: Tensor) -> Any:
         """Precompute what the score needs of a projected key, once for all steps of a search.
 
         `compute_scores` takes the result in place of the key, to the same effect, and so does
@@ -108,30 +117,32 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         """
         return key
 
-    def compute_scores(self, query, key):
+    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
         """Scores `(..., Tq, Tv)`, before the softmax, of a projected query and key."""
         raise NotImplementedError(f"{type(self).__name__} must define `compute_scores`.")
 
-    def weigh_scores(self, scores, mask=None, noise=None):
+    def weigh_scores(
+        self, scores: Tensor, mask: Tensor | None = None, noise: Tensor | None = None
+    ) -> Any:
         """Weights `(..., Tq, Tv)` of scores; `noise` is the result of `sample_noise`."""
         function = PROBABILITIES[self.probability]
         return function(scores, mask) if noise is None else function(scores, mask, noise)
 
-    def project_output(self, context):
+    def project_output(self, context: Tensor) -> Any:
         """The mixed values to the output `(B, Tq, D)`; the identity by default."""
         return context
 
     def attend(
         self,
-        query,
-        key,
-        value,
-        mask=None,
-        dropout_mask=None,
-        noise=None,
-        training=None,
-        return_weights=True,
-    ):
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None = None,
+        dropout_mask: Tensor | None = None,
+        noise: Tensor | None = None,
+        training: bool | None = None,
+        return_weights: bool = True,
+    ) -> tuple[Any, Any]:
         """Attends to a memory that is projected already: what a decoder calls at each step.
 
         Args:
@@ -159,7 +170,16 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         weights = ops.cast(weights, self.compute_dtype) if return_weights else None
         return self.project_output(context), weights
 
-    def attend_all(self, query, key, value, mask, training, return_weights, use_causal_mask=False):
+    def attend_all(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor,
+        training: bool | None,
+        return_weights: bool,
+        use_causal_mask: bool = False,
+    ) -> Any:
         """`attend` for all queries of a call: what a variant with a kernel of its own overrides.
 
         Args:
@@ -176,14 +196,22 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
             query, key, value, mask, dropout_mask, noise, training, return_weights=return_weights
         )
 
-    def initial_state(self, memory):
+    def initial_state(self, memory: Tensor) -> Any:
         """State before the first query, which `step` changes: a flat list of tensors, batch first.
 
         Empty here; see `StatefulAttention`. `memory` is the result of `prepare`.
         """
         return []
 
-    def step(self, query, state, memory, dropout_mask=None, noise=None, training=None):
+    def step(
+        self,
+        query: Tensor,
+        state: Any,
+        memory: Tensor,
+        dropout_mask: Tensor | None = None,
+        noise: Tensor | None = None,
+        training: bool | None = None,
+    ) -> tuple[Any, Any, Any]:
         """One query of each sequence, of a decoder that has the next one only after this.
 
         Args:
@@ -201,7 +229,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         )
         return ops.squeeze(output, 1), state, ops.squeeze(weights, -2)
 
-    def prepare(self, memory, memory_mask=None):
+    def prepare(self, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Any, Any, Any]:
         """Tensors for `attend` that stay the same while a decoder reads `memory (B, Tv, D)`.
 
         Returns:
@@ -216,12 +244,12 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         mask = self._mask_for_scores(combine_masks(memory_mask))
         return self.project_key(memory), self.project_value(memory), mask
 
-    def sample_dropout(self, query_length, key):
+    def sample_dropout(self, query_length: Any, key: Tensor) -> Any:
         """Factors `(..., Tq, Tv)` for weights over a projected `key`: 0 or 1 / (1 - dropout)."""
         ones = ops.ones(self._pairs_shape(query_length, key), dtype="float32")
         return keras.random.dropout(ones, self.dropout, seed=self.seed_generator)
 
-    def sample_noise(self, query_length, key):
+    def sample_noise(self, query_length: Any, key: Tensor) -> Any:
         """Noise `(..., Tq, Tv)` that the scores get in training, or None if they get none."""
         if self.probability != "gumbel":
             return None
@@ -230,7 +258,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         uniform = keras.random.uniform(shape, 1e-20, 1 - 1e-7, "float32", seed=self.seed_generator)
         return -ops.log(-ops.log(uniform))
 
-    def check_given(self, given):
+    def check_given(self, given: Any) -> None:
         query, value = given.get("query"), given.get("value")
         query, value = value if query is None else query, query if value is None else value
         key = value if given.get("key") is None else given["key"]
@@ -239,18 +267,18 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def call(
         self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-        **options,
-    ):
+        query: Tensor,
+        value: Tensor,
+        key: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        **options: Any,
+    ) -> Any:
         key_is_value = key is None or key is value
         query, value = in_compute_dtype(self, query), in_compute_dtype(self, value)
         key = value if key_is_value else in_compute_dtype(self, key)
@@ -284,23 +312,25 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
             output = self._carry_mask(zero_masked(output, query_mask), mask=query_mask)
         return (output, weights) if return_attention_scores else output
 
-    def compute_output_shape(self, query_shape, value_shape, key_shape=None):
+    def compute_output_shape(
+        self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None
+    ) -> Any:
         return self._output_shape(query_shape, value_shape)
 
     def compute_output_spec(
         self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-        **options,
-    ):
+        query: Tensor,
+        value: Tensor,
+        key: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        **options: Any,
+    ) -> Any:
         key_shape = value.shape if key is None else key.shape
         self._check_shapes(query.shape, value.shape, key_shape)
         output_shape = self._output_shape(query.shape, value.shape)
@@ -310,25 +340,30 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         weights_shape = self._weights_shape(query.shape, value.shape)
         return output, keras.KerasTensor(weights_shape, dtype=self.compute_dtype)
 
-    def compute_mask(self, query, previous_mask):
+    def compute_mask(self, query: Tensor, previous_mask: Tensor) -> Any:
         return previous_mask
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {"dropout": self.dropout, "seed": self.seed, "probability": self.probability}
         return {**super().get_config(), **config}
 
-    def _mask_of_pairs(self, attention_mask, query_mask, value_length):
+    def _mask_of_pairs(self, attention_mask: Tensor, query_mask: Tensor, value_length: Any) -> Any:
         """The `attention_mask` of a call, and what a `query_mask` adds to it: nothing here."""
         return attention_mask
 
     def _mask_of_call(
-        self, value_mask, attention_mask, use_causal_mask, query_length, value_length
-    ):
+        self,
+        value_mask: Tensor,
+        attention_mask: Tensor,
+        use_causal_mask: bool,
+        query_length: Any,
+        value_length: Any,
+    ) -> Any:
         """All masks of a call as one, or None; see `combine_masks`."""
         causal = causal_mask(query_length, value_length) if use_causal_mask else None
         return combine_masks(value_mask, attention_mask, causal)
 
-    def _mask_for_scores(self, mask):
+    def _mask_for_scores(self, mask: Tensor) -> Any:
         """A mask `(B, Tq, Tv)` with the rank of this layer's scores."""
         if len(mask.shape) != 3:
             raise ValueError(
@@ -337,18 +372,18 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
             )
         return mask
 
-    def _output_shape(self, query_shape, value_shape):
+    def _output_shape(self, query_shape: Shape, value_shape: Shape) -> Any:
         return (*query_shape[:-1], value_shape[-1])
 
-    def _pairs_shape(self, query_length, key):
+    def _pairs_shape(self, query_length: Any, key: Tensor) -> Any:
         """Shape of the scores of so many queries and a projected key."""
         shape = ops.shape(key)
         return (*shape[:-2], query_length, shape[-2])
 
-    def _weights_shape(self, query_shape, value_shape):
+    def _weights_shape(self, query_shape: Shape, value_shape: Shape) -> Any:
         return (*query_shape[:-1], value_shape[-2])
 
-    def _check_shapes(self, query_shape, value_shape, key_shape):
+    def _check_shapes(self, query_shape: Shape, value_shape: Shape, key_shape: Shape) -> None:
         named = {"query": query_shape, "value": value_shape, "key": key_shape}
         for name, shape in named.items():
             check_sequence(name, shape)

@@ -1,8 +1,11 @@
 """Additive attention."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import AttentionOptions, Initializer, Shape, Tensor
 from keras_attention.layers.attention.attention_base import AttentionBase
 from keras_attention.layers.validation import check_positive, clone_initializer
 from keras_attention.ops import additive_scores
@@ -52,13 +55,13 @@ class BahdanauAttention(AttentionBase):
 
     def __init__(
         self,
-        units,
-        normalize=False,
-        dropout=0.0,
-        kernel_initializer="glorot_uniform",
-        seed=None,
-        **kwargs,
-    ):
+        units: int,
+        normalize: bool = False,
+        dropout: float = 0.0,
+        kernel_initializer: Initializer = "glorot_uniform",
+        seed: int | None = None,
+        **kwargs: Unpack[AttentionOptions],
+    ) -> None:
         super().__init__(dropout=dropout, seed=seed, **kwargs)
         self.units = check_positive(units=units)
         self.normalize = normalize
@@ -66,7 +69,7 @@ class BahdanauAttention(AttentionBase):
         self.query_dense = self._projection("query")
         self.key_dense = self._projection("key")
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         self._check_shapes(query_shape, value_shape, key_shape or value_shape)
         self.query_dense.build(query_shape)
         self.key_dense.build(key_shape or value_shape)
@@ -85,22 +88,22 @@ class BahdanauAttention(AttentionBase):
                 name="attention_b", shape=(self.units,), initializer="zeros"
             )
 
-    def project_query(self, query):
+    def project_query(self, query: Tensor) -> Any:
         projected = by_rows(self.query_dense, query)
         if not self.normalize:
             return projected
         return projected + ops.cast(self.attention_b, projected.dtype)
 
-    def project_key(self, key):
+    def project_key(self, key: Tensor) -> Any:
         return self.key_dense(key)
 
-    def precompute_key(self, key):
+    def precompute_key(self, key: Tensor) -> Any:
         return precompute_key(key)
 
-    def compute_scores(self, query, key):
+    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
         return additive_scores(query, key, self.vector())
 
-    def vector(self):
+    def vector(self) -> Any:
         """Factor of the hidden layer of the score: v, or `g v / |v|`."""
         vector = self.attention_v
         if not self.normalize:
@@ -110,7 +113,7 @@ class BahdanauAttention(AttentionBase):
         vector = ops.cast(vector, dtype)
         return ops.cast(self.attention_g, dtype) * vector / ops.norm(vector)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
@@ -118,7 +121,7 @@ class BahdanauAttention(AttentionBase):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
 
-    def _projection(self, name):
+    def _projection(self, name: str) -> Any:
         return keras.layers.Dense(
             self.units,
             use_bias=False,

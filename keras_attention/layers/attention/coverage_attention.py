@@ -1,8 +1,11 @@
 """Attention that knows what it has covered."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Initializer, Shape, StatefulOptions, Tensor
 from keras_attention.layers.attention.history_attention import HistoryAttention
 
 
@@ -39,15 +42,20 @@ class CoverageAttention(HistoryAttention):
     Reference: See, Liu and Manning, 2017, https://arxiv.org/abs/1704.04368, equations 10 and 11.
     """
 
-    def __init__(self, scorer, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self,
+        scorer: Any,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Unpack[StatefulOptions],
+    ) -> None:
         super().__init__(scorer, kernel_initializer, **kwargs)
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         super().build(query_shape, value_shape, key_shape)
         self.history_dense.build((None, None, 1))
 
-    def features(self, history):
+    def features(self, history: Tensor) -> Tensor:
         return ops.expand_dims(ops.cast(history, self.compute_dtype), -1)
 
-    def remember(self, history, weights):
+    def remember(self, history: Tensor, weights: Tensor) -> Any:
         return history + weights

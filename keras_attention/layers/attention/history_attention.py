@@ -1,8 +1,11 @@
 """Base class of location-sensitive and coverage attention: scores that see earlier weights."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Initializer, Shape, StatefulOptions, Tensor
 from keras_attention.layers.attention.stateful_attention import StatefulAttention
 from keras_attention.layers.unroll import pack, unroll
 from keras_attention.layers.validation import clone_initializer
@@ -17,7 +20,12 @@ class HistoryAttention(StatefulAttention):
     `v . tanh(W q + U k_j + V f_j + b)`. A variant implements `features` and `remember`.
     """
 
-    def __init__(self, scorer, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self,
+        scorer: Any,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Unpack[StatefulOptions],
+    ) -> None:
         super().__init__(scorer, **kwargs)
         if not scorer.scores_keys:
             raise ValueError(
@@ -26,7 +34,7 @@ class HistoryAttention(StatefulAttention):
             )
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         super().build(query_shape, value_shape, key_shape)
         one_key = ops.zeros((1, 1, (key_shape or value_shape)[-1]), dtype=self.compute_dtype)
         self.history_dense = keras.layers.Dense(
@@ -36,20 +44,28 @@ class HistoryAttention(StatefulAttention):
             name="history",
         )
 
-    def features(self, history):
+    def features(self, history: Tensor) -> Any:
         """Features of the state `(B, Tv)`: `(B, Tv, F)`, in the compute dtype."""
         raise NotImplementedError(f"{type(self).__name__} must define `features`.")
 
-    def remember(self, history, weights):
+    def remember(self, history: Tensor, weights: Tensor) -> Any:
         """The next state `(B, Tv)` from this one and the weights of a query."""
         raise NotImplementedError(f"{type(self).__name__} must define `remember`.")
 
-    def initial_state(self, memory):
+    def initial_state(self, memory: Tensor) -> Any:
         """The history `(B, Tv)` before the first query, float32 at least: nothing attended to."""
         key = memory[0]
         return [ops.zeros(ops.shape(key)[:2], dtype=at_least_float32(key.dtype))]
 
-    def weigh(self, query, key, mask, state, noise=None, training=None):
+    def weigh(
+        self,
+        query: Tensor,
+        key: Tensor,
+        mask: Tensor,
+        state: Any,
+        noise: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Any:
         query = self.project_query(query)
         # Masks and noise of each query are packed with it; a mask of all is captured by closure.
         by_query = [query]
@@ -62,7 +78,7 @@ class HistoryAttention(StatefulAttention):
             by_query.append(ops.broadcast_to(noise, pairs))
         rows, unpack = pack(by_query, query)
 
-        def advance(row, state):
+        def advance(row: Tensor, state: Any) -> tuple[Any, Any]:
             (history,) = state
             parts = [ops.expand_dims(part, 1) for part in unpack(row)]
             own_mask = parts[1] if differs_by_query else mask
@@ -78,6 +94,6 @@ class HistoryAttention(StatefulAttention):
 
         return unroll(advance, rows, state)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {"kernel_initializer": keras.initializers.serialize(self.kernel_initializer)}
         return {**super().get_config(), **config}

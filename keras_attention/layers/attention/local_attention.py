@@ -1,8 +1,11 @@
 """Attention to a window of the memory."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Initializer, Shape, StatefulOptions, Tensor
 from keras_attention.layers.attention.stateful_attention import StatefulAttention
 from keras_attention.layers.validation import check_positive, clone_initializer
 from keras_attention.ops.matrix import by_rows
@@ -54,14 +57,14 @@ class LocalAttention(StatefulAttention):
 
     def __init__(
         self,
-        scorer,
-        window=10,
-        position="predictive",
-        gaussian=None,
-        units=None,
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        scorer: Any,
+        window: int = 10,
+        position: str = "predictive",
+        gaussian: bool | None = None,
+        units: int | None = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Unpack[StatefulOptions],
+    ) -> None:
         super().__init__(scorer, **kwargs)
         if position not in POSITIONS:
             raise ValueError(
@@ -83,7 +86,7 @@ class LocalAttention(StatefulAttention):
         self.units = units if units is None else check_positive(units=units)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         super().build(query_shape, value_shape, key_shape)
         if self.position == "monotonic":
             return
@@ -103,14 +106,22 @@ class LocalAttention(StatefulAttention):
             initializer=clone_initializer(self.kernel_initializer),
         )
 
-    def initial_state(self, memory):
+    def initial_state(self, memory: Tensor) -> Any:
         """The position `(B, 1)` of the first query, float32 at least; a prediction needs none."""
         if self.position == "predictive":
             return []
         key = memory[0]
         return [ops.zeros((ops.shape(key)[0], 1), dtype=at_least_float32(key.dtype))]
 
-    def weigh(self, query, key, mask, state, noise=None, training=None):
+    def weigh(
+        self,
+        query: Tensor,
+        key: Tensor,
+        mask: Tensor,
+        state: Any,
+        noise: Tensor | None = None,
+        training: bool | None = None,
+    ) -> tuple[Any, Any]:
         scores = self.compute_scores(self.project_query(query), key)
         value_length = ops.shape(scores)[-1]
         steps = ops.arange(value_length, dtype=scores.dtype)
@@ -135,7 +146,7 @@ class LocalAttention(StatefulAttention):
             weights = weights * ops.exp(-ops.square(distances / self.window) * 2)
         return weights, state
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "window": self.window,

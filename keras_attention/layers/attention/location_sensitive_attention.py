@@ -1,8 +1,11 @@
 """Attention that sees the surroundings of where it looked last."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Initializer, Shape, StatefulOptions, Tensor
 from keras_attention.layers.attention.history_attention import HistoryAttention
 from keras_attention.layers.validation import check_positive, clone_initializer
 
@@ -49,19 +52,19 @@ class LocationSensitiveAttention(HistoryAttention):
 
     def __init__(
         self,
-        scorer,
-        filters=32,
-        kernel_size=31,
-        cumulative=False,
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        scorer: Any,
+        filters: int = 32,
+        kernel_size: int = 31,
+        cumulative: bool = False,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Unpack[StatefulOptions],
+    ) -> None:
         super().__init__(scorer, kernel_initializer, **kwargs)
         self.filters = check_positive(filters=filters)
         self.kernel_size = check_positive(kernel_size=kernel_size)
         self.cumulative = cumulative
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         super().build(query_shape, value_shape, key_shape)
         self.convolution = keras.layers.Conv1D(
             self.filters,
@@ -75,16 +78,16 @@ class LocationSensitiveAttention(HistoryAttention):
         self.convolution.build((None, None, 1))
         self.history_dense.build((None, None, self.filters))
 
-    def features(self, history):
+    def features(self, history: Tensor) -> Any:
         history = ops.expand_dims(ops.cast(history, self.compute_dtype), -1)
         if history.shape[1] == 0:  # a convolution wants one step at least
             return self.convolution(ops.pad(history, [[0, 0], [0, 1], [0, 0]]))[:, :0]
         return self.convolution(history)
 
-    def remember(self, history, weights):
+    def remember(self, history: Tensor, weights: Tensor) -> Any:
         return history + weights if self.cumulative else weights
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

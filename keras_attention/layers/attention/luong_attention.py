@@ -1,8 +1,11 @@
 """Multiplicative attention."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import AttentionOptions, Initializer, Shape, Tensor
 from keras_attention.layers.attention.attention_base import AttentionBase
 from keras_attention.layers.validation import check_positive, clone_initializer, in_compute_dtype
 from keras_attention.ops import additive_scores, dot_scores
@@ -56,15 +59,15 @@ class LuongAttention(AttentionBase):
 
     def __init__(
         self,
-        score="dot",
-        units=None,
-        max_length=None,
-        scale=False,
-        dropout=0.0,
-        kernel_initializer="glorot_uniform",
-        seed=None,
-        **kwargs,
-    ):
+        score: str = "dot",
+        units: int | None = None,
+        max_length: int | None = None,
+        scale: bool = False,
+        dropout: float = 0.0,
+        kernel_initializer: Initializer = "glorot_uniform",
+        seed: int | None = None,
+        **kwargs: Unpack[AttentionOptions],
+    ) -> None:
         super().__init__(dropout=dropout, seed=seed, **kwargs)
         if score not in SCORES:
             raise ValueError(f"Expected score to be one of {SCORES}. Received: score={score!r}")
@@ -75,10 +78,10 @@ class LuongAttention(AttentionBase):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     @property
-    def scores_keys(self):
+    def scores_keys(self) -> Any:
         return self.score != "location"
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         key_shape = key_shape or value_shape
         self._check_shapes(query_shape, value_shape, key_shape)
         query_dim, key_dim = query_shape[-1], key_shape[-1]
@@ -93,7 +96,7 @@ class LuongAttention(AttentionBase):
         if self.scale:
             self.attention_g = self.add_weight(name="attention_g", shape=(), initializer="ones")
 
-    def project_query(self, query):
+    def project_query(self, query: Tensor) -> Any:
         if self.score not in ("concat", "location"):
             return query
         query = in_compute_dtype(self, query)
@@ -104,7 +107,7 @@ class LuongAttention(AttentionBase):
             kernel = kernel[: self._query_dim]
         return by_rows(lambda rows: ops.matmul(rows, kernel), query)
 
-    def project_key(self, key):
+    def project_key(self, key: Tensor) -> Any:
         key = in_compute_dtype(self, key)
         if self.score == "general":
             return ops.matmul(key, ops.cast(self.kernel, key.dtype))
@@ -112,7 +115,7 @@ class LuongAttention(AttentionBase):
             return ops.matmul(key, ops.cast(self.kernel, key.dtype)[self._query_dim :])
         return key
 
-    def compute_scores(self, query, key):
+    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
         if self.score == "concat":
             scores = additive_scores(query, key, self.attention_v)
         elif self.score == "location":
@@ -121,7 +124,7 @@ class LuongAttention(AttentionBase):
             scores = dot_scores(query, key)
         return scores * ops.cast(self.attention_g, scores.dtype) if self.scale else scores
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "score": self.score,
@@ -131,7 +134,7 @@ class LuongAttention(AttentionBase):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
 
-    def _size_for(self, score, **named):
+    def _size_for(self, score: str, **named: Any) -> Any:
         """The named size, which this `score` needs and no other takes."""
         ((name, value),) = named.items()
         if self.score == score:
@@ -143,11 +146,11 @@ class LuongAttention(AttentionBase):
             )
         return None
 
-    def _add_kernel(self, name, shape):
+    def _add_kernel(self, name: str, shape: Shape) -> Any:
         initializer = clone_initializer(self.kernel_initializer)
         return self.add_weight(name=name, shape=shape, initializer=initializer)
 
-    def _check_shapes(self, query_shape, value_shape, key_shape):
+    def _check_shapes(self, query_shape: Shape, value_shape: Shape, key_shape: Shape) -> None:
         super()._check_shapes(query_shape, value_shape, key_shape)
         if self.score == "dot" and query_shape[-1] != key_shape[-1]:
             raise ValueError(

@@ -1,8 +1,11 @@
 """Monotonic attention to chunks."""
 
+from typing import Any, Self, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Shape, StatefulOptions, Tensor
 from keras_attention.layers.attention.monotonic_attention import MonotonicAttention
 from keras_attention.layers.attention.stateful_attention import build_scorer, check_scorer
 from keras_attention.layers.validation import check_positive
@@ -47,14 +50,14 @@ class MoChA(MonotonicAttention):
 
     def __init__(
         self,
-        scorer,
-        chunk_size=2,
-        chunk_scorer=None,
-        noise=0.0,
-        score_bias=0.0,
-        hard_inference=True,
-        **kwargs,
-    ):
+        scorer: Any,
+        chunk_size: int = 2,
+        chunk_scorer: Any = None,
+        noise: float = 0.0,
+        score_bias: float = 0.0,
+        hard_inference: bool = True,
+        **kwargs: Unpack[StatefulOptions],
+    ) -> None:
         super().__init__(scorer, noise, score_bias, hard_inference, **kwargs)
         self.chunk_size = check_positive(chunk_size=chunk_size)
         if chunk_scorer is None:
@@ -68,18 +71,26 @@ class MoChA(MonotonicAttention):
                 "Received: one layer for scorer and chunk_scorer"
             )
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         super().build(query_shape, value_shape, key_shape)
         build_scorer(self.chunk_scorer, query_shape, value_shape, key_shape)
         one_key = ops.zeros((1, 1, (key_shape or value_shape)[-1]), dtype=self.compute_dtype)
         self._key_dim = self.scorer.project_key(one_key).shape[-1]
 
-    def project_key(self, key):
+    def project_key(self, key: Tensor) -> Tensor:
         """The keys of both scorers beside each other."""
         keys = [self.scorer.project_key(key), self.chunk_scorer.project_key(key)]
         return ops.concatenate(keys, axis=-1)
 
-    def weigh(self, query, key, mask, state, noise=None, training=None):
+    def weigh(
+        self,
+        query: Tensor,
+        key: Tensor,
+        mask: Tensor,
+        state: Any,
+        noise: Tensor | None = None,
+        training: bool | None = None,
+    ) -> tuple[Any, Any]:
         alignment, state = super().weigh(
             query, key[..., : self._key_dim], mask, state, noise, training
         )
@@ -87,7 +98,7 @@ class MoChA(MonotonicAttention):
         scores = self.chunk_scorer.compute_scores(projected, key[..., self._key_dim :])
         return chunkwise(alignment, scores, mask, self.chunk_size), state
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "chunk_size": self.chunk_size,
@@ -95,6 +106,6 @@ class MoChA(MonotonicAttention):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         chunk_scorer = keras.saving.deserialize_keras_object(config["chunk_scorer"])
         return super().from_config({**config, "chunk_scorer": chunk_scorer})

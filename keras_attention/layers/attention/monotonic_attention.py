@@ -1,8 +1,11 @@
 """Attention that moves forward only."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Shape, StatefulOptions, Tensor
 from keras_attention.layers.attention.stateful_attention import StatefulAttention
 from keras_attention.layers.unroll import unroll
 from keras_attention.ops import expected_alignment, hard_alignment
@@ -50,7 +53,14 @@ class MonotonicAttention(StatefulAttention):
     Reference: Raffel et al., 2017, https://arxiv.org/abs/1704.00784, equations 8 to 14.
     """
 
-    def __init__(self, scorer, noise=0.0, score_bias=0.0, hard_inference=True, **kwargs):
+    def __init__(
+        self,
+        scorer: Any,
+        noise: float = 0.0,
+        score_bias: float = 0.0,
+        hard_inference: bool = True,
+        **kwargs: Unpack[StatefulOptions],
+    ) -> None:
         super().__init__(scorer, **kwargs)
         if not noise >= 0:
             raise ValueError(f"Expected noise >= 0. Received: noise={noise}")
@@ -63,7 +73,7 @@ class MonotonicAttention(StatefulAttention):
         self.score_bias = score_bias
         self.hard_inference = hard_inference
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         super().build(query_shape, value_shape, key_shape)
         self.attention_score_bias = self.add_weight(
             name="attention_score_bias",
@@ -71,12 +81,13 @@ class MonotonicAttention(StatefulAttention):
             initializer=keras.initializers.Constant(self.score_bias),
         )
 
-    def initial_state(self, memory):
+    def initial_state(self, memory: tuple[Tensor, ...]) -> Any:
         """The alignment `(B, Tv)` before the first query: at the first step."""
         key = memory[0]
-        return [first_step(*ops.shape(key)[:2], at_least_float32(key.dtype))]
+        batch, length = ops.shape(key)[:2]
+        return [first_step(batch, length, at_least_float32(key.dtype))]
 
-    def sample_noise(self, query_length, key):
+    def sample_noise(self, query_length: Any, key: Tensor) -> Any:
         if self.noise == 0:
             return None
         batch, value_length, _ = ops.shape(key)
@@ -85,7 +96,15 @@ class MonotonicAttention(StatefulAttention):
             shape, stddev=self.noise, dtype="float32", seed=self.seed_generator
         )
 
-    def weigh(self, query, key, mask, state, noise=None, training=None):
+    def weigh(
+        self,
+        query: Tensor,
+        key: Tensor,
+        mask: Tensor,
+        state: Any,
+        noise: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Any:
         scores = self.compute_scores(self.project_query(query), key)
         scores = scores + ops.cast(self.attention_score_bias, scores.dtype)
         if noise is not None:
@@ -96,7 +115,7 @@ class MonotonicAttention(StatefulAttention):
             scores = ops.where(mask, scores, 2 * NEVER)
         align = hard_alignment if self.hard_inference and not training else expected_alignment
 
-        def advance(scores, state):
+        def advance(scores: Tensor, state: Any) -> tuple[Any, Any]:
             (previous,) = state
             alignment = align(scores, previous)
             looks = ops.any(scores > 1.5 * NEVER, axis=-1, keepdims=True)
@@ -104,7 +123,7 @@ class MonotonicAttention(StatefulAttention):
 
         return unroll(advance, scores, state)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "noise": self.noise,

@@ -1,9 +1,12 @@
 """A head that says words of its vocabulary or copies words of its source."""
 
+from typing import Any, Unpack
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_attention._types import Initializer, LayerOptions, Shape, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 
@@ -59,7 +62,12 @@ class PointerGenerator(CheckedCall, QuantizedParts, keras.layers.Layer):
     Reference: See, Liu and Manning, 2017, https://arxiv.org/abs/1704.04368, equations 8 and 9.
     """
 
-    def __init__(self, extra_words=0, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self,
+        extra_words: int = 0,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         if isinstance(extra_words, bool) or not isinstance(extra_words, int) or extra_words < 0:
             raise ValueError(
@@ -71,10 +79,19 @@ class PointerGenerator(CheckedCall, QuantizedParts, keras.layers.Layer):
             1, kernel_initializer=self.kernel_initializer, dtype=self.dtype_policy, name="generate"
         )
 
-    def build(self, logits_shape, weights_shape, source_shape, features_shape):
+    def build(
+        self, logits_shape: Shape, weights_shape: Shape, source_shape: Shape, features_shape: Shape
+    ) -> None:
         self.generate_dense.build(features_shape)
 
-    def call(self, logits, weights, source, features, source_mask=None):
+    def call(
+        self,
+        logits: Tensor,
+        weights: Tensor,
+        source: Tensor,
+        features: Any,
+        source_mask: Tensor | None = None,
+    ) -> Any:
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
         logits, weights = ops.cast(logits, dtype), ops.cast(weights, dtype)
         if source_mask is not None:
@@ -91,18 +108,27 @@ class PointerGenerator(CheckedCall, QuantizedParts, keras.layers.Layer):
         copied = ops.log(ops.where(possible, copied, 1.0)) + ops.log_sigmoid(-gate)
         return ops.logaddexp(generated, ops.where(possible, copied, IMPOSSIBLE))
 
-    def compute_output_shape(self, logits_shape, weights_shape, source_shape, features_shape):
+    def compute_output_shape(
+        self, logits_shape: Shape, weights_shape: Shape, source_shape: Shape, features_shape: Shape
+    ) -> Any:
         return (*logits_shape[:-1], logits_shape[-1] + self.extra_words)
 
-    def compute_output_spec(self, logits, weights, source, features, source_mask=None):
+    def compute_output_spec(
+        self,
+        logits: Tensor,
+        weights: Tensor,
+        source: Tensor,
+        features: Any,
+        source_mask: Tensor | None = None,
+    ) -> Any:
         shape = (*logits.shape[:-1], logits.shape[-1] + self.extra_words)
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
         return keras.KerasTensor(shape, dtype=dtype)
 
-    def compute_mask(self, logits, previous_mask):
+    def compute_mask(self, logits: Tensor, previous_mask: Tensor) -> Any:
         return previous_mask
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "extra_words": self.extra_words,
@@ -113,7 +139,7 @@ class PointerGenerator(CheckedCall, QuantizedParts, keras.layers.Layer):
 IMPOSSIBLE = float(np.float32(-1e9))
 
 
-def _by_word(weights, source, size):
+def _by_word(weights: Tensor, source: Tensor, size: Any) -> Tensor:
     """Sums of `weights (B, Tt, Tv)` over steps with the same word: `(B, Tt, size)`.
 
     Each text's words are sums of a segment of their own: nothing as large as Tv times the

@@ -1,8 +1,11 @@
 """Attention by any layer that gives one score to a vector of features."""
 
+from typing import Any, Self, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import AttentionOptions, Shape, Tensor
 from keras_attention.layers.attention.attention_base import AttentionBase
 from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.ops import additive_scores, zero_masked
@@ -54,17 +57,28 @@ class TimeDistributedScorer(AttentionBase):
     pooling: Yang et al., 2016, Hierarchical Attention Networks, equations 5 to 7.
     """
 
-    def __init__(self, scorer, dropout=0.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        scorer: Any,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Unpack[AttentionOptions],
+    ) -> None:
         super().__init__(dropout=dropout, seed=seed, **kwargs)
         if not isinstance(scorer, keras.layers.Layer):
             raise ValueError(f"Expected scorer to be a Keras layer. Received: scorer={scorer!r}")
         self.scorer = scorer
 
-    def build(self, query_shape=None, value_shape=None, key_shape=None):
+    def build(
+        self,
+        query_shape: Shape | None = None,
+        value_shape: Shape | None = None,
+        key_shape: Shape | None = None,
+    ) -> None:
         if query_shape is None and value_shape is None:
             raise ValueError("Expected a query and a value, or one sequence. Received: neither")
         if query_shape is None or value_shape is None:
-            features = (query_shape or value_shape)[-1]
+            (features,) = (query_shape or value_shape or ())[-1:]
         else:
             features = query_shape[-1] + (key_shape or value_shape)[-1]
             self._query_dim = query_shape[-1]
@@ -77,13 +91,13 @@ class TimeDistributedScorer(AttentionBase):
                 f"Received: scorer={self.scorer.name} with output shape {shape}"
             )
 
-    def project_query(self, query):
+    def project_query(self, query: Tensor) -> Any:
         return self._project(query, slice(0, self._query_dim)) if self._first_dense else query
 
-    def project_key(self, key):
+    def project_key(self, key: Tensor) -> Any:
         return self._project(key, slice(self._query_dim, None)) if self._first_dense else key
 
-    def compute_scores(self, query, key):
+    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
         if self._first_dense:
             return self._score_of_sums(query, key)
         batch, query_length, query_dim = ops.shape(query)
@@ -95,7 +109,7 @@ class TimeDistributedScorer(AttentionBase):
         return ops.reshape(self._score_rows(rows), pairs)
 
     @property
-    def _first_dense(self):
+    def _first_dense(self) -> Any:
         """The Dense that sees `[q; k]`, or None. Its kernel splits: `W [q; k] = W_q q + W_k k`."""
         if type(self.scorer) is keras.Sequential:
             first = self.scorer.layers[0] if self.scorer.layers else None
@@ -103,14 +117,14 @@ class TimeDistributedScorer(AttentionBase):
             first = self.scorer
         return first if _is_plain_dense(first) else None
 
-    def _project(self, x, rows):
+    def _project(self, x: Tensor, rows: Tensor) -> Tensor:
         dense = self._first_dense
         # Of a scorer that is one Dense these are parts of the scores.
         is_last = dense is self.scorer or len(self.scorer.layers) == 1
         x = ops.cast(x, at_least_float32(dense.compute_dtype) if is_last else dense.compute_dtype)
         return ops.matmul(x, ops.cast(dense.kernel, x.dtype)[rows])
 
-    def _score_of_sums(self, query, key):
+    def _score_of_sums(self, query: Tensor, key: Tensor) -> Any:
         first = self._first_dense
         rest = self.scorer.layers[1:] if first is not self.scorer else []
         if first.use_bias:
@@ -124,25 +138,25 @@ class TimeDistributedScorer(AttentionBase):
         rows = _scored(rest, ops.reshape(hidden, (-1, units)))
         return ops.reshape(rows, (batch, query_length, value_length))
 
-    def _score_rows(self, rows):
+    def _score_rows(self, rows: Tensor) -> Any:
         """Scores of rows `(N, D)`."""
         plain = type(self.scorer) is keras.Sequential
         return _scored(self.scorer.layers if plain else [self.scorer], rows)
 
     def call(
         self,
-        query=None,
-        value=None,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-        mask=None,
-    ):
+        query: Tensor | None = None,
+        value: Tensor | None = None,
+        key: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        mask: Tensor | None = None,
+    ) -> Any:
         if query is not None and value is not None:
             if mask is not None:
                 raise ValueError(
@@ -171,7 +185,7 @@ class TimeDistributedScorer(AttentionBase):
         pooled, weights = self._pool(sequence, masks, training)
         return (pooled, weights) if return_attention_scores else pooled
 
-    def _pool(self, sequence, masks, training):
+    def _pool(self, sequence: Any, masks: Any, training: bool | None) -> tuple[Any, Any]:
         self._check_shapes(sequence.shape, sequence.shape, sequence.shape)
         sequence = in_compute_dtype(self, sequence)
         mask = None
@@ -191,52 +205,57 @@ class TimeDistributedScorer(AttentionBase):
         pooled = weighted_sum(kept, sequence)
         return pooled[:, 0], ops.cast(weights[:, 0], self.compute_dtype)
 
-    def compute_output_shape(self, query_shape=None, value_shape=None, key_shape=None):
+    def compute_output_shape(
+        self,
+        query_shape: Shape | None = None,
+        value_shape: Shape | None = None,
+        key_shape: Shape | None = None,
+    ) -> Any:
         if query_shape is None or value_shape is None:
-            batch, _, features = query_shape or value_shape
+            batch, _, features = query_shape or value_shape or ()
             return (batch, features)
         return super().compute_output_shape(query_shape, value_shape, key_shape)
 
     def compute_output_spec(
         self,
-        query=None,
-        value=None,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-        mask=None,
-    ):
+        query: Tensor | None = None,
+        value: Tensor | None = None,
+        key: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        mask: Tensor | None = None,
+    ) -> Any:
         if query is not None and value is not None:
             return super().compute_output_spec(
                 query, value, key, return_attention_scores=return_attention_scores
             )
-        sequence = value if query is None else query
+        sequence: Tensor = value if query is None else query
         self._check_shapes(sequence.shape, sequence.shape, sequence.shape)
         batch, length, features = sequence.shape
         pooled = keras.KerasTensor((batch, features), dtype=self.compute_dtype)
         weights = keras.KerasTensor((batch, length), dtype=self.compute_dtype)
         return (pooled, weights) if return_attention_scores else pooled
 
-    def compute_mask(self, query, previous_mask):
+    def compute_mask(self, query: Tensor, previous_mask: Tensor) -> Any:
         # A pooled vector has no steps left to mask; `call` attaches the mask of a query itself.
         return None
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {"scorer": keras.saving.serialize_keras_object(self.scorer)}
         return {**super().get_config(), **config}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         scorer = keras.saving.deserialize_keras_object(config["scorer"])
         return cls(**{**config, "scorer": scorer})
 
 
-def _is_plain_dense(layer):
+def _is_plain_dense(layer: Any) -> bool:
     """True if a layer computes `activation(kernel x + bias)` and nothing else."""
     return (
         type(layer) is keras.layers.Dense
@@ -245,7 +264,7 @@ def _is_plain_dense(layer):
     )
 
 
-def _scored(layers, rows):
+def _scored(layers: Any, rows: Tensor) -> Any:
     """Rows through layers; what the last makes of them, the scores, in float32 at least."""
     for layer in layers[:-1]:
         rows = layer(rows)
@@ -261,7 +280,7 @@ def _scored(layers, rows):
     return last.activation(scores)
 
 
-def _is_linear(layers):
+def _is_linear(layers: Any) -> bool:
     """True if the layers are one Dense without activation."""
     if len(layers) != 1 or not _is_plain_dense(layers[0]):
         return False

@@ -1,8 +1,11 @@
 """ByteNet's residual block."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.layers.convolution.conv_block import ConvBlock
 from keras_attention.layers.convolution.dilated_conv import DilatedConv
 from keras_attention.layers.validation import check_positive
@@ -61,21 +64,21 @@ class ByteNetBlock(ConvBlock):
 
     def __init__(
         self,
-        units,
-        kernel_size=3,
-        dilation_rate=1,
-        causal=True,
-        kind="relu",
-        dropout=0.0,
-        **kwargs,
-    ):
+        units: int,
+        kernel_size: int = 3,
+        dilation_rate: int = 1,
+        causal: bool = True,
+        kind: str = "relu",
+        dropout: float = 0.0,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         if kind not in KINDS:
             raise ValueError(f"Expected kind to be one of {KINDS}. Received: kind={kind!r}")
         self.units = check_positive(units=units)
         self.kind = kind
         super().__init__(kernel_size, dilation_rate, causal, dropout, **kwargs)
 
-    def make_convolution(self):
+    def make_convolution(self) -> Any:
         return DilatedConv(
             self.units if self.kind == "relu" else 4 * self.units,
             self.kernel_size,
@@ -85,7 +88,7 @@ class ByteNetBlock(ConvBlock):
             name="convolution",
         )
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         inner = (*x_shape[:-1], self.units)
         self.input_norm = self._norm("input_norm", x_shape)
         self.reduce = self._dense(self.units, "reduce", x_shape)
@@ -95,11 +98,13 @@ class ByteNetBlock(ConvBlock):
         self.convolved_norms = [self._norm(f"convolved_norm_{i}", inner) for i in range(count)]
         self.expand = self._dense(x_shape[-1], "expand", inner)
 
-    def before(self, x):
+    def before(self, x: Tensor) -> Tensor:
         reduced = self.reduce(ops.relu(_normalized(self.input_norm, x)))
         return ops.relu(_normalized(self.reduced_norm, reduced))
 
-    def after(self, x, inner, convolved, condition=None):
+    def after(
+        self, x: Tensor, inner: Any, convolved: Tensor, condition: Tensor | None = None
+    ) -> Any:
         if self.kind == "relu":
             return x + self.expand(ops.relu(_normalized(self.convolved_norms[0], convolved)))
         parts = ops.split(convolved, 4, axis=-1)
@@ -108,24 +113,24 @@ class ByteNetBlock(ConvBlock):
         update = ops.tanh(parts[3])
         return x + self.expand(first * ops.tanh(second * inner + third * update))
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Any:
         return x_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "kind": self.kind}
 
-    def _norm(self, name, shape):
+    def _norm(self, name: str, shape: Shape) -> Any:
         norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy, name=name)
         norm.build(shape)
         return norm
 
-    def _dense(self, units, name, shape):
+    def _dense(self, units: int, name: str, shape: Shape) -> Any:
         dense = keras.layers.Dense(units, dtype=self.dtype_policy, name=name)
         dense.build(shape)
         return dense
 
 
-def _normalized(norm, x):
+def _normalized(norm: Any, x: Tensor) -> Any:
     """A sequence, or a step as a sequence of one: from Keras 3.16 on a norm takes the rank that it
     was built for and no other."""
     return norm(x) if len(x.shape) == 3 else ops.squeeze(norm(ops.expand_dims(x, 1)), 1)

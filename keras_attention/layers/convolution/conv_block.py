@@ -1,8 +1,11 @@
 """Base class of the blocks around a dilated convolution."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.validation import in_compute_dtype
@@ -23,7 +26,14 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
     then `y, state = step(x, state)` for each step.
     """
 
-    def __init__(self, kernel_size, dilation_rate=1, causal=True, dropout=0.0, **kwargs):
+    def __init__(
+        self,
+        kernel_size: int,
+        dilation_rate: int = 1,
+        causal: bool = True,
+        dropout: float = 0.0,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         self.kernel_size = kernel_size
@@ -33,33 +43,48 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
         self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
         self.convolution = self.make_convolution()
 
-    def make_convolution(self):
+    def make_convolution(self) -> Any:
         """The `DilatedConv`."""
         raise NotImplementedError(f"{type(self).__name__} must define `make_convolution`.")
 
-    def before(self, x):
+    def before(self, x: Tensor) -> Any:
         """Input of the convolution, computed from each step alone."""
         return x
 
-    def after(self, x, inner, convolved, condition=None):
+    def after(
+        self, x: Tensor, inner: Any, convolved: Tensor, condition: Tensor | None = None
+    ) -> Any:
         """The output, of each step alone: a tensor or a tuple of them."""
         raise NotImplementedError(f"{type(self).__name__} must define `after`.")
 
     @property
-    def offsets(self):
+    def offsets(self) -> Any:
         """Offsets of the steps that an output depends on: a tuple, ascending, 0 for its own."""
         return tuple(sorted({0, *self.convolution.offsets}))
 
     @property
-    def receptive_field(self):
+    def receptive_field(self) -> Any:
         """Number of steps between the first and the last that an output depends on, both
         counted: `1 + (kernel_size - 1) dilation_rate`."""
         return self.convolution.span + 1
 
-    def call(self, x, mask=None, condition=None, training=None):
+    def call(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        condition: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Any:
         return self.prepare(x, None, mask, condition, training)[0]
 
-    def prepare(self, x, lengths, mask=None, condition=None, training=None):
+    def prepare(
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        mask: Tensor | None = None,
+        condition: Tensor | None = None,
+        training: bool | None = None,
+    ) -> tuple[Any, Any]:
         """Output of the call on a prompt, and the state after its first `lengths` int `(B,)` steps.
 
         The state, with which `step` goes on, is None where `lengths` is None.
@@ -77,11 +102,11 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
             y = keras.tree.map_structure(lambda part: zero_masked(part, mask), y)
         return y, state
 
-    def initial_state(self, batch_size):
+    def initial_state(self, batch_size: Any) -> Any:
         """State before the first step, all 0: the buffer of the convolution, `(B, span, D)`."""
         return self.convolution.initial_state(batch_size)
 
-    def step(self, x, state, condition=None):
+    def step(self, x: Tensor, state: Any, condition: Tensor | None = None) -> tuple[Any, Any]:
         """Output of the next step `(B, D)`, and the new state, of the same shape as the old.
 
         Equal to that step of a call on the whole sequence. `condition` is of this step alone.
@@ -91,10 +116,10 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
         convolved, state = self.convolution.step(inner, state)
         return self.after(x, inner, convolved, condition), state
 
-    def compute_mask(self, x, previous_mask):
+    def compute_mask(self, x: Tensor, previous_mask: Tensor) -> Any:
         return previous_mask
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "kernel_size": self.kernel_size,
@@ -104,7 +129,7 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
         }
 
 
-def stacked_offsets(blocks):
+def stacked_offsets(blocks: Any) -> Any:
     """Offsets of an output of the last of `blocks`: sums of one offset of each."""
     sums = {0}
     for block in blocks:

@@ -1,8 +1,11 @@
 """The block of ConvS2S: a convolution with a gated linear unit."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.layers.convolution.conv_block import ConvBlock
 from keras_attention.layers.convolution.dilated_conv import DilatedConv
 from keras_attention.layers.validation import check_positive
@@ -56,11 +59,19 @@ class ConvGluBlock(ConvBlock):
     gated linear unit: Dauphin et al., 2017, https://arxiv.org/abs/1612.08083, equation 1.
     """
 
-    def __init__(self, units, kernel_size=3, dilation_rate=1, causal=True, dropout=0.0, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        kernel_size: int = 3,
+        dilation_rate: int = 1,
+        causal: bool = True,
+        dropout: float = 0.0,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         self.units = check_positive(units=units)
         super().__init__(kernel_size, dilation_rate, causal, dropout, **kwargs)
 
-    def make_convolution(self):
+    def make_convolution(self) -> Any:
         # A gate halves what goes through, and its square quarters the variance.
         initializer = keras.initializers.VarianceScaling(4 * (1 - self.dropout), "fan_in")
         return DilatedConv(
@@ -73,7 +84,7 @@ class ConvGluBlock(ConvBlock):
             name="convolution",
         )
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         if x_shape[-1] != self.units:
             raise ValueError(
                 f"Expected a sequence as wide as the output, units={self.units}. "
@@ -81,20 +92,22 @@ class ConvGluBlock(ConvBlock):
             )
         self.convolution.build(x_shape)
 
-    def gate(self, convolved):
+    def gate(self, convolved: Tensor) -> Any:
         """`a . sigmoid(b)` of what the convolution gives."""
         signal, gate = ops.split(convolved, 2, axis=-1)
         return signal * ops.sigmoid(gate)
 
-    def join(self, x, added):
+    def join(self, x: Tensor, added: Any) -> Any:
         """`sqrt(1/2) (x + added)`."""
         return (x + added) * 0.5**0.5
 
-    def after(self, x, inner, convolved, condition=None):
+    def after(
+        self, x: Tensor, inner: Any, convolved: Tensor, condition: Tensor | None = None
+    ) -> Any:
         return self.join(x, self.gate(convolved))
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Any:
         return x_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}

@@ -1,8 +1,11 @@
 """A convolution over the steps of a sequence, in one pass or step by step."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Initializer, LayerOptions, Shape, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.validation import check_positive, in_compute_dtype
 from keras_attention.ops import zero_masked
@@ -56,14 +59,14 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        dilation_rate=1,
-        causal=True,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: int,
+        dilation_rate: int = 1,
+        causal: bool = True,
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         self.filters = check_positive(filters=filters)
@@ -82,23 +85,23 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
             name="convolution",
         )
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         _check_rank(x_shape)
         self._input_dim = x_shape[-1]
         self.convolution.build((x_shape[0], None, x_shape[-1]))  # padded, it is long enough
 
     @property
-    def span(self):
+    def span(self) -> Any:
         """Number of steps between the first and the last that an output sees."""
         return (self.kernel_size - 1) * self.dilation_rate
 
     @property
-    def offsets(self):
+    def offsets(self) -> Any:
         """Offsets of the steps that an output sees: a tuple, ascending, 0 for its own."""
         first = -self._steps_before()
         return tuple(first + i * self.dilation_rate for i in range(self.kernel_size))
 
-    def call(self, x, mask=None):
+    def call(self, x: Tensor, mask: Tensor | None = None) -> Any:
         _check_rank(x.shape)
         mask = None if mask is None else ops.cast(mask, "bool")
         x = in_compute_dtype(self, x)
@@ -110,7 +113,7 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
         y = self.convolution(ops.pad(x, [[0, 0], [before, after], [0, 0]]))
         return y if mask is None else zero_masked(y, mask)
 
-    def prepare(self, x, lengths, mask=None):
+    def prepare(self, x: Tensor, lengths: Tensor, mask: Tensor | None = None) -> tuple[Any, Any]:
         """Output of the call on a prompt, and the state after its first `lengths` int `(B,)` steps.
 
         The state is None where `lengths` is None.
@@ -126,11 +129,11 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
         x = ops.cast(x, self.compute_dtype)
         return y, ops.take_along_axis(x, ops.expand_dims(steps, -1), axis=1)
 
-    def initial_state(self, batch_size):
+    def initial_state(self, batch_size: Any) -> Tensor:
         """State before the first step, all 0: the inputs that it looks back on, `(B, span, D)`."""
         return ops.zeros((batch_size, self.span, self._input_dim), dtype=self.compute_dtype)
 
-    def step(self, x, state):
+    def step(self, x: Tensor, state: Any) -> tuple[Any, Any]:
         """Output of the next step, given that step and the state, which holds those before.
 
         Args:
@@ -154,13 +157,13 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
             y = y + ops.cast(self.convolution.bias, y.dtype)
         return y, seen[:, 1:]
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Any:
         return (*x_shape[:-1], self.filters)
 
-    def compute_mask(self, x, previous_mask):
+    def compute_mask(self, x: Tensor, previous_mask: Tensor) -> Any:
         return previous_mask
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -171,12 +174,12 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
 
-    def _steps_before(self):
+    def _steps_before(self) -> Any:
         """Number of steps back that an output sees. Of an even number, one more comes after it."""
         return self.span if self.causal else (self.kernel_size - 1) // 2 * self.dilation_rate
 
 
-def _check_rank(shape):
+def _check_rank(shape: Shape) -> None:
     if len(shape) != 3:
         raise ValueError(
             "Expected a sequence of rank 3, (batch, steps, features). "

@@ -1,8 +1,11 @@
 """WaveNet's block."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.layers.convolution.conv_block import ConvBlock
 from keras_attention.layers.convolution.dilated_conv import DilatedConv
 from keras_attention.layers.validation import check_positive
@@ -62,15 +65,15 @@ class GatedConvBlock(ConvBlock):
 
     def __init__(
         self,
-        units,
-        kernel_size=2,
-        dilation_rate=1,
-        skip_units=None,
-        residual=True,
-        causal=True,
-        dropout=0.0,
-        **kwargs,
-    ):
+        units: int,
+        kernel_size: int = 2,
+        dilation_rate: int = 1,
+        skip_units: int | None = None,
+        residual: bool = True,
+        causal: bool = True,
+        dropout: float = 0.0,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         self.units = check_positive(units=units)
         self.skip_units = None if skip_units is None else check_positive(skip_units=skip_units)
         if not residual and skip_units is None:
@@ -79,7 +82,7 @@ class GatedConvBlock(ConvBlock):
         super().__init__(kernel_size, dilation_rate, causal, dropout, **kwargs)
         self.conditioning = None
 
-    def make_convolution(self):
+    def make_convolution(self) -> Any:
         return DilatedConv(
             2 * self.units,
             self.kernel_size,
@@ -89,7 +92,7 @@ class GatedConvBlock(ConvBlock):
             name="filter_and_gate",
         )
 
-    def build(self, x_shape, condition_shape=None):
+    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
         self.convolution.build(x_shape)
         gated = (*x_shape[:-1], self.units)
         if self.residual:
@@ -101,10 +104,19 @@ class GatedConvBlock(ConvBlock):
                 2 * self.units, "condition", condition_shape, use_bias=False
             )
 
-    def call(self, x, mask=None, condition=None, x_mask=None, training=None):
+    def call(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        condition: Tensor | None = None,
+        x_mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Any:
         return super().call(x, x_mask if mask is None else mask, condition, training)
 
-    def after(self, x, inner, convolved, condition=None):
+    def after(
+        self, x: Tensor, inner: Any, convolved: Tensor, condition: Tensor | None = None
+    ) -> Any:
         if condition is not None:
             if self.conditioning is None:
                 raise ValueError(
@@ -122,18 +134,18 @@ class GatedConvBlock(ConvBlock):
         output = x + self.residual_dense(z)
         return output if self.skip_units is None else (output, self.skip_dense(z))
 
-    def compute_output_shape(self, x_shape, condition_shape=None):
+    def compute_output_shape(self, x_shape: Shape, condition_shape: Shape | None = None) -> Any:
         if self.skip_units is None:
             return x_shape
         skip = (*x_shape[:-1], self.skip_units)
         return (x_shape, skip) if self.residual else skip
 
-    def compute_mask(self, x, previous_mask):
+    def compute_mask(self, x: Tensor, previous_mask: Tensor) -> Any:
         if self.skip_units is None or not self.residual or previous_mask is None:
             return previous_mask
         return previous_mask, previous_mask
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
@@ -141,7 +153,7 @@ class GatedConvBlock(ConvBlock):
             "residual": self.residual,
         }
 
-    def _dense(self, units, name, shape, use_bias=True):
+    def _dense(self, units: int, name: str, shape: Shape, use_bias: bool = True) -> Any:
         dense = keras.layers.Dense(units, use_bias=use_bias, dtype=self.dtype_policy, name=name)
         dense.build(shape)
         return dense

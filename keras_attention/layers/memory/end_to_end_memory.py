@@ -1,9 +1,12 @@
 """A memory of sentences that a question is put to several times."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
 from keras_attention._token_ids import check_token_ids, spoil
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.validation import check_positive
 from keras_attention.ops import masked_softmax
@@ -76,17 +79,17 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
 
     def __init__(
         self,
-        vocabulary_size,
-        units=20,
-        hops=3,
-        memory_size=50,
-        tying="adjacent",
-        position_encoding=True,
-        temporal_encoding=True,
-        time_jitter=0.0,
-        seed=None,
-        **kwargs,
-    ):
+        vocabulary_size: int,
+        units: int = 20,
+        hops: int = 3,
+        memory_size: int = 50,
+        tying: str = "adjacent",
+        position_encoding: bool = True,
+        temporal_encoding: bool = True,
+        time_jitter: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         self.vocabulary_size = check_positive(vocabulary_size=vocabulary_size)
         self.units = check_positive(units=units)
@@ -103,7 +106,7 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def build(self, story_shape, question_shape):
+    def build(self, story_shape: Shape, question_shape: Shape) -> None:
         self._check_rank("story", story_shape, 3)
         self._check_rank("question", question_shape, 2)
         adjacent = self.tying == "adjacent"
@@ -127,7 +130,13 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
         # 1 while training starts without the softmax; see `models.LinearStart`.
         self.linear = self.add_weight(shape=(), initializer="zeros", trainable=False, name="linear")
 
-    def call(self, story, question, return_attention_scores=False, training=None):
+    def call(
+        self,
+        story: Tensor,
+        question: Tensor,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
         self._check_rank("story", story.shape, 3)
         self._check_rank("question", question.shape, 2)
         story, no_word = check_token_ids(story, self.vocabulary_size, name="story")
@@ -162,10 +171,16 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
             return scores
         return scores, ops.cast(ops.stack(all_weights, axis=1), self.compute_dtype)
 
-    def compute_output_shape(self, story_shape, question_shape):
+    def compute_output_shape(self, story_shape: Shape, question_shape: Shape) -> Any:
         return (story_shape[0], self.vocabulary_size)
 
-    def compute_output_spec(self, story, question, return_attention_scores=False, training=None):
+    def compute_output_spec(
+        self,
+        story: Tensor,
+        question: Tensor,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
         self._check_rank("story", story.shape, 3)
         self._check_rank("question", question.shape, 2)
         shape = self.compute_output_shape(story.shape, question.shape)
@@ -175,7 +190,7 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
         shape = (story.shape[0], self.hops, story.shape[1])
         return scores, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,
@@ -189,13 +204,13 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
             "seed": self.seed,
         }
 
-    def _encode(self, table, words, mask, outside):
+    def _encode(self, table: Tensor, words: Any, mask: Tensor, outside: Any) -> Any:
         vectors = ops.cast(spoil(ops.take(table, words, axis=0), outside), self.compute_dtype)
         return encode_sentences(
             vectors, mask, self.position_encoding, vectors.shape[-1] // self.units
         )
 
-    def _age(self, mask, training):
+    def _age(self, mask: Tensor, training: bool | None) -> Any:
         """Age of each sentence: int `(B, S)`, 0 for the last."""
         places = ops.cast(mask, "int32")
         after = ops.flip(ops.cumsum(ops.flip(places, axis=1), axis=1), axis=1) - places
@@ -205,12 +220,12 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
             after = after + ops.flip(ops.cumsum(ops.flip(empty, axis=1), axis=1), axis=1)
         return after
 
-    def _weigh(self, scores, mask):
+    def _weigh(self, scores: Tensor, mask: Tensor) -> Tensor:
         scores = ops.cast(scores, at_least_float32(scores.dtype))
         weights = masked_softmax(scores, mask)
         return ops.where(self.linear > 0, ops.where(mask, scores, 0.0), weights)
 
-    def _check_rank(self, name, shape, rank):
+    def _check_rank(self, name: str, shape: Shape, rank: int) -> None:
         if len(shape) != rank:
             raise ValueError(
                 f"Expected {name} of rank {rank}, word numbers. "

@@ -1,10 +1,12 @@
 """The Neural Turing Machine, as a cell for `keras.layers.RNN`."""
 
 import inspect
+from typing import Any, Self, Unpack
 
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.validation import check_positive, in_compute_dtype
@@ -73,15 +75,15 @@ class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def __init__(
         self,
-        controller,
-        locations=128,
-        width=20,
-        read_heads=1,
-        write_heads=1,
-        shift_range=1,
-        return_weights=False,
-        **kwargs,
-    ):
+        controller: Any,
+        locations: int = 128,
+        width: Any = 20,
+        read_heads: int = 1,
+        write_heads: int = 1,
+        shift_range: int = 1,
+        return_weights: bool = False,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(controller, keras.layers.Layer):
             raise ValueError(f"Expected a cell or a layer. Received: controller={controller!r}")
@@ -110,28 +112,28 @@ class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
         )
 
     @property
-    def state_size(self):
+    def state_size(self) -> Any:
         # The output comes first, as in Keras' own cells: on JAX an RNN with a mask repeats it.
         memory, weights = self.locations * self.width, self.heads * self.locations
         return [self.output_size, *self._controller_sizes(), memory, weights]
 
     @property
-    def output_size(self):
+    def output_size(self) -> Any:
         weights = self.heads * self.locations if self.return_weights else 0
         return self._features() + self.read_size + weights
 
     @property
-    def read_size(self):
+    def read_size(self) -> Any:
         return self.read_heads * self.width
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         shape = (None, inputs_shape[-1] + self.read_size)
         if not self.controller.built:
             self.controller.build(shape)
             self.controller.built = True
         self.interface.build((None, self._features()))
 
-    def get_initial_state(self, batch_size=None):
+    def get_initial_state(self, batch_size: Any = None) -> Any:
         dtype = self.compute_dtype
         if hasattr(self.controller, "get_initial_state"):
             states = keras.tree.flatten(self.controller.get_initial_state(batch_size=batch_size))
@@ -147,7 +149,7 @@ class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
             ops.broadcast_to(ops.expand_dims(first, 0), (batch_size, weights)),
         ]
 
-    def call(self, inputs, states, training=None):
+    def call(self, inputs: Tensor, states: Any, training: bool | None = None) -> Any:
         last_output, *controller_states, memory, previous = states
         last_read = last_output[:, self._features() : self._features() + self.read_size]
         features, controller_states = self._control(
@@ -186,7 +188,7 @@ class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
         output = ops.concatenate(outputs, axis=-1)
         return output, [output, *controller_states, memory, weights]
 
-    def split(self, outputs):
+    def split(self, outputs: Any) -> tuple[Any, Any, Any]:
         """Split the outputs `(..., output_size)` of a cell with `return_weights` into their parts.
 
         Returns:
@@ -203,10 +205,10 @@ class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
         write, read = rows[: self.write_heads], rows[self.write_heads :]
         return outputs[..., :start], ops.stack(read, axis=-2), ops.stack(write, axis=-2)
 
-    def compute_output_shape(self, inputs_shape, states_shape=None):
+    def compute_output_shape(self, inputs_shape: Shape, states_shape: Shape | None = None) -> Any:
         return (inputs_shape[0], self.output_size), [(inputs_shape[0], n) for n in self.state_size]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "controller": keras.saving.serialize_keras_object(self.controller),
@@ -219,11 +221,11 @@ class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         controller = keras.saving.deserialize_keras_object(config["controller"])
         return cls(**{**config, "controller": controller})
 
-    def _control(self, inputs, states, training):
+    def _control(self, inputs: Tensor, states: Any, training: bool | None) -> tuple[Any, Any]:
         kwargs = {"training": training} if self._takes_training else {}
         if not self.has_state:
             return self.controller(inputs, **kwargs), []
@@ -232,7 +234,7 @@ class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
         features, states = self.controller(inputs, nested, **kwargs)
         return features, keras.tree.flatten(states)
 
-    def _address(self, orders, memory, previous):
+    def _address(self, orders: Any, memory: Tensor, previous: Tensor) -> Any:
         """New weights `(B, H, N)` of heads that were given orders `(B, H, n)`."""
         key, rest = orders[..., : self.width], orders[..., self.width :]
         strength, gate, power, kernel = rest[..., 0], rest[..., 1], rest[..., 2], rest[..., 3:]
@@ -242,10 +244,10 @@ class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
             weights = addressing.shift(weights, ops.softmax(kernel, axis=-1))
         return addressing.sharpen(weights, 1 + ops.softplus(power))
 
-    def _controller_sizes(self):
+    def _controller_sizes(self) -> Any:
         return keras.tree.flatten(self.controller.state_size) if self.has_state else []
 
-    def _features(self):
+    def _features(self) -> Any:
         if self.has_state:
             size = getattr(self.controller, "output_size", None)
             return self._controller_sizes()[0] if size is None else size

@@ -4,14 +4,20 @@ As `EinsumDense`, whose weights they have, but computed as one product of two ma
 TensorFlow runs faster than the einsum.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_attention._types import Tensor
 
 
 class _Product(keras.layers.EinsumDense):
     """The base: what both directions have in common."""
 
-    def quantize(self, mode=None, type_check=True, config=None):
+    def quantize(
+        self, mode: Any = None, type_check: bool = True, config: dict[str, Any] | None = None
+    ) -> None:
         # Keras refuses subclasses, which may compute something else. Quantized, this one computes
         # what its parent does.
         super().quantize(mode, type_check=False, config=config)
@@ -20,11 +26,11 @@ class _Product(keras.layers.EinsumDense):
 class IntoHeads(_Product):
     """`(B, T, D)` to `(B, H, T, K)`: the layout that scores want."""
 
-    def __init__(self, heads, dim, use_bias=True, **kwargs):
+    def __init__(self, heads: Any, dim: Any, use_bias: bool = True, **kwargs: Any) -> None:
         bias_axes = "hk" if use_bias else None
         super().__init__("btd,dhk->bhtk", (heads, None, dim), bias_axes=bias_axes, **kwargs)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Any:
         size, heads, dim = self.kernel.shape
         batch, steps, _ = ops.shape(inputs)
         rows = _product(inputs, size, self.kernel, self.bias)
@@ -36,18 +42,18 @@ class IntoHeads(_Product):
 class OutOfHeads(_Product):
     """`(B, H, T, K)` to `(B, T, D)`."""
 
-    def __init__(self, output_dim, use_bias=True, **kwargs):
+    def __init__(self, output_dim: int, use_bias: bool = True, **kwargs: Any) -> None:
         bias_axes = "d" if use_bias else None
         super().__init__("bhtk,hkd->btd", (None, output_dim), bias_axes=bias_axes, **kwargs)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Any:
         heads, dim, output_dim = self.kernel.shape
         batch, _, steps, _ = ops.shape(inputs)
         rows = _product(ops.transpose(inputs, (0, 2, 1, 3)), heads * dim, self.kernel, self.bias)
         return ops.reshape(rows, (batch, steps, output_dim))
 
 
-def _product(inputs, size, kernel, bias):
+def _product(inputs: Tensor, size: Any, kernel: Tensor, bias: Tensor) -> Any:
     """Rows of `size` numbers times the kernel, plus the bias: of any shape, as matrices."""
     kernel = ops.convert_to_tensor(kernel)
     found = ops.matmul(ops.reshape(inputs, (-1, size)), ops.reshape(kernel, (size, -1)))

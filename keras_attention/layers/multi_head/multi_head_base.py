@@ -1,8 +1,11 @@
 """Heads around the attention template."""
 
+from typing import Any, Self, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import AttentionOptions, Initializer, Shape, Tensor
 from keras_attention.layers.attention.attention_base import AttentionBase
 from keras_attention.layers.multi_head.head_dense import IntoHeads, OutOfHeads
 from keras_attention.layers.validation import check_positive, clone_initializer, in_compute_dtype
@@ -27,23 +30,23 @@ class MultiHeadBase(AttentionBase):
 
     def __init__(
         self,
-        num_heads,
-        key_dim,
-        value_dim=None,
-        dropout=0.0,
-        use_bias=True,
-        output_dim=None,
-        kernel_initializer="glorot_uniform",
-        seed=None,
-        num_key_value_heads=None,
-        window=None,
-        qk_norm=False,
-        soft_cap=None,
-        sinks=False,
-        position_bias=None,
-        rotary=None,
-        **kwargs,
-    ):
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_dim: int | None = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        seed: int | None = None,
+        num_key_value_heads: int | None = None,
+        window: int | None = None,
+        qk_norm: bool = False,
+        soft_cap: float | None = None,
+        sinks: bool = False,
+        position_bias: Tensor | None = None,
+        rotary: Tensor | None = None,
+        **kwargs: Unpack[AttentionOptions],
+    ) -> None:
         super().__init__(dropout=dropout, seed=seed, **kwargs)
         self.num_heads = check_positive(num_heads=num_heads)
         self.key_dim = check_positive(key_dim=key_dim)
@@ -73,7 +76,7 @@ class MultiHeadBase(AttentionBase):
                 f"Received: probability={self.probability!r}"
             )
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         key_shape = key_shape or value_shape
         self._check_shapes(query_shape, value_shape, key_shape)
         value_dim = self.value_dim or self.key_dim
@@ -101,37 +104,37 @@ class MultiHeadBase(AttentionBase):
         )
         self.output_dense.build((query_shape[0], self.num_heads, query_shape[1], value_dim))
 
-    def project_query(self, query, positions=None):
+    def project_query(self, query: Tensor, positions: Any = None) -> Any:
         query = self.query_dense(query)
         query = self.query_norm(query) if self.qk_norm else query
         query = query if self.rotary is None else self.rotary(query, positions)
         # Scaled here, before the product: float16 would overflow in it.
         return query * self.key_dim**-0.5
 
-    def project_key(self, key, positions=None):
+    def project_key(self, key: Tensor, positions: Any = None) -> Any:
         """Keys `(B, K, Tv, key_dim)`; `positions` of theirs, the first ones by default."""
         key = self.key_dense(key)
         key = self.key_norm(key) if self.qk_norm else key
         return key if self.rotary is None else self.rotary(key, positions)
 
-    def project_value(self, value):
+    def project_value(self, value: Tensor) -> Any:
         return self.value_dense(value)
 
-    def compute_scores(self, query, key):
+    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
         return dot_scores(query, key)
 
     def attend(
         self,
-        query,
-        key,
-        value,
-        mask=None,
-        dropout_mask=None,
-        noise=None,
-        training=None,
-        return_weights=True,
-        bias=None,
-    ):
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None = None,
+        dropout_mask: Tensor | None = None,
+        noise: Tensor | None = None,
+        training: bool | None = None,
+        return_weights: bool = True,
+        bias: Tensor | None = None,
+    ) -> Any:
         return self._attend_heads(
             in_compute_dtype(self, query),
             key,
@@ -145,8 +148,16 @@ class MultiHeadBase(AttentionBase):
         )
 
     def attend_all(
-        self, query, key, value, mask, training, return_weights, use_causal_mask=False, bias=None
-    ):
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor,
+        training: bool | None,
+        return_weights: bool,
+        use_causal_mask: bool = False,
+        bias: Tensor | None = None,
+    ) -> Any:
         return self._attend_heads(
             query,
             key,
@@ -160,10 +171,10 @@ class MultiHeadBase(AttentionBase):
             noise=self.sample_noise(ops.shape(query)[1], key) if training else None,
         )
 
-    def project_output(self, context):
+    def project_output(self, context: Tensor) -> Any:
         return self.output_dense(context)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,
@@ -182,7 +193,7 @@ class MultiHeadBase(AttentionBase):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         layers = {
             name: keras.saving.deserialize_keras_object(config.get(name))
             for name in ("position_bias", "rotary")
@@ -190,8 +201,15 @@ class MultiHeadBase(AttentionBase):
         return cls(**{**config, **layers})
 
     def _attend_heads(
-        self, query, key, value, return_weights, positions=None, bias=None, **options
-    ):
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        return_weights: bool,
+        positions: Any = None,
+        bias: Tensor | None = None,
+        **options: Any,
+    ) -> tuple[Any, Any]:
         """Output and weights; `positions` of the queries, the last ones by default."""
         query_length, value_length = ops.shape(query)[1], ops.shape(key)[2]
         if positions is None and (self.position_bias is not None or self.rotary is not None):
@@ -216,7 +234,7 @@ class MultiHeadBase(AttentionBase):
         weights = ops.cast(weights, self.compute_dtype) if return_weights else None
         return self.project_output(context), weights
 
-    def _projection(self, name, heads, dim, input_shape):
+    def _projection(self, name: str, heads: Any, dim: Any, input_shape: Shape) -> Any:
         dense = IntoHeads(
             heads,
             dim,
@@ -228,40 +246,46 @@ class MultiHeadBase(AttentionBase):
         dense.build(input_shape)
         return dense
 
-    def _norm(self, name, heads):
+    def _norm(self, name: str, heads: Any) -> Any:
         norm = keras.layers.RMSNormalization(dtype=self.dtype_policy, name=name)
         norm.build((None, heads, None, self.key_dim))
         return norm
 
     def _mask_of_call(
-        self, value_mask, attention_mask, use_causal_mask, query_length, value_length
-    ):
+        self,
+        value_mask: Tensor,
+        attention_mask: Tensor,
+        use_causal_mask: bool,
+        query_length: Any,
+        value_length: Any,
+    ) -> Any:
         if attention_mask is not None:
             # Another mask of pairs costs nothing more, and what no query sees is known exactly.
             reach = sliding_window_mask(query_length, value_length, use_causal_mask, self.window)
             return combine_masks(value_mask, attention_mask, reach)
         if self.window is not None and value_mask is not None:
             value_mask = ops.logical_and(
-                ops.cast(value_mask, "bool"), self._in_any_window(query_length, value_length)
+                ops.cast(value_mask, "bool"),
+                self._in_any_window(query_length, value_length, self.window),
             )
         elif self.window is not None:
-            value_mask = self._in_any_window(query_length, value_length)
+            value_mask = self._in_any_window(query_length, value_length, self.window)
         return combine_masks(value_mask)
 
-    def _in_any_window(self, query_length, value_length):
+    def _in_any_window(self, query_length: Any, value_length: Any, window: int) -> Tensor:
         """Mask of the values that the first query, or one after it, reaches: `(1, Tv)`."""
-        first = value_length - query_length - (self.window - 1)
+        first = value_length - query_length - (window - 1)
         return ops.expand_dims(ops.arange(value_length) >= first, 0)
 
-    def _mask_for_scores(self, mask):
+    def _mask_for_scores(self, mask: Tensor) -> Any:
         return mask if len(mask.shape) == 4 else ops.expand_dims(mask, 1)  # (B, 1, Tq, Tv)
 
-    def _output_shape(self, query_shape, value_shape):
+    def _output_shape(self, query_shape: Shape, value_shape: Shape) -> Any:
         return (*query_shape[:-1], self.output_dim or query_shape[-1])
 
-    def _pairs_shape(self, query_length, key):
+    def _pairs_shape(self, query_length: Any, key: Tensor) -> tuple[Any, Any, Any, Any]:
         batch, _, value_length, _ = ops.shape(key)
         return (batch, self.num_heads, query_length, value_length)
 
-    def _weights_shape(self, query_shape, value_shape):
+    def _weights_shape(self, query_shape: Shape, value_shape: Shape) -> tuple[Any, Any, Any, Any]:
         return (query_shape[0], self.num_heads, query_shape[1], value_shape[1])

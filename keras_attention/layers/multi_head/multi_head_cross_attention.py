@@ -1,7 +1,10 @@
 """Multi-head attention from one sequence to another."""
 
+from typing import Any
+
 import keras
 
+from keras_attention._types import Tensor
 from keras_attention.layers.multi_head.multi_head_base import MultiHeadBase
 
 
@@ -77,18 +80,18 @@ class MultiHeadCrossAttention(MultiHeadBase):
 
     def call(
         self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-        bias=None,
-    ):
+        query: Tensor,
+        value: Tensor,
+        key: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        bias: Tensor | None = None,
+    ) -> Any:
         return super().call(
             query,
             value,

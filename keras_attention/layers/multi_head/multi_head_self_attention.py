@@ -1,8 +1,11 @@
 """Multi-head attention from a sequence to itself."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_attention._types import Shape, Tensor
 from keras_attention.layers.multi_head.multi_head_base import MultiHeadBase
 from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.ops import combine_masks
@@ -83,21 +86,21 @@ class MultiHeadSelfAttention(MultiHeadBase):
 
     reads_memory = False
 
-    def build(self, query_shape):
+    def build(self, query_shape: Shape) -> None:
         super().build(query_shape, query_shape)
 
     def call(
         self,
-        query,
-        mask=None,
-        query_mask=None,
-        value_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-        bias=None,
-    ):
+        query: Tensor,
+        mask: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        bias: Tensor | None = None,
+    ) -> Any:
         padding = [ops.cast(m, "bool") for m in (mask, query_mask) if m is not None]
         query_mask = ops.logical_and(padding[0], padding[-1]) if padding else None
         return super().call(
@@ -113,7 +116,7 @@ class MultiHeadSelfAttention(MultiHeadBase):
             bias=bias,
         )
 
-    def initial_state(self, batch_size, length):
+    def initial_state(self, batch_size: Any, length: Any) -> Any:
         """An empty cache for `step`: key `(B, K, L, key_dim)` and value, all 0.
 
         Args:
@@ -127,7 +130,15 @@ class MultiHeadSelfAttention(MultiHeadBase):
             for name, dim in dims.items()
         }
 
-    def step(self, query, state, *, position, cache_mask=None, return_attention_scores=False):
+    def step(
+        self,
+        query: Tensor,
+        state: Any,
+        *,
+        position: str,
+        cache_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> tuple[Any, Any, Any]:
         """The next steps of a sequence, with its past in a cache: what decoding calls.
 
         Equal to those rows of a causal call on the whole sequence. Pure: the cache goes in and
@@ -166,21 +177,21 @@ class MultiHeadSelfAttention(MultiHeadBase):
         )
         return output, state, weights
 
-    def compute_output_shape(self, query_shape):
+    def compute_output_shape(self, query_shape: Shape) -> Any:
         return self._output_shape(query_shape, query_shape)
 
     def compute_output_spec(
         self,
-        query,
-        mask=None,
-        query_mask=None,
-        value_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-        bias=None,
-    ):
+        query: Tensor,
+        mask: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        bias: Tensor | None = None,
+    ) -> Any:
         return super().compute_output_spec(
             query, query, return_attention_scores=return_attention_scores
         )

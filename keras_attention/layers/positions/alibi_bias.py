@@ -1,8 +1,11 @@
 """Positions as a penalty for distance."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.validation import check_positive
 from keras_attention.ops.positions import alibi_slopes
@@ -43,24 +46,24 @@ class AlibiBias(CheckedCall, keras.layers.Layer):
     Reference: Press, Smith and Lewis, 2022, https://arxiv.org/abs/2108.12409, section 3.
     """
 
-    def __init__(self, num_heads, **kwargs):
+    def __init__(self, num_heads: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.num_heads = check_positive(num_heads=num_heads)
 
-    def build(self, query_positions_shape, value_positions_shape):
+    def build(self, query_positions_shape: Shape, value_positions_shape: Shape) -> None:
         pass
 
-    def call(self, query_positions, value_positions):
+    def call(self, query_positions: Tensor, value_positions: Tensor) -> Any:
         distance = ops.abs(ops.expand_dims(query_positions, -1) - value_positions)
         # float32 at least, as scores are: bfloat16 would make far distances equal.
         dtype = at_least_float32(self.compute_dtype)
         slopes = ops.convert_to_tensor(alibi_slopes(self.num_heads), dtype)
         return -ops.expand_dims(slopes, (1, 2)) * ops.expand_dims(ops.cast(distance, dtype), -3)
 
-    def compute_output_spec(self, query_positions, value_positions):
+    def compute_output_spec(self, query_positions: Tensor, value_positions: Tensor) -> Any:
         *batch, length = query_positions.shape
         shape = (*batch, self.num_heads, length, value_positions.shape[-1])
         return keras.KerasTensor(shape, dtype=at_least_float32(self.compute_dtype))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_heads": self.num_heads}

@@ -1,8 +1,11 @@
 """Positions as embeddings."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Initializer, LayerOptions, Shape, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.validation import check_positive, clone_initializer, in_compute_dtype
 from keras_attention.ops.positions import step_positions
@@ -42,20 +45,25 @@ class LearnedPositions(CheckedCall, keras.layers.Layer):
     Reference: Gehring et al., 2017, https://arxiv.org/abs/1705.03122, section 3.1.
     """
 
-    def __init__(self, max_length, initializer="random_normal", **kwargs):
+    def __init__(
+        self,
+        max_length: int,
+        initializer: Initializer = "random_normal",
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         self.max_length = check_positive(max_length=max_length)
         self.initializer = keras.initializers.get(initializer)
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         self.vectors = self.add_weight(
             name="vectors",
             shape=(self.max_length, inputs_shape[-1]),
             initializer=clone_initializer(self.initializer),
         )
 
-    def call(self, inputs, start=0):
+    def call(self, inputs: Tensor, start: Tensor = 0) -> Any:
         if inputs.shape[1] is not None and inputs.shape[1] > self.max_length:
             raise ValueError(
                 f"Expected at most max_length={self.max_length} steps. "
@@ -66,10 +74,10 @@ class LearnedPositions(CheckedCall, keras.layers.Layer):
         positions = ops.minimum(positions, self.max_length - 1)
         return inputs + ops.cast(ops.take(self.vectors, positions, axis=0), inputs.dtype)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape) -> Any:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "max_length": self.max_length,

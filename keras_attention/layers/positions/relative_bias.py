@@ -1,8 +1,11 @@
 """Positions as a learned bias for each distance."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Initializer, LayerOptions, Shape, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.validation import check_positive, clone_initializer
 from keras_attention.ops.positions import relative_buckets
@@ -52,13 +55,13 @@ class RelativeBias(CheckedCall, keras.layers.Layer):
 
     def __init__(
         self,
-        num_heads,
-        num_buckets=32,
-        max_distance=128,
-        bidirectional=True,
-        initializer="random_normal",
-        **kwargs,
-    ):
+        num_heads: int,
+        num_buckets: int = 32,
+        max_distance: int = 128,
+        bidirectional: bool = True,
+        initializer: Initializer = "random_normal",
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads = check_positive(num_heads=num_heads)
         self.num_buckets = check_positive(num_buckets=num_buckets)
@@ -72,14 +75,14 @@ class RelativeBias(CheckedCall, keras.layers.Layer):
                 f"Received: num_buckets={num_buckets}, max_distance={max_distance}"
             )
 
-    def build(self, query_positions_shape, value_positions_shape):
+    def build(self, query_positions_shape: Shape, value_positions_shape: Shape) -> None:
         self.biases = self.add_weight(
             name="biases",
             shape=(self.num_buckets, self.num_heads),
             initializer=clone_initializer(self.initializer),
         )
 
-    def call(self, query_positions, value_positions):
+    def call(self, query_positions: Tensor, value_positions: Tensor) -> Any:
         buckets = relative_buckets(self.num_buckets, self.max_distance, self.bidirectional)
         biases = ops.cast(self.biases, at_least_float32(self.compute_dtype))
         by_distance = ops.take(biases, buckets, axis=0)
@@ -88,12 +91,12 @@ class RelativeBias(CheckedCall, keras.layers.Layer):
         found = ops.take(ops.transpose(by_distance), distance, axis=1)  # (H, [B,] Tq, Tv)
         return found if len(found.shape) == 3 else ops.transpose(found, (1, 0, 2, 3))
 
-    def compute_output_spec(self, query_positions, value_positions):
+    def compute_output_spec(self, query_positions: Tensor, value_positions: Tensor) -> Any:
         *batch, length = query_positions.shape
         shape = (*batch, self.num_heads, length, value_positions.shape[-1])
         return keras.KerasTensor(shape, dtype=at_least_float32(self.compute_dtype))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

@@ -1,8 +1,11 @@
 """Positions as rotations of query and key."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.ops.positions import PAIRS, rotate
@@ -47,7 +50,9 @@ class RotaryPositions(CheckedCall, keras.layers.Layer):
     Reference: Su et al., 2021, https://arxiv.org/abs/2104.09864, section 3.2, equation 15.
     """
 
-    def __init__(self, base=10000.0, pairs="halves", **kwargs):
+    def __init__(
+        self, base: float = 10000.0, pairs: str = "halves", **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         if not base > 1:
             raise ValueError(f"Expected base > 1. Received: base={base}")
@@ -57,7 +62,7 @@ class RotaryPositions(CheckedCall, keras.layers.Layer):
         self.pairs = pairs
         self.supports_masking = True
 
-    def call(self, inputs, positions=None):
+    def call(self, inputs: Tensor, positions: Any = None) -> Any:
         if inputs.shape[-1] % 2:
             raise ValueError(
                 "Expected an even number of features, which are turned in pairs. "
@@ -67,8 +72,10 @@ class RotaryPositions(CheckedCall, keras.layers.Layer):
             positions = ops.arange(ops.shape(inputs)[-2], dtype="int32")
         return rotate(in_compute_dtype(self, inputs), positions, self.base, self.pairs)
 
-    def compute_output_shape(self, inputs_shape, positions_shape=None):
+    def compute_output_shape(
+        self, inputs_shape: Shape, positions_shape: Shape | None = None
+    ) -> Any:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "base": self.base, "pairs": self.pairs}

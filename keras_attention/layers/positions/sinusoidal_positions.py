@@ -1,8 +1,11 @@
 """Positions as waves."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.ops.positions import sinusoids, step_positions
@@ -42,21 +45,21 @@ class SinusoidalPositions(CheckedCall, keras.layers.Layer):
     Reference: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, section 3.5.
     """
 
-    def __init__(self, base=10000.0, **kwargs):
+    def __init__(self, base: float = 10000.0, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         if not base > 1:
             raise ValueError(f"Expected base > 1. Received: base={base}")
         self.base = base
         self.supports_masking = True
 
-    def call(self, inputs, start=0):
+    def call(self, inputs: Tensor, start: Tensor = 0) -> Any:
         inputs = in_compute_dtype(self, inputs)
         positions = step_positions(ops.shape(inputs)[1], start)
         waves = sinusoids(positions, inputs.shape[-1], self.base, at_least_float32(inputs.dtype))
         return inputs + ops.cast(waves, inputs.dtype)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape) -> Any:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "base": self.base}

@@ -1,8 +1,11 @@
 """Base class of the blocks of a Transformer: residuals, norms, feed-forward."""
 
+from typing import Any, Self, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Activation, Initializer, LayerOptions, Shape, Tensor
 from keras_attention.layers.carry_mask import CarryMask
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.multi_head.multi_head_cross_attention import MultiHeadCrossAttention
@@ -23,18 +26,18 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def __init__(
         self,
-        num_heads,
-        key_dim,
-        feedforward_dim,
-        norm="pre",
-        activation="relu",
-        dropout=0.0,
-        norm_epsilon=1e-5,
-        kernel_initializer="glorot_uniform",
-        attention_options=None,
-        seed=None,
-        **kwargs,
-    ):
+        num_heads: int,
+        key_dim: int,
+        feedforward_dim: int,
+        norm: str = "pre",
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        norm_epsilon: float = 1e-5,
+        kernel_initializer: Initializer = "glorot_uniform",
+        attention_options: dict[str, Any] | None = None,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         self.num_heads = check_positive(num_heads=num_heads)
@@ -62,7 +65,7 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         self.expand = self._make_dense(feedforward_dim, "expand")
         self.feedforward_norm = self._make_norm("feedforward_norm")
 
-    def build_feedforward(self, inputs_shape):
+    def build_feedforward(self, inputs_shape: Shape) -> None:
         """Builds what every block has, for a sequence of this shape."""
         width = inputs_shape[-1]
         self.self_attention.build(inputs_shape)
@@ -74,31 +77,31 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         self.contract.build((None, self.feedforward_dim))
         self.feedforward_norm.build(inputs_shape)
 
-    def residual(self, x, function, norm, training):
+    def residual(self, x: Tensor, function: Any, norm: Any, training: bool | None) -> Any:
         """`x` and what `function` makes of it; what else the function returns comes along."""
         found = function(norm(x) if self.norm == "pre" else x)
         change, *others = found if isinstance(found, tuple) else (found,)
         x = x + self.residual_dropout(change, training=training)
         return (x if self.norm == "pre" else norm(x)), *others
 
-    def feedforward(self, x, training):
+    def feedforward(self, x: Tensor, training: bool | None) -> Any:
         """`W_2 f(W_1 x + b_1) + b_2` at each step, within its residual."""
 
-        def function(x):
+        def function(x: Tensor) -> Any:
             hidden = self.activation(by_rows(self.expand, x))
             return by_rows(self.contract, self.residual_dropout(hidden, training=training))
 
         (x,) = self.residual(x, function, self.feedforward_norm, training)
         return x
 
-    def with_mask(self, x, mask):
+    def with_mask(self, x: Tensor, mask: Tensor) -> Any:
         """The output with zeros at padding, and its mask attached."""
         return x if mask is None else self.carry_mask(zero_masked(x, mask), mask=mask)
 
-    def compute_mask(self, inputs, previous_mask=None):
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> Any:
         return previous_mask
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,
@@ -114,7 +117,7 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         options = {
             name: keras.saving.deserialize_keras_object(value)
             for name, value in config.items()
@@ -122,7 +125,9 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         }
         return cls(**{**config, **options})
 
-    def _make_attention(self, attention_class, name, options):
+    def _make_attention(
+        self, attention_class: type[Any], name: str, options: dict[str, Any]
+    ) -> Any:
         given = {
             "dropout": self.dropout,
             "seed": self.seed,
@@ -133,15 +138,15 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
             self.num_heads, self.key_dim, **given, dtype=self.dtype_policy, name=name
         )
 
-    def _make_cross_attention(self, name, options):
+    def _make_cross_attention(self, name: str, options: dict[str, Any]) -> Any:
         return self._make_attention(MultiHeadCrossAttention, name, options)
 
-    def _make_norm(self, name):
+    def _make_norm(self, name: str) -> Any:
         return keras.layers.LayerNormalization(
             epsilon=self.norm_epsilon, dtype=self.dtype_policy, name=name
         )
 
-    def _make_dense(self, units, name):
+    def _make_dense(self, units: int, name: str) -> Any:
         return keras.layers.Dense(
             units,
             kernel_initializer=clone_initializer(self.kernel_initializer),
@@ -150,9 +155,9 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         )
 
 
-def merged(*masks):
+def merged(*masks: Any) -> Any:
     """All the given padding masks `(B, T)` as one, or None."""
-    masks = [ops.cast(mask, "bool") for mask in masks if mask is not None]
-    if not masks:
+    given = [ops.cast(mask, "bool") for mask in masks if mask is not None]
+    if not given:
         return None
-    return masks[0] if len(masks) == 1 else ops.logical_and(*masks)
+    return given[0] if len(given) == 1 else ops.logical_and(*given)

@@ -1,8 +1,11 @@
 """One block of a Transformer's decoder."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Activation, Initializer, LayerOptions, Shape, Tensor
 from keras_attention.layers.transformer.transformer_block_base import TransformerBlockBase, merged
 from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.ops import zero_masked
@@ -76,20 +79,20 @@ class TransformerDecoderBlock(TransformerBlockBase):
 
     def __init__(
         self,
-        num_heads,
-        key_dim,
-        feedforward_dim,
-        norm="pre",
-        activation="relu",
-        dropout=0.0,
-        norm_epsilon=1e-5,
-        kernel_initializer="glorot_uniform",
-        attention_options=None,
-        cross_attention_options=None,
-        reads_memory=True,
-        seed=None,
-        **kwargs,
-    ):
+        num_heads: int,
+        key_dim: int,
+        feedforward_dim: int,
+        norm: str = "pre",
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        norm_epsilon: float = 1e-5,
+        kernel_initializer: Initializer = "glorot_uniform",
+        attention_options: dict[str, Any] | None = None,
+        cross_attention_options: dict[str, Any] | None = None,
+        reads_memory: bool = True,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(
             num_heads,
             key_dim,
@@ -111,7 +114,7 @@ class TransformerDecoderBlock(TransformerBlockBase):
             )
             self.cross_attention_norm = self._make_norm("cross_attention_norm")
 
-    def build(self, inputs_shape, memory_shape=None):
+    def build(self, inputs_shape: Shape, memory_shape: Shape | None = None) -> None:
         self._check_memory(memory_shape)
         self.build_feedforward(inputs_shape)
         if self.reads_memory:
@@ -121,18 +124,18 @@ class TransformerDecoderBlock(TransformerBlockBase):
 
     def call(
         self,
-        inputs,
-        memory=None,
-        inputs_mask=None,
-        memory_mask=None,
-        mask=None,
-        return_attention_scores=False,
-        training=None,
-    ):
+        inputs: Tensor,
+        memory: Tensor | None = None,
+        inputs_mask: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
         self._check_memory(memory)
         mask = merged(mask, inputs_mask)
 
-        def attend(x):
+        def attend(x: Tensor) -> Any:
             return self.self_attention(
                 x,
                 query_mask=mask,
@@ -141,7 +144,7 @@ class TransformerDecoderBlock(TransformerBlockBase):
                 training=training,
             )
 
-        def read(x):
+        def read(x: Tensor) -> Any:
             return self.cross_attention(
                 x,
                 memory,
@@ -159,18 +162,26 @@ class TransformerDecoderBlock(TransformerBlockBase):
         x = self.with_mask(self.feedforward(x, training), mask)
         return (x, *weights) if return_attention_scores else x
 
-    def prepare(self, memory, memory_mask=None):
+    def prepare(self, memory: Tensor, memory_mask: Tensor | None = None) -> Any:
         """Tensors of `memory (B, Ts, D')` for `step`: key, value and mask, batch first.
 
         Without `memory_mask` it is the mask that Keras attached to the memory.
         """
         return self.cross_attention.prepare(memory, memory_mask)
 
-    def initial_state(self, batch_size, length):
+    def initial_state(self, batch_size: Any, length: Any) -> Any:
         """An empty cache for `batch_size` sequences of at most `length` steps."""
         return self.self_attention.initial_state(batch_size, length)
 
-    def step(self, inputs, state, memory=None, *, position, cache_mask=None):
+    def step(
+        self,
+        inputs: Tensor,
+        state: Any,
+        memory: Tensor | None = None,
+        *,
+        position: str,
+        cache_mask: Tensor | None = None,
+    ) -> tuple[Any, Any, Any]:
         """The next steps of sequences whose past is in a cache.
 
         Args:
@@ -186,7 +197,7 @@ class TransformerDecoderBlock(TransformerBlockBase):
         """
         self._check_memory(memory)
 
-        def attend(x):
+        def attend(x: Tensor) -> Any:
             return self.self_attention.step(x, state, position=position, cache_mask=cache_mask)
 
         inputs = in_compute_dtype(self, inputs)
@@ -198,26 +209,26 @@ class TransformerDecoderBlock(TransformerBlockBase):
             )
         return self.feedforward(x, False), state, weights
 
-    def compute_output_shape(self, inputs_shape, memory_shape=None):
+    def compute_output_shape(self, inputs_shape: Shape, memory_shape: Shape | None = None) -> Any:
         return inputs_shape
 
     def compute_output_spec(
         self,
-        inputs,
-        memory=None,
-        inputs_mask=None,
-        memory_mask=None,
-        mask=None,
-        return_attention_scores=False,
-        training=None,
-    ):
+        inputs: Tensor,
+        memory: Tensor | None = None,
+        inputs_mask: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
         output = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
         read = inputs if memory is None else memory
         shape = (inputs.shape[0], self.num_heads, inputs.shape[1], read.shape[1])
         weights = keras.KerasTensor(shape, dtype=self.compute_dtype)
         return (output, weights) if return_attention_scores else output
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         options = keras.saving.serialize_keras_object(self.cross_attention_options)
         return {
             **super().get_config(),
@@ -225,7 +236,7 @@ class TransformerDecoderBlock(TransformerBlockBase):
             "reads_memory": self.reads_memory,
         }
 
-    def _read_rows(self, x, memory):
+    def _read_rows(self, x: Tensor, memory: Tensor) -> tuple[Any, Any]:
         """Attention of `x (B W, n, D)` to a memory of B rows: W n queries to each of them."""
         steps, batch, length = ops.shape(x)[1], ops.shape(memory[0])[0], ops.shape(memory[-1])[-1]
         # With the weights: the way that never makes them pays off for many queries alone.
@@ -237,7 +248,7 @@ class TransformerDecoderBlock(TransformerBlockBase):
         )
         return ops.reshape(output, (-1, steps, output.shape[-1])), weights
 
-    def _check_memory(self, memory):
+    def _check_memory(self, memory: Tensor) -> None:
         if (memory is not None) != self.reads_memory:
             wanted = "a memory" if self.reads_memory else "no memory"
             raise ValueError(

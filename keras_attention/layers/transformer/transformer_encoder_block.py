@@ -1,7 +1,10 @@
 """One block of a Transformer's encoder."""
 
+from typing import Any
+
 import keras
 
+from keras_attention._types import Shape, Tensor
 from keras_attention.layers.transformer.transformer_block_base import TransformerBlockBase, merged
 from keras_attention.layers.validation import in_compute_dtype
 from keras_attention.ops import zero_masked
@@ -63,22 +66,22 @@ class TransformerEncoderBlock(TransformerBlockBase):
     stands: Xiong et al., 2020, https://arxiv.org/abs/2002.04745, figure 1.
     """
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         self.build_feedforward(inputs_shape)
 
     def call(
         self,
-        inputs,
-        mask=None,
-        inputs_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-    ):
+        inputs: Tensor,
+        mask: Tensor | None = None,
+        inputs_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
         mask = merged(mask, inputs_mask)
 
-        def attend(x):
+        def attend(x: Tensor) -> Any:
             return self.self_attention(
                 x,
                 query_mask=mask,
@@ -94,19 +97,19 @@ class TransformerEncoderBlock(TransformerBlockBase):
         x = self.with_mask(self.feedforward(x, training), mask)
         return (x, *weights) if return_attention_scores else x
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape) -> Any:
         return inputs_shape
 
     def compute_output_spec(
         self,
-        inputs,
-        mask=None,
-        inputs_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-    ):
+        inputs: Tensor,
+        mask: Tensor | None = None,
+        inputs_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
         output = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
         batch, length, _ = inputs.shape
         weights = keras.KerasTensor((batch, self.num_heads, length, length), self.compute_dtype)

@@ -1,10 +1,13 @@
 """ByteNet: a decoder of dilated convolutions on top of an encoder of dilated convolutions."""
 
 import math
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import keras
 from keras import ops
 
+from keras_attention._types import Activation, LayerOptions, Tensor
 from keras_attention.decoding.gather import take_rows
 from keras_attention.layers import ByteNetBlock
 from keras_attention.layers.convolution.conv_block import stacked_offsets
@@ -71,20 +74,20 @@ class ByteNetSeq2Seq(Seq2Seq):
 
     def __init__(
         self,
-        source_vocabulary_size,
-        target_vocabulary_size,
-        units=128,
-        kernel_size=3,
-        dilations=(1, 2, 4, 8, 16),
-        num_stacks=1,
-        kind="relu",
-        length_ratio=1.2,
-        length_margin=0,
-        dropout=0.0,
-        start_id=2,
-        end_id=3,
-        **kwargs,
-    ):
+        source_vocabulary_size: int,
+        target_vocabulary_size: int,
+        units: int = 128,
+        kernel_size: int = 3,
+        dilations: Sequence[int] = (1, 2, 4, 8, 16),
+        num_stacks: int = 1,
+        kind: str = "relu",
+        length_ratio: float = 1.2,
+        length_margin: int = 0,
+        dropout: float = 0.0,
+        start_id: int = 2,
+        end_id: int = 3,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(start_id=start_id, end_id=end_id, **kwargs)
         if not isinstance(units, int) or units < 2 or units % 2:
             raise ValueError(f"Expected units to be even. Received: units={units!r}")
@@ -93,7 +96,7 @@ class ByteNetSeq2Seq(Seq2Seq):
                 "Expected length_ratio >= 0 and length_margin >= 0. "
                 f"Received: length_ratio={length_ratio}, length_margin={length_margin}"
             )
-        self._config = {
+        self._config: dict[str, Any] = {
             "source_vocabulary_size": source_vocabulary_size,
             "target_vocabulary_size": target_vocabulary_size,
             "units": units,
@@ -111,10 +114,10 @@ class ByteNetSeq2Seq(Seq2Seq):
         self.length_ratio, self.length_margin = length_ratio, length_margin
         policy = self.dtype_policy
 
-        def embedding(size, name):
+        def embedding(size: Any, name: str) -> Any:
             return keras.layers.Embedding(size, units, dtype=policy, name=name)
 
-        def blocks(name, causal):
+        def blocks(name: str, causal: bool) -> Any:
             return [
                 ByteNetBlock(
                     units // 2,
@@ -129,7 +132,9 @@ class ByteNetSeq2Seq(Seq2Seq):
                 for i, dilation in enumerate([*dilations] * num_stacks)
             ]
 
-        def dense(size, name, activation=None, use_bias=True):
+        def dense(
+            size: Any, name: str, activation: Activation | None = None, use_bias: bool = True
+        ) -> Any:
             return keras.layers.Dense(size, activation, use_bias, dtype=policy, name=name)
 
         self.source_embedding = embedding(source_vocabulary_size, "source_embedding")
@@ -142,7 +147,7 @@ class ByteNetSeq2Seq(Seq2Seq):
         self.logits = dense(target_vocabulary_size, "logits")
         self.drop = keras.layers.Dropout(dropout, dtype=policy, name="dropout")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         source, target = input_shape["source"], input_shape["target"]
         self.unfolding = self.add_weight(
             name="unfolding", shape=(self.units,), initializer="random_normal"
@@ -156,25 +161,25 @@ class ByteNetSeq2Seq(Seq2Seq):
             layer.build(features)
 
     @property
-    def source_offsets(self):
+    def source_offsets(self) -> Any:
         """Positions of the source, relative to the step, that a step of the decoder reads itself:
         a tuple, ascending. What the steps before it read reaches it, too."""
         return stacked_offsets(self.encoder_blocks)
 
     @property
-    def receptive_field(self):
+    def receptive_field(self) -> Any:
         """Number of the latest tokens of the target that the logits of the next depend on:
         `1 + (kernel_size - 1) num_stacks sum(dilations)`."""
         return 1 - stacked_offsets(self.decoder_blocks)[0]
 
-    def unfolded_length(self, length):
+    def unfolded_length(self, length: Any) -> Any:
         """|t'| of a source of `length` tokens, an integer or an int tensor."""
         if isinstance(length, int):
             return math.floor(self.length_ratio * length + self.length_margin + ROUNDING)
         unfolded = self.length_ratio * ops.cast(length, "float32") + self.length_margin
         return ops.cast(ops.floor(unfolded + ROUNDING), "int32")
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Any:
         source, target = inputs["source"], inputs["target"]
         mask = inputs.get("source_mask", source != 0)
         steps = ops.shape(target)[1]
@@ -186,20 +191,24 @@ class ByteNetSeq2Seq(Seq2Seq):
             x = block(x, training=training)
         return self._logits(x, training)
 
-    def prepare(self, source, source_mask=None, training=None):
+    def prepare(
+        self, source: Tensor, source_mask: Tensor | None = None, training: bool | None = None
+    ) -> tuple[Any, Any]:
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build({"source": (None, None), "target": (None, None)})
         mask = source != 0 if source_mask is None else source_mask
         return self._encode(source, mask, training), ops.cast(mask, "bool")
 
-    def initial_state(self, memory, max_length=100):
+    def initial_state(self, memory: Tensor, max_length: int = 100) -> dict[str, Any]:
         batch_size = ops.shape(memory[0])[0]
         return {
             "position": ops.zeros((batch_size,), dtype="int32"),
             "buffers": [block.initial_state(batch_size) for block in self.decoder_blocks],
         }
 
-    def step(self, token, state, memory, width=None):
+    def step(
+        self, token: Tensor, state: Any, memory: Tensor, width: Any = None
+    ) -> tuple[Any, Any, Any]:
         read, mask = memory
         _, positions, units = ops.shape(read)
         # Each row of the memory is read at the positions of its rows of the state.
@@ -214,10 +223,10 @@ class ByteNetSeq2Seq(Seq2Seq):
         weights = ops.zeros((ops.shape(token)[0], ops.shape(mask)[1]), self.compute_dtype)
         return self._logits(x), {"position": state["position"] + 1, "buffers": buffers}, weights
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._config}
 
-    def _encode(self, source, mask, training=None):
+    def _encode(self, source: Tensor, mask: Tensor, training: bool | None = None) -> Any:
         """Input of the decoder at each step, `(B, N, units)`: 0 after |t'|."""
         mask = ops.cast(mask, "bool")
         steps = ops.shape(source)[1]
@@ -235,5 +244,5 @@ class ByteNetSeq2Seq(Seq2Seq):
             x = block(x, mask=exists, training=training)
         return self.bridge(zero_masked(x, is_read))
 
-    def _logits(self, x, training=None):
+    def _logits(self, x: Tensor, training: bool | None = None) -> Any:
         return self.logits(self.drop(self.hidden(x), training=training))

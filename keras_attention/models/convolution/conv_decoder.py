@@ -1,8 +1,11 @@
 """The convolutional decoder of ConvS2S, every layer of which reads the source."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Tensor
 from keras_attention.layers import ConvGluBlock, LuongAttention
 from keras_attention.layers.attached_mask import mask_of
 from keras_attention.layers.checked_call import CheckedCall
@@ -61,16 +64,16 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
 
     def __init__(
         self,
-        vocabulary_size,
-        units,
-        embedding_dim,
-        kernel_size=3,
-        num_layers=3,
-        num_positions=256,
-        alignment="last",
-        dropout=0.0,
-        **kwargs,
-    ):
+        vocabulary_size: int,
+        units: int,
+        embedding_dim: int,
+        kernel_size: int = 3,
+        num_layers: int = 3,
+        num_positions: int = 256,
+        alignment: str = "last",
+        dropout: float = 0.0,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         if alignment not in ALIGNMENTS:
             raise ValueError(
@@ -91,7 +94,7 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         self.num_positions, self.alignment = num_positions, alignment
         policy = self.dtype_policy
 
-        def dense(size, name):
+        def dense(size: Any, name: str) -> Any:
             return keras.layers.Dense(size, dtype=policy, name=name)
 
         self.embedding = embedding(vocabulary_size, embedding_dim, policy, "embedding")
@@ -108,7 +111,7 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         self.leave = dense(embedding_dim, "leave")
         self.logits = dense(vocabulary_size, "logits")
 
-    def build(self, target_shape, keys_shape, values_shape=None):
+    def build(self, target_shape: Any, keys_shape: Any, values_shape: Any = None) -> None:
         features, read = (*target_shape, self.units), (*target_shape, self.embedding_dim)
         self.embedding.build(target_shape)
         self.positions.build(target_shape)
@@ -121,7 +124,9 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         self.leave.build(features)
         self.logits.build(read)
 
-    def prepare(self, keys, values, memory_mask=None):
+    def prepare(
+        self, keys: Tensor, values: Tensor, memory_mask: Tensor | None = None
+    ) -> tuple[Any, Any, Any]:
         """Tensors that all steps read: keys, values and mask `(B, 1, Ts)`.
 
         Without `memory_mask` it is what Keras attached to the keys and the values.
@@ -133,13 +138,20 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         count = ops.sum(ops.cast(mask, "float32"), axis=-1, keepdims=True)  # (B, 1, 1)
         return keys, values * ops.cast(ops.sqrt(count), values.dtype), mask
 
-    def initial_state(self, memory):
+    def initial_state(self, memory: Tensor) -> dict[str, Any]:
         """The state before the first step: position and buffers. `memory` is prepared."""
         batch_size = ops.shape(memory[0])[0]
         buffers = [block.initial_state(batch_size) for block in self.blocks]
         return {"position": ops.zeros((batch_size,), dtype="int32"), "buffers": buffers}
 
-    def call(self, target, keys, values, memory_mask=None, training=None):
+    def call(
+        self,
+        target: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        memory_mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Any:
         memory = self.prepare(keys, values, memory_mask)
         steps = ops.minimum(ops.arange(ops.shape(target)[1]), self.num_positions - 1)
         embedded = embed_tokens(self.embedding, target) + self.positions(steps)
@@ -152,7 +164,9 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
             x = block.join(x, block.join(gated, context(read)))
         return self._logits(x, training)
 
-    def step(self, token, state, memory, width=None):
+    def step(
+        self, token: Tensor, state: Any, memory: Tensor, width: Any = None
+    ) -> tuple[Any, Any, Any]:
         """One step of a search: see `keras_attention.decoding.StepFunction`."""
         position = ops.minimum(state["position"], self.num_positions - 1)
         embedded = self.embedding(token) + self.positions(position)
@@ -174,19 +188,27 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
             weights = sum(alignments) / len(alignments)
         return self._logits(x), {"position": state["position"] + 1, "buffers": buffers}, weights
 
-    def compute_output_shape(self, target_shape, keys_shape=None, values_shape=None):
+    def compute_output_shape(
+        self, target_shape: Any, keys_shape: Any = None, values_shape: Any = None
+    ) -> Any:
         return (*target_shape, self.vocabulary_size)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._config}
 
-    def _stack(self):
+    def _stack(self) -> Any:
         return list(zip(self.blocks, self.queries, self.contexts, strict=True))
 
-    def _attend(self, asked, embedded, memory, return_weights=True):
+    def _attend(
+        self,
+        asked: Any,
+        embedded: Tensor,
+        memory: tuple[Tensor, Tensor, Tensor],
+        return_weights: bool = True,
+    ) -> Any:
         """Contexts `(B, T, E)` of queries of which `asked` is the layer's own part."""
         query = (asked + embedded) * 0.5**0.5
         return self.attention.attend(query, *memory, return_weights=return_weights)
 
-    def _logits(self, x, training=None):
+    def _logits(self, x: Tensor, training: bool | None = None) -> Any:
         return self.logits(self.drop(self.leave(x), training=training))

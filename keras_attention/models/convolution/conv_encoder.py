@@ -1,8 +1,11 @@
 """The convolutional encoder of ConvS2S."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Tensor
 from keras_attention.layers import ConvGluBlock
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
@@ -46,16 +49,16 @@ class ConvEncoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
 
     def __init__(
         self,
-        vocabulary_size,
-        units,
-        embedding_dim,
-        kernel_size=3,
-        num_layers=4,
-        num_positions=256,
-        gradient_scale=1.0,
-        dropout=0.0,
-        **kwargs,
-    ):
+        vocabulary_size: int,
+        units: int,
+        embedding_dim: int,
+        kernel_size: int = 3,
+        num_layers: int = 4,
+        num_positions: int = 256,
+        gradient_scale: float = 1.0,
+        dropout: float = 0.0,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         self._config = {
             "vocabulary_size": vocabulary_size,
@@ -82,7 +85,7 @@ class ConvEncoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         ]
         self.leave = keras.layers.Dense(embedding_dim, dtype=policy, name="leave")
 
-    def build(self, source_shape):
+    def build(self, source_shape: Any) -> None:
         self.embedding.build(source_shape)
         self.positions.build(source_shape)
         self.enter.build((*source_shape, self.embedding_dim))
@@ -90,7 +93,7 @@ class ConvEncoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
             block.build((*source_shape, self.units))
         self.leave.build((*source_shape, self.units))
 
-    def call(self, source, source_mask, training=None):
+    def call(self, source: Tensor, source_mask: Tensor, training: bool | None = None) -> Any:
         mask = ops.cast(source_mask, "bool")
         positions = ops.cumsum(ops.cast(mask, "int32"), axis=1) - 1
         positions = ops.clip(positions, 0, self.num_positions - 1)
@@ -105,11 +108,11 @@ class ConvEncoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
             keys = scaled + ops.stop_gradient(keys - scaled)
         return keys, (keys + embedded) * 0.5**0.5
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._config}
 
 
-def embedding(size, dim, policy, name):
+def embedding(size: Any, dim: Any, policy: Any, name: str) -> Any:
     """An embedding whose numbers are first as large as the paper's."""
     initializer = keras.initializers.RandomNormal(stddev=0.1)
     return keras.layers.Embedding(size, dim, initializer, dtype=policy, name=name)

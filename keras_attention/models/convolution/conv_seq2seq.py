@@ -1,7 +1,10 @@
 """ConvS2S: a convolutional encoder-decoder with attention in every layer of the decoder."""
 
+from typing import Any, Unpack
+
 import keras
 
+from keras_attention._types import LayerOptions, Tensor
 from keras_attention.layers.validation import check_positive
 from keras_attention.models.convolution.conv_decoder import ConvDecoder
 from keras_attention.models.convolution.conv_encoder import ConvEncoder
@@ -56,22 +59,22 @@ class ConvSeq2Seq(Seq2Seq):
 
     def __init__(
         self,
-        source_vocabulary_size,
-        target_vocabulary_size,
-        units=128,
-        embedding_dim=None,
-        kernel_size=3,
-        num_layers=4,
-        num_positions=256,
-        alignment="last",
-        dropout=0.0,
-        start_id=2,
-        end_id=3,
-        **kwargs,
-    ):
+        source_vocabulary_size: int,
+        target_vocabulary_size: int,
+        units: int = 128,
+        embedding_dim: int | None = None,
+        kernel_size: int = 3,
+        num_layers: int = 4,
+        num_positions: int = 256,
+        alignment: str = "last",
+        dropout: float = 0.0,
+        start_id: int = 2,
+        end_id: int = 3,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(start_id=start_id, end_id=end_id, **kwargs)
         check_positive(num_layers=num_layers)
-        self._config = {
+        self._config: dict[str, Any] = {
             "source_vocabulary_size": source_vocabulary_size,
             "target_vocabulary_size": target_vocabulary_size,
             "units": units,
@@ -101,7 +104,7 @@ class ConvSeq2Seq(Seq2Seq):
             target_vocabulary_size, alignment=alignment, name="decoder", **shared
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         source, target = input_shape["source"], input_shape["target"]
         memory = (*source, self.encoder.embedding_dim)
         self.encoder.build(source)
@@ -110,29 +113,31 @@ class ConvSeq2Seq(Seq2Seq):
         self.decoder.built = True
 
     @property
-    def receptive_field(self):
+    def receptive_field(self) -> Any:
         """Number of the latest tokens of the target that the logits of the next depend on:
         `1 + (kernel_size - 1) num_layers`. They depend on all of the source."""
         return 1 + sum(block.receptive_field - 1 for block in self.decoder.blocks)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Any:
         source = inputs["source"]
         mask = inputs.get("source_mask", source != 0)
         keys, values = self.encoder(source, source_mask=mask, training=training)
         return self.decoder(inputs["target"], keys, values, memory_mask=mask, training=training)
 
-    def prepare(self, source, source_mask=None, training=None):
+    def prepare(
+        self, source: Tensor, source_mask: Tensor | None = None, training: bool | None = None
+    ) -> Any:
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build({"source": (None, None), "target": (None, None)})
         mask = source != 0 if source_mask is None else source_mask
         keys, values = self.encoder(source, source_mask=mask, training=training)
         return self.decoder.prepare(keys, values, mask)
 
-    def initial_state(self, memory, max_length=100):
+    def initial_state(self, memory: Tensor, max_length: int = 100) -> Any:
         return self.decoder.initial_state(memory)
 
-    def step(self, token, state, memory, width=None):
+    def step(self, token: Tensor, state: Any, memory: Tensor, width: Any = None) -> Any:
         return self.decoder.step(token, state, memory, width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._config}

@@ -1,8 +1,12 @@
 """WaveNet over tokens."""
 
+from collections.abc import Sequence
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Tensor
 from keras_attention.layers import DilatedConv, GatedConvBlock
 from keras_attention.layers.convolution.conv_block import stacked_offsets
 from keras_attention.models.convolution.dilations import check_dilations
@@ -53,20 +57,20 @@ class WaveNet(LanguageModel):
 
     def __init__(
         self,
-        vocabulary_size,
-        units=64,
-        skip_units=None,
-        kernel_size=2,
-        dilations=(1, 2, 4, 8, 16, 32, 64),
-        num_stacks=1,
-        dropout=0.0,
-        start_id=2,
-        end_id=3,
-        **kwargs,
-    ):
+        vocabulary_size: int,
+        units: int = 64,
+        skip_units: int | None = None,
+        kernel_size: int = 2,
+        dilations: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
+        num_stacks: int = 1,
+        dropout: float = 0.0,
+        start_id: int = 2,
+        end_id: int = 3,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(start_id=start_id, end_id=end_id, **kwargs)
         self.vocabulary_size = vocabulary_size
-        self._config = {
+        self._config: dict[str, Any] = {
             "vocabulary_size": vocabulary_size,
             "units": units,
             "skip_units": skip_units,
@@ -99,7 +103,7 @@ class WaveNet(LanguageModel):
         self.drop = keras.layers.Dropout(dropout, dtype=policy, name="dropout")
         self.logits = keras.layers.Dense(vocabulary_size, dtype=policy, name="logits")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         tokens = input_shape["target"] if isinstance(input_shape, dict) else input_shape
         units, skip_units = self.embedding.output_dim, self.hidden.units
         self.embedding.build(tokens)
@@ -110,18 +114,18 @@ class WaveNet(LanguageModel):
         self.logits.build((*tokens, skip_units))
 
     @property
-    def receptive_field(self):
+    def receptive_field(self) -> Any:
         """Number of the latest tokens that the logits of the next depend on:
         `1 + (kernel_size - 1) (1 + num_stacks * sum(dilations))`."""
         return 1 - stacked_offsets([self.convolution, *self.blocks])[0]
 
-    def predict_next(self, tokens, training=None):
+    def predict_next(self, tokens: Tensor, training: bool | None = None) -> Any:
         return self._read(tokens, None, training)[0]
 
-    def prepare_prompt(self, tokens, lengths, max_length):
+    def prepare_prompt(self, tokens: Tensor, lengths: Tensor, max_length: int) -> Any:
         return self._read(tokens, lengths)[1]
 
-    def step_token(self, token, state):
+    def step_token(self, token: Tensor, state: Any) -> tuple[Any, Any]:
         x, first = self.convolution.step(self.embedding(token), state[0])
         buffers, skips = [first], 0.0
         for block, buffer in zip(self.blocks, state[1:], strict=True):
@@ -131,10 +135,12 @@ class WaveNet(LanguageModel):
             skips = skips + skip
         return self._logits(skips), buffers
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._config}
 
-    def _read(self, tokens, lengths, training=None):
+    def _read(
+        self, tokens: Tensor, lengths: Tensor, training: bool | None = None
+    ) -> tuple[Any, Any]:
         """Logits, and the buffers after the first `lengths` tokens."""
         x = embed_tokens(self.embedding, tokens)
         x, first = self.convolution.prepare(x, lengths)
@@ -146,6 +152,6 @@ class WaveNet(LanguageModel):
             skips = skips + skip
         return self._logits(skips, training), buffers
 
-    def _logits(self, skips, training=None):
+    def _logits(self, skips: Any, training: bool | None = None) -> Any:
         hidden = self.hidden(ops.relu(skips))
         return self.logits(self.drop(hidden, training=training))

@@ -1,5 +1,7 @@
 """Training of a memory network that starts without the softmax of its hops."""
 
+from typing import Any
+
 import keras
 
 
@@ -26,18 +28,18 @@ class LinearStart(keras.callbacks.Callback):
     Reference: Sukhbaatar et al., 2015, https://arxiv.org/abs/1503.08895, section 4.2.
     """
 
-    def __init__(self, epochs=None, monitor="val_loss"):
+    def __init__(self, epochs: int | None = None, monitor: str = "val_loss") -> None:
         super().__init__()
         self.epochs = epochs
         self.monitor = monitor
         self.best = float("inf")
         self.is_linear = False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         self.best = float("inf")
         self._set(True)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if not self.is_linear:
             return
         logs = logs or {}
@@ -46,9 +48,9 @@ class LinearStart(keras.callbacks.Callback):
             self._set(False)
         self.best = min(self.best, figure)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         self._set(False)
 
-    def _set(self, is_linear):
+    def _set(self, is_linear: bool) -> None:
         self.is_linear = is_linear
         self.model.memory.linear.assign(float(is_linear))

@@ -2,9 +2,11 @@
 
 import inspect
 import operator
+from typing import Any, Self
 
 import keras
 
+from keras_attention._types import Tensor
 from keras_attention.layers import EndToEndMemory
 from keras_attention.models.argument_attributes import ArgumentAttributes
 
@@ -56,7 +58,14 @@ class MemoryNetwork(ArgumentAttributes, keras.Model):
         if name not in ("self", "kwargs")
     }
 
-    def __init__(self, vocabulary_size, name=None, trainable=True, dtype=None, **arguments):
+    def __init__(
+        self,
+        vocabulary_size: int,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: str | None = None,
+        **arguments: Any,
+    ) -> None:
         story = keras.Input((None, None), dtype="int32", name="story")
         question = keras.Input((None,), dtype="int32", name="question")
         memory = EndToEndMemory(vocabulary_size, **arguments, dtype=dtype, name="memory")
@@ -70,19 +79,30 @@ class MemoryNetwork(ArgumentAttributes, keras.Model):
         self.trainable = trainable
         self.memory = memory
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Tensor | None = None,
+        y_pred: Any = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Any:
         """The compiled loss of the answer."""
         return super().compute_loss(x, y, y_pred["answer"], sample_weight, training)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(
+        self, x: Tensor, y: Tensor, y_pred: Any, sample_weight: Tensor | None = None
+    ) -> Any:
         """The compiled metrics of the answer."""
         return super().compute_metrics(x, y, y_pred["answer"], sample_weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = self.memory.get_config()
         return {**config, "name": self.name, "trainable": self.trainable}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Self:
         dtype = keras.dtype_policies.deserialize(config["dtype"])
         return cls(**{**config, "dtype": dtype})

@@ -1,10 +1,12 @@
 """Any recurrent cell with attention around it."""
 
 import inspect
+from typing import Any, Self, Unpack
 
 import keras
 from keras import ops
 
+from keras_attention._types import Activation, LayerOptions, Tensor
 from keras_attention.layers import AttentionBase
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
@@ -83,14 +85,14 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
 
     def __init__(
         self,
-        cell,
-        attention,
-        attention_layer_size=None,
-        attention_activation=None,
-        cell_input="concat",
-        output="attention",
-        **kwargs,
-    ):
+        cell: Any,
+        attention: Any,
+        attention_layer_size: int | None = None,
+        attention_activation: Activation | None = None,
+        cell_input: Any = "concat",
+        output: str = "attention",
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         if not callable(cell) or not hasattr(cell, "state_size"):
             raise ValueError(f"Expected a cell with a state_size. Received: cell={cell!r}")
@@ -128,7 +130,7 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
             for i, size in enumerate(sizes)
         ]
 
-    def build(self, inputs_shape, memory_shape):
+    def build(self, inputs_shape: Any, memory_shape: Any) -> None:
         self.output_dim = self._cell_output_dim()
         query_shape = (inputs_shape[0], inputs_shape[1], self.output_dim)
         dims = []
@@ -154,7 +156,7 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
             self.cell.build((None, joined.shape[-1]))
             self.cell.built = True
 
-    def prepare(self, memory, memory_mask=None):
+    def prepare(self, memory: Tensor, memory_mask: Tensor | None = None) -> Any:
         """Tensors that all steps read: a list with (key, value, mask) of each attention.
 
         Without `memory_mask` it is the mask that Keras attached to the memory.
@@ -164,7 +166,7 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
         triples = zip(self.attentions, memories, masks, strict=True)
         return [attention.prepare(one, mask) for attention, one, mask in triples]
 
-    def initial_state(self, memory, cell_state=None):
+    def initial_state(self, memory: Tensor, cell_state: Tensor | None = None) -> dict[str, Any]:
         """The state before the first step: a dict of lists of tensors, batch first.
 
         Args:
@@ -185,7 +187,14 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
         read = ops.zeros((batch, self.attention_dim), dtype=self.compute_dtype)
         return {"alignment": alignment, "cell": cell_state, "read": [read]}
 
-    def step(self, inputs, state, memory, draws=None, training=None):
+    def step(
+        self,
+        inputs: Tensor,
+        state: Any,
+        memory: Tensor,
+        draws: Any = None,
+        training: bool | None = None,
+    ) -> tuple[Any, Any, Any]:
         """One step of each sequence.
 
         Args:
@@ -223,14 +232,14 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
 
     def call(
         self,
-        inputs,
-        memory,
-        memory_mask=None,
-        initial_state=None,
-        return_attention_scores=False,
-        return_state=False,
-        training=None,
-    ):
+        inputs: Tensor,
+        memory: Tensor,
+        memory_mask: Tensor | None = None,
+        initial_state: Any = None,
+        return_attention_scores: bool = False,
+        return_state: bool = False,
+        training: bool | None = None,
+    ) -> Any:
         memory = self.prepare(memory, memory_mask)
         state = self.initial_state(memory, initial_state)
         outputs, weights, state = self.unroll(inputs, state, memory, training=training)
@@ -241,7 +250,15 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
             results.append(state)
         return results[0] if len(results) == 1 else tuple(results)
 
-    def unroll(self, inputs, state, memory, choose=None, extras=(), training=None):
+    def unroll(
+        self,
+        inputs: Tensor,
+        state: Any,
+        memory: Tensor,
+        choose: Any = None,
+        extras: Any = (),
+        training: bool | None = None,
+    ) -> Any:
         """All steps in a loop.
 
         Args:
@@ -258,10 +275,10 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
         """
         return unroll_cell(self, inputs, state, memory, choose, extras, training)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor) -> Any:
         return previous_mask
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         attentions = [serialize(one) for one in self.attentions]
         named = isinstance(self.cell_input, str)
@@ -276,7 +293,7 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         deserialize = keras.saving.deserialize_keras_object
         attention, cell_input = config["attention"], config["cell_input"]
         is_list = isinstance(attention, (list, tuple))
@@ -287,21 +304,21 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
         }
         return cls(**{**config, **new})
 
-    def _join_input(self, inputs, read):
+    def _join_input(self, inputs: Tensor, read: Any) -> Any:
         if self.cell_input == "concat":
             return ops.concatenate([inputs, read], axis=-1)
         return inputs if self.cell_input == "input" else self.cell_input(inputs, read)
 
-    def _cell_output_dim(self):
+    def _cell_output_dim(self) -> Any:
         size = getattr(self.cell, "output_size", None)
         return size if size is not None else keras.tree.flatten(self.cell.state_size)[0]
 
-    def _state_like(self):
+    def _state_like(self) -> Any:
         """The state of the cell, nested as the cell takes it."""
         size = self.cell.state_size
         return [size] if isinstance(size, int) else size
 
-    def _one_each(self, name, value, of_shapes=False):
+    def _one_each(self, name: str, value: Tensor, of_shapes: bool = False) -> Any:
         """A list with one `value` for each attention."""
         several = isinstance(value, (list, tuple))
         if of_shapes:

@@ -1,8 +1,11 @@
 """A decoder around an attention cell: teacher forcing, scheduled sampling, steps of a search."""
 
+from typing import Any, Self, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.layers.validation import in_compute_dtype
@@ -75,14 +78,14 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def __init__(
         self,
-        cell,
-        output_layer,
-        embedding=None,
-        sampling=0.0,
-        next_input=None,
-        seed=None,
-        **kwargs,
-    ):
+        cell: Any,
+        output_layer: Any,
+        embedding: Any = None,
+        sampling: Any = 0.0,
+        next_input: Any = None,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(cell, AttentionCell):
             raise ValueError(f"Expected cell to be an AttentionCell. Received: cell={cell!r}")
@@ -100,12 +103,12 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     @property
-    def samples(self):
+    def samples(self) -> bool:
         """True if training ever reads anything but the target."""
         constant = isinstance(self.sampling, ConstantSampling)
         return not (constant and self.sampling.probability == 0)
 
-    def build(self, target_shape, memory_shape):
+    def build(self, target_shape: Any, memory_shape: Any) -> None:
         inputs_shape = target_shape
         if self.embedding is not None:
             if not self.embedding.built:
@@ -124,15 +127,15 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
                 name="iterations", shape=(), dtype="int32", initializer="zeros", trainable=False
             )
 
-    def prepare(self, memory, memory_mask=None):
+    def prepare(self, memory: Tensor, memory_mask: Tensor | None = None) -> Any:
         """Tensors that all steps read: see `AttentionCell.prepare`."""
         return self.cell.prepare(memory, memory_mask)
 
-    def initial_state(self, memory, cell_state=None):
+    def initial_state(self, memory: Tensor, cell_state: Tensor | None = None) -> Any:
         """The state before the first step: see `AttentionCell.initial_state`."""
         return self.cell.initial_state(memory, cell_state)
 
-    def step(self, token, state, memory):
+    def step(self, token: Tensor, state: Any, memory: Tensor) -> tuple[Any, Any, Any]:
         """One step of a search: see `keras_attention.decoding.StepFunction`.
 
         `token` is int `(B,)`, or a vector `(B, D)` if there is no embedding. The weights are those
@@ -145,27 +148,35 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def call(
         self,
-        target,
-        memory,
-        memory_mask=None,
-        initial_state=None,
-        return_attention_scores=False,
-        training=None,
-    ):
+        target: Tensor,
+        memory: Tensor,
+        memory_mask: Tensor | None = None,
+        initial_state: Any = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
         if self.embedding is None:
             inputs = in_compute_dtype(self, target)
         else:
             inputs = self.embedding(target)
         prepared = self.prepare(memory, memory_mask)
         state = self.initial_state(prepared, initial_state)
-        choose, extras = None, ()
+        choose: Any = None
+        extras: Any = ()
         if training and self.samples:
             choose, extras = self._choose, self._draws(inputs)
         outputs, weights, _ = self.cell.unroll(inputs, state, prepared, choose, extras, training)
         said = self.output_layer(outputs)
         return (said, weights) if return_attention_scores else said
 
-    def generate(self, first, memory, steps, memory_mask=None, initial_state=None):
+    def generate(
+        self,
+        first: Any,
+        memory: Tensor,
+        steps: Any,
+        memory_mask: Tensor | None = None,
+        initial_state: Any = None,
+    ) -> tuple[Any, Any]:
         """Vectors, of which each is read at the next step: without an embedding.
 
         Args:
@@ -186,7 +197,7 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
             )
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
             raise ValueError(f"Expected steps >= 1. Received: steps={steps!r}")
-        if not self.built:
+        if not self.built:  # type: ignore[has-type]
             shape = (first.shape[0], steps, first.shape[-1])
             self.build(shape, keras.tree.map_structure(lambda x: x.shape, memory))
             self.built = True
@@ -201,22 +212,22 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         outputs, weights, _ = self.cell.unroll(inputs, state, prepared, self._choose, extras)
         return self.output_layer(outputs), weights
 
-    def compute_mask(self, target, previous_mask):
+    def compute_mask(self, target: Tensor, previous_mask: Tensor) -> Any:
         return previous_mask
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         objects = ("cell", "output_layer", "embedding", "sampling", "next_input")
         config = {name: serialize(getattr(self, name)) for name in objects}
         return {**super().get_config(), **config, "seed": self.seed}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         deserialize = keras.saving.deserialize_keras_object
         objects = ("cell", "output_layer", "embedding", "sampling", "next_input")
         return cls(**{**config, **{name: deserialize(config[name]) for name in objects}})
 
-    def _draws(self, inputs):
+    def _draws(self, inputs: Tensor) -> tuple[Any, Any]:
         """For each step, whether it reads what was said, and a uniform number for a token."""
         batch, steps = ops.shape(inputs)[:2]
         probability = self.sampling(self.iterations)
@@ -227,7 +238,7 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         own = ops.logical_and(uniform[0] < probability, ops.logical_not(first))
         return own, uniform[1]
 
-    def _choose(self, given, previous, own, uniform):
+    def _choose(self, given: Any, previous: Tensor, own: Any, uniform: Any) -> Tensor:
         """The input of a step: the given one, or what the output before says where `own`."""
         said = self.output_layer(previous)
         if self.embedding is None:

@@ -1,8 +1,11 @@
 """Forecasts of a series of values, with attention to what was observed."""
 
+from typing import Any, Self, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Tensor
 from keras_attention.models.argument_attributes import ArgumentAttributes
 from keras_attention.models.recurrent.attention_cell import AttentionCell
 from keras_attention.models.recurrent.attention_decoder import AttentionDecoder
@@ -73,17 +76,17 @@ class Forecaster(ArgumentAttributes, keras.Model):
 
     def __init__(
         self,
-        units,
-        horizon,
-        attention,
-        features=1,
-        covariates=0,
-        cell="gru",
-        sampling=0.0,
-        standardize=True,
-        seed=None,
-        **kwargs,
-    ):
+        units: int,
+        horizon: int,
+        attention: Any,
+        features: int = 1,
+        covariates: int = 0,
+        cell: str = "gru",
+        sampling: Any = 0.0,
+        standardize: bool = True,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         # Values may be beyond what half precision can hold before they are standardised.
         super().__init__(autocast=False, **kwargs)
         sizes = {"units": units, "horizon": horizon, "features": features}
@@ -117,12 +120,12 @@ class Forecaster(ArgumentAttributes, keras.Model):
             name="decoder",
         )
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         self.encoder.build((None, None, self.features + self.covariates))
         self.decoder.build((None, None, self.features), (None, None, self.units))
         self.decoder.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Any:
         inputs = inputs if isinstance(inputs, dict) else {"values": inputs}
         if "target" not in inputs:
             return self.forecast(inputs["values"])
@@ -142,7 +145,9 @@ class Forecaster(ArgumentAttributes, keras.Model):
         )
         return ops.cast(said, "float32") * scale + mean
 
-    def forecast(self, values, steps=None, return_attention_scores=False):
+    def forecast(
+        self, values: Tensor, steps: Any = None, return_attention_scores: bool = False
+    ) -> Any:
         """Forecasts `steps` values after each window, or `horizon`.
 
         Args:
@@ -154,7 +159,7 @@ class Forecaster(ArgumentAttributes, keras.Model):
             The forecast, float32 `(B, H, F)`; then, if asked for, what each of its steps attended
             to, `(B, H, T)`.
         """
-        if not self.built:
+        if not self.built:  # type: ignore[has-type]
             self.build()
             self.built = True
         last, memory, mask, state, mean, scale = self._read(values)
@@ -164,7 +169,7 @@ class Forecaster(ArgumentAttributes, keras.Model):
         forecast = ops.cast(said, "float32") * scale + mean
         return (forecast, weights) if return_attention_scores else forecast
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
@@ -180,12 +185,12 @@ class Forecaster(ArgumentAttributes, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         deserialize = keras.saving.deserialize_keras_object
         objects = ("attention", "sampling")
         return cls(**{**config, **{name: deserialize(config[name]) for name in objects}})
 
-    def _read(self, values):
+    def _read(self, values: Tensor) -> tuple[Any, Any, Any, Any, Any, Any]:
         """Last observation, memory, its mask and state, mean and scale of each window."""
         values = ops.cast(values, "float32")
         if len(values.shape) != 3 or values.shape[-1] != self.features + self.covariates:

@@ -1,8 +1,11 @@
 """The recurrent decoder whose every step may read a memory."""
 
+from typing import Any, Self, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Tensor
 from keras_attention.decoding import with_repeated_memory
 from keras_attention.layers import AttentionBase
 from keras_attention.layers.attached_mask import mask_of
@@ -69,17 +72,17 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def __init__(
         self,
-        vocabulary_size,
-        units,
-        embedding_dim,
-        num_layers=1,
-        cell="gru",
-        attention=None,
-        query="previous",
-        dropout=0.0,
-        tie_embeddings=False,
-        **kwargs,
-    ):
+        vocabulary_size: int,
+        units: int,
+        embedding_dim: int,
+        num_layers: int = 1,
+        cell: str = "gru",
+        attention: Any = None,
+        query: str = "previous",
+        dropout: float = 0.0,
+        tie_embeddings: bool = False,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         is_attention = isinstance(attention, AttentionBase) and attention.reads_memory
         if attention is not None and not is_attention:
@@ -135,7 +138,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         if not tie_embeddings:
             self.logits = keras.layers.Dense(vocabulary_size, dtype=policy, name="logits")
 
-    def build(self, target_shape, memory_shape, state_shape):
+    def build(self, target_shape: Any, memory_shape: Any, state_shape: Any) -> None:
         batch, steps = target_shape
         self.embedding.build(target_shape)
         for layers, shapes in zip(self.bridges, state_shape, strict=True):
@@ -159,7 +162,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         else:
             self.logits.build((batch, steps, self.units))
 
-    def prepare(self, memory, memory_mask=None):
+    def prepare(self, memory: Tensor, memory_mask: Tensor | None = None) -> Any:
         """Tensors that all steps of a search read: precomputed key, value, mask `(B, ..., Tv)`.
 
         Without `memory_mask` it is the mask that Keras attached to the memory.
@@ -170,7 +173,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         key, *rest = prepared
         return self.attention.precompute_key(key), *rest
 
-    def initial_state(self, memory, state):
+    def initial_state(self, memory: Tensor, state: Any) -> Any:
         """The state before the first step: a flat list of tensors, those of the cells first.
 
         Args:
@@ -179,12 +182,14 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         """
         return [*self._start_cells(state), *self._start_attention(memory)]
 
-    def _project(self, memory, memory_mask):
+    def _project(self, memory: Tensor, memory_mask: Tensor) -> Any:
         if self.attention is not None:
             return self.attention.prepare(memory, memory_mask)
         return (mask_of(memory) if memory_mask is None else memory_mask,)
 
-    def step(self, token, state, memory, width=None):
+    def step(
+        self, token: Tensor, state: Any, memory: Tensor, width: Any = None
+    ) -> tuple[Any, Any, Any]:
         """One step of a search: see `keras_attention.decoding.StepFunction`.
 
         A search may follow W sequences for each memory: with `token (B W,)`, a state of as many
@@ -204,7 +209,14 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         logits = self._logits(ops.concatenate([hidden, context], axis=-1))
         return logits, [*cells, *attended], weights
 
-    def call(self, target, memory, state, memory_mask=None, training=None):
+    def call(
+        self,
+        target: Tensor,
+        memory: Tensor,
+        state: Any,
+        memory_mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Any:
         x = self.embedding_dropout(embed_tokens(self.embedding, target), training=training)
         memory = self._project(memory, memory_mask)
         cells, draws = self._start_cells(state), (None, None)
@@ -222,10 +234,12 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
                 features = ops.concatenate([features, context], axis=-1)
         return self._logits(self.output_dropout(features, training=training))
 
-    def compute_output_shape(self, target_shape, memory_shape=None, state_shape=None):
+    def compute_output_shape(
+        self, target_shape: Any, memory_shape: Any = None, state_shape: Any = None
+    ) -> Any:
         return (*target_shape, self.vocabulary_size)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,
@@ -240,37 +254,37 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         attention = keras.saving.deserialize_keras_object(config["attention"])
         return cls(**{**config, "attention": attention})
 
-    def _num_states(self):
+    def _num_states(self) -> Any:
         return self.num_layers * STATES_PER_CELL[self.cell]
 
-    def _advance_cells(self, x, state):
+    def _advance_cells(self, x: Tensor, state: Any) -> tuple[Any, Any]:
         count = STATES_PER_CELL[self.cell]
         nested = [list(state[i : i + count]) for i in range(0, len(state), count)]
         hidden, nested = self.cells(x, nested)
         return hidden, keras.tree.flatten(nested)
 
-    def _start_cells(self, state):
+    def _start_cells(self, state: Any) -> Any:
         flat = []
         for layers, states in zip(self.bridges, state, strict=True):
             flat += [layer(x) for layer, x in zip(layers, states, strict=True)]
         return flat
 
-    def _start_attention(self, memory):
+    def _start_attention(self, memory: Tensor) -> Any:
         return [] if self.attention is None else self.attention.initial_state(memory)
 
-    def _parts(self, state):
+    def _parts(self, state: Any) -> tuple[Any, Any]:
         """Split a state into that of the cells and that of the attention."""
         return state[: self._num_states()], state[self._num_states() :]
 
-    def _top(self, cells):
+    def _top(self, cells: Any) -> Any:
         """The hidden state of the top layer."""
         return cells[-STATES_PER_CELL[self.cell]]
 
-    def _read_rows(self, hidden, attended, memory, width):
+    def _read_rows(self, hidden: Tensor, attended: Any, memory: Tensor, width: Any) -> Any:
         """Context, new state and weights of `hidden (B W, H)`: W queries to each memory."""
         length = ops.shape(memory[-1])[-1]
         if self.attention is None:
@@ -287,7 +301,9 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         context = ops.reshape(context, (-1, context.shape[-1]))
         return context, attended, ops.reshape(_mean_over_heads(weights, 3), (-1, length))
 
-    def _unroll(self, x, cells, memory, draws, training):
+    def _unroll(
+        self, x: Tensor, cells: Any, memory: Tensor, draws: Any, training: bool | None
+    ) -> Tensor:
         """Hidden states and contexts `(B, T, H + D)` of steps that read before they advance.
 
         Args:
@@ -301,7 +317,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         kinds = [keras.backend.standardize_dtype(part.dtype) for part in state]
         rows, unpack = pack([x, *(steps_first(drawn) for drawn in draws if drawn is not None)], x)
 
-        def advance(row, state):
+        def advance(row: Tensor, state: Any) -> tuple[Any, Any]:
             x, *drawn = unpack(row)
             left = iter(drawn)
             own = [None if y is None else one_step(next(left), y) for y in draws]
@@ -319,7 +335,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         features, _ = unroll(advance, rows, state)
         return ops.cast(features, self.compute_dtype)
 
-    def _logits(self, features):
+    def _logits(self, features: Any) -> Any:
         vector = self.attention_vector(features)
         if not self.tie_embeddings:
             return self.logits(vector)
@@ -327,6 +343,6 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         return ops.matmul(vector, ops.transpose(table)) + ops.cast(self.output_bias, vector.dtype)
 
 
-def _mean_over_heads(weights, rank):
+def _mean_over_heads(weights: Tensor, rank: int) -> Any:
     """Weights of a layer with heads without that axis, so that they have the rank of all others."""
     return ops.mean(weights, axis=1) if len(weights.shape) > rank else weights

@@ -1,8 +1,11 @@
 """The recurrent encoder."""
 
+from typing import Any, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import LayerOptions, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.keep_mask import accept_masks
 from keras_attention.layers.quantized_parts import QuantizedParts
@@ -45,15 +48,15 @@ class RNNEncoder(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def __init__(
         self,
-        vocabulary_size,
-        units,
-        embedding_dim,
-        num_layers=1,
-        cell="gru",
-        bidirectional=True,
-        dropout=0.0,
-        **kwargs,
-    ):
+        vocabulary_size: int,
+        units: int,
+        embedding_dim: int,
+        num_layers: int = 1,
+        cell: str = "gru",
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.units = units
@@ -72,7 +75,7 @@ class RNNEncoder(CheckedCall, QuantizedParts, keras.layers.Layer):
             for i in range(num_layers)
         ]
 
-    def build(self, source_shape):
+    def build(self, source_shape: Any) -> None:
         self.embedding.build(source_shape)
         shape = (*source_shape, self.embedding_dim)
         for rnn in self.rnns:
@@ -80,10 +83,10 @@ class RNNEncoder(CheckedCall, QuantizedParts, keras.layers.Layer):
             shape = (*source_shape, self.output_dim)
 
     @property
-    def output_dim(self):
+    def output_dim(self) -> Any:
         return self.units * (2 if self.bidirectional else 1)
 
-    def call(self, source, source_mask, training=None):
+    def call(self, source: Tensor, source_mask: Tensor, training: bool | None = None) -> Any:
         x = embed_tokens(self.embedding, source, source_mask)
         final_states = []
         for drop, rnn in zip(self.drops, self.rnns, strict=True):
@@ -95,7 +98,7 @@ class RNNEncoder(CheckedCall, QuantizedParts, keras.layers.Layer):
             final_states.append(states)
         return x, final_states
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,
@@ -107,7 +110,7 @@ class RNNEncoder(CheckedCall, QuantizedParts, keras.layers.Layer):
             "dropout": self.dropout,
         }
 
-    def _rnn(self, name):
+    def _rnn(self, name: str) -> Any:
         layer = SEQUENCE_LAYERS[self.cell](
             self.units,
             return_sequences=True,

@@ -1,7 +1,10 @@
 """The recurrent encoder-decoder, with attention or without."""
 
+from typing import Any, Self, Unpack
+
 import keras
 
+from keras_attention._types import LayerOptions, Tensor
 from keras_attention.models.recurrent.rnn_decoder import RNNDecoder
 from keras_attention.models.recurrent.rnn_encoder import RNNEncoder
 from keras_attention.models.seq2seq import Seq2Seq
@@ -57,23 +60,23 @@ class RNNSeq2Seq(Seq2Seq):
 
     def __init__(
         self,
-        source_vocabulary_size,
-        target_vocabulary_size,
-        units,
-        attention=None,
-        query="previous",
-        embedding_dim=None,
-        num_layers=1,
-        cell="gru",
-        bidirectional=True,
-        dropout=0.0,
-        tie_embeddings=False,
-        start_id=2,
-        end_id=3,
-        **kwargs,
-    ):
+        source_vocabulary_size: int,
+        target_vocabulary_size: int,
+        units: int,
+        attention: Any = None,
+        query: str = "previous",
+        embedding_dim: int | None = None,
+        num_layers: int = 1,
+        cell: str = "gru",
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+        tie_embeddings: bool = False,
+        start_id: int = 2,
+        end_id: int = 3,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(start_id=start_id, end_id=end_id, **kwargs)
-        self._config = {
+        self._config: dict[str, Any] = {
             "source_vocabulary_size": source_vocabulary_size,
             "target_vocabulary_size": target_vocabulary_size,
             "units": units,
@@ -107,7 +110,7 @@ class RNNSeq2Seq(Seq2Seq):
             **shared,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         source, target = input_shape["source"], input_shape["target"]
         self.encoder.build(source)
         self.encoder.built = True
@@ -116,30 +119,32 @@ class RNNSeq2Seq(Seq2Seq):
         self.decoder.build(target, memory, [per_layer] * len(self.decoder.bridges))
         self.decoder.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Any:
         source = inputs["source"]
         mask = inputs.get("source_mask", source != 0)
         memory, state = self.encoder(source, source_mask=mask, training=training)
         return self.decoder(inputs["target"], memory, state, memory_mask=mask, training=training)
 
-    def prepare(self, source, source_mask=None, training=None):
+    def prepare(
+        self, source: Tensor, source_mask: Tensor | None = None, training: bool | None = None
+    ) -> tuple[Any, Any]:
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build({"source": (None, None), "target": (None, None)})
         mask = source != 0 if source_mask is None else source_mask
         memory, state = self.encoder(source, source_mask=mask, training=training)
         return self.decoder.prepare(memory, mask), state
 
-    def initial_state(self, memory, max_length=100):
+    def initial_state(self, memory: Tensor, max_length: int = 100) -> Any:
         return self.decoder.initial_state(*memory)
 
-    def step(self, token, state, memory, width=None):
+    def step(self, token: Tensor, state: Any, memory: Tensor, width: Any = None) -> Any:
         return self.decoder.step(token, state, memory[0], width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         attention = keras.saving.serialize_keras_object(self.decoder.attention)
         return {**super().get_config(), **self._config, "attention": attention}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         attention = keras.saving.deserialize_keras_object(config["attention"])
         return cls(**{**config, "attention": attention})

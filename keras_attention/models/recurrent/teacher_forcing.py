@@ -1,12 +1,15 @@
 """The loop of an `RNNDecoder` over given tokens, as one operation where there is one for it."""
 
+from typing import Any
+
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.layers import BahdanauAttention, LuongAttention
 from keras_attention.ops.recurrent.attention import has_recurrent_attention, recurrent_attention
 
 
-def can_run_whole(decoder):
+def can_run_whole(decoder: Any) -> Any:
     """True if `run_whole` has what this decoder needs. The one place that decides.
 
     A subclass may score in a way of its own, so it does not count as its parent.
@@ -22,7 +25,7 @@ def can_run_whole(decoder):
     )
 
 
-def run_whole(decoder, x, state, memory):
+def run_whole(decoder: Any, x: Tensor, state: Any, memory: Tensor) -> Tensor:
     """The features `(B, Tt, H + D)` that the general loop would return.
 
     Args:
@@ -58,16 +61,16 @@ def run_whole(decoder, x, state, memory):
     return ops.transpose(ops.concatenate([hidden, context], axis=-1), (1, 0, 2))
 
 
-def _is_plain_bahdanau(attention):
+def _is_plain_bahdanau(attention: Any) -> bool:
     # After `quantize` the numbers of the kernel are no longer the kernel.
     return type(attention) is BahdanauAttention and not attention.query_dense.quantization_mode
 
 
-def _is_product(attention):
+def _is_product(attention: Any) -> bool:
     return type(attention) is LuongAttention and attention.score in ("dot", "general")
 
 
-def _score(attention, key):
+def _score(attention: Any, key: Tensor) -> tuple[Any, Any, Any]:
     """Kernel of the query, key and vector for `recurrent_attention` to score like the layer.
 
     The key takes up the bias of the query, `(q + b) + k = q + (b + k)`, or the scale of a product.

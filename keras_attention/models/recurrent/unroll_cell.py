@@ -1,13 +1,24 @@
 """The loop of an attention cell over all steps of its inputs."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.layers.unroll import pack, unroll
 from keras_attention.models.recurrent.step_noise import one_step, sample, steps_first
 
 
-def unroll_cell(layer, inputs, state, memory, choose=None, extras=(), training=None):
+def unroll_cell(
+    layer: Any,
+    inputs: Tensor,
+    state: Any,
+    memory: Tensor,
+    choose: Any = None,
+    extras: Any = (),
+    training: bool | None = None,
+) -> tuple[Any, Any, Any]:
     """Every step of `layer`, an `AttentionCell`; arguments and returns are those of its `unroll`.
 
     What a step needs travels in one row, and what it puts out in another: the inputs, what `choose`
@@ -22,7 +33,7 @@ def unroll_cell(layer, inputs, state, memory, choose=None, extras=(), training=N
     kinds = [keras.backend.standardize_dtype(x.dtype) for x in flat]
     previous = ops.zeros((ops.shape(inputs)[0], layer.features_dim), dtype=rows.dtype)
 
-    def advance(row, states):
+    def advance(row: Tensor, states: Any) -> tuple[Any, Any]:
         previous, *flat = states
         parts = unpack(row)
         x, given = parts[0], parts[1 : 1 + len(extras)]
@@ -59,6 +70,6 @@ def unroll_cell(layer, inputs, state, memory, choose=None, extras=(), training=N
     return outputs, weights, keras.tree.pack_sequence_as(state, flat)
 
 
-def _cells_with_dropout(cell):
+def _cells_with_dropout(cell: Any) -> Any:
     cells = getattr(cell, "cells", [cell])
     return [c for c in cells if getattr(c, "dropout", 0) or getattr(c, "recurrent_dropout", 0)]

@@ -1,8 +1,11 @@
 """The decoder of a Transformer, with a memory or without."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.layers import TransformerDecoderBlock
 from keras_attention.models.embedding_table import embedding_table
 from keras_attention.models.transformer.transformer_stack import TransformerStack
@@ -44,12 +47,12 @@ class TransformerDecoder(TransformerStack):
 
     def __init__(
         self,
-        *args,
-        tie_embeddings=False,
-        reads_memory=True,
-        alignment_layer=-1,
-        **kwargs,
-    ):
+        *args: Any,
+        tie_embeddings: bool = False,
+        reads_memory: bool = True,
+        alignment_layer: int = -1,
+        **kwargs: Any,
+    ) -> None:
         self.reads_memory = reads_memory  # which `_make_block` asks for
         super().__init__(*args, **kwargs)
         if not -self.num_layers <= alignment_layer < self.num_layers:
@@ -64,7 +67,7 @@ class TransformerDecoder(TransformerStack):
                 self.vocabulary_size, dtype=self.dtype_policy, name="logits"
             )
 
-    def build(self, target_shape, memory_shape=None):
+    def build(self, target_shape: Any, memory_shape: Any = None) -> None:
         self.build_stack(target_shape, *([memory_shape] if self.reads_memory else []))
         if self.tie_embeddings:
             self.output_bias = self.add_weight(
@@ -73,21 +76,27 @@ class TransformerDecoder(TransformerStack):
         else:
             self.logits.build((None, self.units))
 
-    def call(self, target, memory=None, memory_mask=None, training=None):
+    def call(
+        self,
+        target: Tensor,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Any:
         x = self.embed(target, training=training)
         for block in self.blocks:
             given = {"memory_mask": memory_mask} if self.reads_memory else {}
             x = block(x, memory, training=training, **given)
         return self._logits(self.finish(x))
 
-    def prepare(self, memory, memory_mask=None):
+    def prepare(self, memory: Tensor, memory_mask: Tensor | None = None) -> Any:
         """Tensors of a memory that all steps read: for each block its keys, values and mask.
 
         Without `memory_mask` it is the mask that Keras attached to the memory.
         """
         return [block.prepare(memory, memory_mask) for block in self.blocks]
 
-    def initial_state(self, batch_size, length):
+    def initial_state(self, batch_size: Any, length: Any) -> dict[str, Any]:
         """The state before the first step: positions `(B,)`, and a cache of each block, for at most
         `length` steps."""
         return {
@@ -95,7 +104,9 @@ class TransformerDecoder(TransformerStack):
             "caches": [block.initial_state(batch_size, length) for block in self.blocks],
         }
 
-    def step(self, token, state, memory=None, width=None):
+    def step(
+        self, token: Tensor, state: Any, memory: Tensor | None = None, width: Any = None
+    ) -> tuple[Any, Any, Any]:
         """One step of a search: see `keras_attention.decoding.StepFunction`.
 
         Rows may stand at different positions if the decoder reads no memory, after prompts of
@@ -113,7 +124,9 @@ class TransformerDecoder(TransformerStack):
         logits = self._logits(self.finish(x))[:, 0]
         return logits, state, None if weights is None else weights[:, 0]
 
-    def run_blocks(self, tokens, caches, memory=None, *, position):
+    def run_blocks(
+        self, tokens: Tensor, caches: Any, memory: Tensor | None = None, *, position: Any
+    ) -> tuple[Any, Any, Any]:
         """The next steps of sequences whose past is in caches, through all blocks.
 
         Args:
@@ -135,10 +148,10 @@ class TransformerDecoder(TransformerStack):
                 alignment = ops.mean(weights, axis=1)
         return x, new, alignment
 
-    def compute_output_shape(self, target_shape, memory_shape=None):
+    def compute_output_shape(self, target_shape: Any, memory_shape: Any = None) -> Any:
         return (*target_shape, self.vocabulary_size)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "tie_embeddings": self.tie_embeddings,
@@ -146,7 +159,7 @@ class TransformerDecoder(TransformerStack):
             "alignment_layer": self.alignment_layer,
         }
 
-    def _make_block(self, name, **arguments):
+    def _make_block(self, name: str, **arguments: Any) -> Any:
         options = arguments["attention_options"]
         cross = {key: value for key, value in options.items() if key in FOR_BOTH}
         return TransformerDecoderBlock(
@@ -157,7 +170,7 @@ class TransformerDecoder(TransformerStack):
             name=name,
         )
 
-    def _logits(self, x):
+    def _logits(self, x: Tensor) -> Any:
         if not self.tie_embeddings:
             return by_rows(self.logits, x)
         table = ops.transpose(ops.cast(embedding_table(self.embedding), x.dtype))

@@ -1,7 +1,10 @@
 """The encoder of a Transformer."""
 
+from typing import Any
+
 import keras
 
+from keras_attention._types import Tensor
 from keras_attention.layers import TransformerEncoderBlock
 from keras_attention.models.transformer.transformer_stack import TransformerStack
 
@@ -29,17 +32,19 @@ class TransformerEncoder(TransformerStack):
     Reference: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, section 3.1.
     """
 
-    def build(self, source_shape):
+    def build(self, source_shape: Any) -> None:
         self.build_stack(source_shape)
 
-    def call(self, source, source_mask=None, training=None):
+    def call(
+        self, source: Tensor, source_mask: Tensor | None = None, training: bool | None = None
+    ) -> Any:
         x = self.embed(source, training=training, mask=source_mask)
         for block in self.blocks:
             x = block(x, inputs_mask=source_mask, training=training)
         return self.finish(x)
 
-    def compute_output_shape(self, source_shape):
+    def compute_output_shape(self, source_shape: Any) -> Any:
         return (*source_shape, self.units)
 
-    def _make_block(self, name, **arguments):
+    def _make_block(self, name: str, **arguments: Any) -> Any:
         return TransformerEncoderBlock(**arguments, dtype=self.dtype_policy, name=name)

@@ -1,8 +1,11 @@
 """The Transformer that only has a decoder."""
 
+from typing import Any, Self, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Activation, LayerOptions, Tensor
 from keras_attention.models.language_model import LanguageModel
 from keras_attention.models.transformer.transformer_decoder import TransformerDecoder
 
@@ -57,25 +60,25 @@ class TransformerLM(LanguageModel):
 
     def __init__(
         self,
-        vocabulary_size,
-        units=256,
-        num_heads=8,
-        num_layers=4,
-        feedforward_dim=None,
-        norm="pre",
-        positions="rotary",
-        max_positions=512,
-        activation="gelu",
-        dropout=0.0,
-        tie_embeddings=True,
-        attention_options=None,
-        start_id=2,
-        end_id=3,
-        **kwargs,
-    ):
+        vocabulary_size: int,
+        units: int = 256,
+        num_heads: int = 8,
+        num_layers: int = 4,
+        feedforward_dim: int | None = None,
+        norm: str = "pre",
+        positions: str | None = "rotary",
+        max_positions: int = 512,
+        activation: Activation = "gelu",
+        dropout: float = 0.0,
+        tie_embeddings: bool = True,
+        attention_options: dict[str, Any] | None = None,
+        start_id: int = 2,
+        end_id: int = 3,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(start_id=start_id, end_id=end_id, **kwargs)
         self.vocabulary_size = vocabulary_size
-        self._config = {
+        self._config: dict[str, Any] = {
             "vocabulary_size": vocabulary_size,
             "units": units,
             "num_heads": num_heads,
@@ -94,15 +97,15 @@ class TransformerLM(LanguageModel):
         )
         self._config |= {"start_id": start_id, "end_id": end_id}
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         shape = input_shape["target"] if isinstance(input_shape, dict) else input_shape
         self.decoder.build(shape)
         self.decoder.built = True
 
-    def predict_next(self, tokens, training=None):
+    def predict_next(self, tokens: Tensor, training: bool | None = None) -> Any:
         return self.decoder(tokens, training=training)
 
-    def prepare_prompt(self, tokens, lengths, max_length):
+    def prepare_prompt(self, tokens: Tensor, lengths: Tensor, max_length: int) -> dict[str, Any]:
         batch_size, steps = ops.shape(tokens)
         caches = self.decoder.initial_state(batch_size, steps + max_length - 1)["caches"]
         # All of the prompt at once. Its last token comes again with the first step, in its place,
@@ -110,15 +113,15 @@ class TransformerLM(LanguageModel):
         _, caches, _ = self.decoder.run_blocks(tokens, caches, position=0)
         return {"position": lengths, "caches": caches}
 
-    def step_token(self, token, state):
+    def step_token(self, token: Tensor, state: Any) -> tuple[Any, Any]:
         logits, state, _ = self.decoder.step(token, state)
         return logits, state
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         options = keras.saving.serialize_keras_object(self._config["attention_options"])
         return {**super().get_config(), **self._config, "attention_options": options}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         options = keras.saving.deserialize_keras_object(config["attention_options"])
         return cls(**{**config, "attention_options": options})

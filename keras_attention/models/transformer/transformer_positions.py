@@ -1,5 +1,7 @@
 """Positions of a Transformer by name, whether they belong to the embedding or to the attention."""
 
+from typing import Any
+
 from keras_attention.layers import (
     AlibiBias,
     LearnedPositions,
@@ -11,7 +13,7 @@ from keras_attention.layers import (
 POSITIONS = ("sinusoidal", "learned", "rotary", "alibi", "relative")
 
 
-def added_positions(name, max_positions, dtype):
+def added_positions(name: str | None, max_positions: int, dtype: str) -> Any:
     """The layer that adds positions to embeddings, or None where attention has them."""
     if name not in POSITIONS:
         raise ValueError(
@@ -24,7 +26,9 @@ def added_positions(name, max_positions, dtype):
     return None
 
 
-def attended_positions(name, num_heads, bidirectional, dtype):
+def attended_positions(
+    name: str | None, num_heads: int, bidirectional: bool, dtype: str
+) -> dict[str, Any]:
     """Options of self-attention, the same layers for all blocks; {} where embeddings have them."""
     if name == "rotary":
         return {"rotary": RotaryPositions(dtype=dtype, name="rotary")}

@@ -1,8 +1,11 @@
 """The Transformer."""
 
+from typing import Any, Self, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Activation, LayerOptions, Tensor
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.transformer.transformer_decoder import TransformerDecoder
 from keras_attention.models.transformer.transformer_encoder import TransformerEncoder
@@ -64,26 +67,26 @@ class TransformerSeq2Seq(Seq2Seq):
 
     def __init__(
         self,
-        source_vocabulary_size,
-        target_vocabulary_size,
-        units=256,
-        num_heads=8,
-        num_layers=4,
-        feedforward_dim=None,
-        norm="pre",
-        positions="sinusoidal",
-        max_positions=512,
-        activation="relu",
-        dropout=0.0,
-        tie_embeddings=False,
-        attention_options=None,
-        alignment_layer=-1,
-        start_id=2,
-        end_id=3,
-        **kwargs,
-    ):
+        source_vocabulary_size: int,
+        target_vocabulary_size: int,
+        units: int = 256,
+        num_heads: int = 8,
+        num_layers: int = 4,
+        feedforward_dim: int | None = None,
+        norm: str = "pre",
+        positions: str | None = "sinusoidal",
+        max_positions: int = 512,
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        tie_embeddings: bool = False,
+        attention_options: dict[str, Any] | None = None,
+        alignment_layer: int = -1,
+        start_id: int = 2,
+        end_id: int = 3,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(start_id=start_id, end_id=end_id, **kwargs)
-        shared = {
+        shared: dict[str, Any] = {
             "units": units,
             "num_heads": num_heads,
             "num_layers": num_layers,
@@ -95,7 +98,7 @@ class TransformerSeq2Seq(Seq2Seq):
             "dropout": dropout,
             "attention_options": attention_options,
         }
-        self._config = {
+        self._config: dict[str, Any] = {
             "source_vocabulary_size": source_vocabulary_size,
             "target_vocabulary_size": target_vocabulary_size,
             **shared,
@@ -116,38 +119,40 @@ class TransformerSeq2Seq(Seq2Seq):
             name="decoder",
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         source, target = input_shape["source"], input_shape["target"]
         self.encoder.build(source)
         self.encoder.built = True
         self.decoder.build(target, (*source, self.encoder.units))
         self.decoder.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Any:
         source = inputs["source"]
         mask = inputs.get("source_mask", source != 0)
         memory = self.encoder(source, source_mask=mask, training=training)
         return self.decoder(inputs["target"], memory, memory_mask=mask, training=training)
 
-    def prepare(self, source, source_mask=None, training=None):
+    def prepare(
+        self, source: Tensor, source_mask: Tensor | None = None, training: bool | None = None
+    ) -> Any:
         if not self.built:  # all sizes are known: a model that has seen no data can answer, too
             self.build({"source": (None, None), "target": (None, None)})
         mask = source != 0 if source_mask is None else source_mask
         memory = self.encoder(source, source_mask=mask, training=training)
         return self.decoder.prepare(memory, mask)
 
-    def initial_state(self, memory, max_length=100):
+    def initial_state(self, memory: Tensor, max_length: int = 100) -> Any:
         key, _, _ = memory[0]
         return self.decoder.initial_state(ops.shape(key)[0], max_length)
 
-    def step(self, token, state, memory, width=None):
+    def step(self, token: Tensor, state: Any, memory: Tensor, width: Any = None) -> Any:
         return self.decoder.step(token, state, memory, width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         options = keras.saving.serialize_keras_object(self._config["attention_options"])
         return {**super().get_config(), **self._config, "attention_options": options}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         options = keras.saving.deserialize_keras_object(config["attention_options"])
         return cls(**{**config, "attention_options": options})

@@ -1,8 +1,11 @@
 """Embedding, positions, blocks and last norm: what encoder and decoder have in common."""
 
+from typing import Any, Self, Unpack
+
 import keras
 from keras import ops
 
+from keras_attention._types import Activation, LayerOptions, Tensor
 from keras_attention.layers.checked_call import CheckedCall
 from keras_attention.layers.quantized_parts import QuantizedParts
 from keras_attention.models.token_embedding import embed_tokens
@@ -20,19 +23,19 @@ class TransformerStack(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def __init__(
         self,
-        vocabulary_size,
-        units,
-        num_heads,
-        num_layers,
-        feedforward_dim=None,
-        norm="pre",
-        positions="sinusoidal",
-        max_positions=512,
-        activation="relu",
-        dropout=0.0,
-        attention_options=None,
-        **kwargs,
-    ):
+        vocabulary_size: int,
+        units: int,
+        num_heads: int,
+        num_layers: int,
+        feedforward_dim: int | None = None,
+        norm: str = "pre",
+        positions: str | None = "sinusoidal",
+        max_positions: int = 512,
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        attention_options: dict[str, Any] | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         for name, value in {
             "units": units,
@@ -92,7 +95,7 @@ class TransformerStack(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     bidirectional = True
 
-    def build_stack(self, tokens_shape, *other_shapes):
+    def build_stack(self, tokens_shape: Any, *other_shapes: Any) -> None:
         """Builds everything here; `other_shapes` are what blocks read besides."""
         shape = (*tokens_shape, self.units)
         self.embedding.build(tokens_shape)
@@ -105,7 +108,14 @@ class TransformerStack(CheckedCall, QuantizedParts, keras.layers.Layer):
         if self.last_norm is not None:
             self.last_norm.build(shape)
 
-    def embed(self, tokens, start=0, training=None, mask=None, chosen=False):
+    def embed(
+        self,
+        tokens: Tensor,
+        start: Tensor = 0,
+        training: bool | None = None,
+        mask: Tensor | None = None,
+        chosen: bool = False,
+    ) -> Any:
         """Tokens `(B, T)` to `(B, T, units)`, the first at position `start`.
 
         Where `mask (B, T)` is False they may be anything; a search has `chosen` them, or they are
@@ -117,11 +127,11 @@ class TransformerStack(CheckedCall, QuantizedParts, keras.layers.Layer):
             x = self.added_positions(x, start=start)
         return self.embedding_dropout(x, training=training)
 
-    def finish(self, x):
+    def finish(self, x: Tensor) -> Any:
         """The last norm, where there is one."""
         return x if self.last_norm is None else self.last_norm(x)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,
@@ -138,9 +148,9 @@ class TransformerStack(CheckedCall, QuantizedParts, keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         options = keras.saving.deserialize_keras_object(config["attention_options"])
         return cls(**{**config, "attention_options": options})
 
-    def _make_block(self, name, **arguments):
+    def _make_block(self, name: str, **arguments: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define `_make_block`.")

@@ -14,8 +14,12 @@ fast one needs exponentials of single steps alone, since
 and one division serves two terms: a / b + c / d = (a d + c b) / (b d).
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.ops.additive.exact_range import has_large_tangents, within
 
 # The largest |q| and |k| of the fast terms: a product of two denominators is then below e^81.
@@ -27,7 +31,7 @@ UNITS = 32
 STEPS = 16
 
 
-def scores(query, key, vector):
+def scores(query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
     """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key (B, Tv, U)` and `vector (U,)`."""
 
     fast, exact = (
@@ -36,7 +40,7 @@ def scores(query, key, vector):
     return ops.cond(_is_moderate(query, key, vector), fast, exact)
 
 
-def gradients(query, key, vector, upstream):
+def gradients(query: Tensor, key: Tensor, vector: Tensor, upstream: Tensor) -> tuple[Any, Any, Any]:
     """Gradients by query, key and vector, given the gradient `upstream (B, Tq, Tv)` of the scores.
 
     Three sums over the same pairs, each in a loop of its own: what two outputs share, XLA computes
@@ -45,7 +49,7 @@ def gradients(query, key, vector, upstream):
     moderate = _is_moderate(query, key, upstream)
     by_value = ops.swapaxes(upstream, 1, 2)
 
-    def either(is_fast, fast, exact, *arrays):
+    def either(is_fast: bool, fast: Tensor, exact: Tensor, *arrays: Any) -> Tensor:
         choices = (lambda term=term: _sum_over_steps(term, *arrays) for term in (fast, exact))
         return ops.cond(is_fast, *choices)
 
@@ -58,17 +62,17 @@ def gradients(query, key, vector, upstream):
     return 4 * vector * by_query, 4 * vector * by_key, by_vector
 
 
-def _is_moderate(query, key, weight):
+def _is_moderate(query: Tensor, key: Tensor, weight: Tensor) -> Tensor:
     """True if the fast terms are exact."""
     return ops.logical_and(within(LIMIT, query, key), within(WEIGHT_LIMIT, weight))
 
 
-def _sum_over_units(term, query, key, vector):
+def _sum_over_units(term: Tensor, query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
     """Sum of `vector[u] term(query[..., u], key[..., u])`: `(B, Tq, Tv)`."""
     units = query.shape[-1]
     blocks, width = _blocks(units, UNITS)
 
-    def by_block(x):
+    def by_block(x: Tensor) -> Tensor:
         x = _pad(x, 2, blocks * width - units)
         batch, length, _ = ops.shape(x)
         x = ops.transpose(ops.reshape(x, (batch, length, blocks, width)), (2, 0, 3, 1))
@@ -77,7 +81,7 @@ def _sum_over_units(term, query, key, vector):
     query, key = by_block(query), by_block(key)
     weights = ops.reshape(ops.pad(vector, [[0, blocks * width - units]]), (blocks, width))
 
-    def body(block, total):
+    def body(block: Tensor, total: Tensor) -> Tensor:
         pairs = [
             (
                 weights[block][unit],
@@ -92,7 +96,7 @@ def _sum_over_units(term, query, key, vector):
     return ops.fori_loop(0, blocks, body, ops.zeros(shape, dtype=vector.dtype))
 
 
-def _sum_over_steps(term, resident, moving, weights):
+def _sum_over_steps(term: Tensor, resident: Tensor, moving: Tensor, weights: Tensor) -> Tensor:
     """Sum over T2 of `weights[..., None] term(resident, moving)`: `(B, T1, U)`.
 
     Args:
@@ -104,7 +108,7 @@ def _sum_over_steps(term, resident, moving, weights):
     length = ops.shape(moving)[1]
     blocks, width = _blocks(length, STEPS)
 
-    def in_blocks(x):
+    def in_blocks(x: Tensor) -> Tensor:
         x = _pad(x, 1, blocks * width - length)
         batch, _, size = ops.shape(x)
         return ops.reshape(x, (batch, blocks, width, size))
@@ -112,7 +116,7 @@ def _sum_over_steps(term, resident, moving, weights):
     resident = term.features(resident)
     moving, weights = in_blocks(moving), in_blocks(weights)  # the weights of the padding are 0
 
-    def body(block, total):
+    def body(block: Tensor, total: Tensor) -> Tensor:
         parts = term.features(moving[:, block])  # (B, width, U)
         pairs = [
             (
@@ -127,7 +131,7 @@ def _sum_over_steps(term, resident, moving, weights):
     return ops.fori_loop(0, blocks, body, ops.zeros_like(resident[0]))
 
 
-def _blocks(size, longest):
+def _blocks(size: Any, longest: Tensor) -> tuple[Any, Any]:
     """Number of blocks of equal width, `longest` at most, that hold `size` terms.
 
     Blocks of even lengths waste little on padding. A size that is not known yet is a tensor.
@@ -139,11 +143,11 @@ def _blocks(size, longest):
     return blocks, width + width % 2
 
 
-def _pad(x, axis, amount):
+def _pad(x: Tensor, axis: Tensor, amount: Tensor) -> Tensor:
     return ops.pad(x, [[0, amount if i == axis else 0] for i in range(3)])
 
 
-def _add(terms):
+def _add(terms: Any) -> Tensor:
     total, *rest = terms
     for term in rest:
         total = total + term
@@ -154,11 +158,11 @@ class _Tanh:
     """`tanh(a + b)`, as it stands."""
 
     @staticmethod
-    def features(x):
+    def features(x: Tensor) -> Tensor:
         return [x]
 
     @staticmethod
-    def sum(pairs):
+    def sum(pairs: Any) -> Tensor:
         return _add(w * ops.tanh(a + b) for w, (a,), (b,) in pairs)
 
 
@@ -169,11 +173,11 @@ class _Slope:
     """
 
     @staticmethod
-    def features(x):
+    def features(x: Tensor) -> Tensor:
         return [x]
 
     @staticmethod
-    def sum(pairs):
+    def sum(pairs: Any) -> Tensor:
         decays = [(w, ops.exp(-2 * ops.abs(a + b))) for w, (a,), (b,) in pairs]
         return _add(w * e / ((1 + e) * (1 + e)) for w, e in decays)
 
@@ -182,11 +186,11 @@ class _FastTanh:
     """`tanh(a + b) = (d - 2) / d` with `d = 1 + e^2a e^2b`."""
 
     @staticmethod
-    def features(x):
+    def features(x: Tensor) -> Tensor:
         return [ops.exp(2 * x)]
 
     @staticmethod
-    def sum(pairs):
+    def sum(pairs: Any) -> Tensor:
         denominators = [1 + a * b for _, (a,), (b,) in pairs]
         terms = [(w * (d - 2), d) for (w, _, _), d in zip(pairs, denominators, strict=True)]
         return _add(_quotients(terms))
@@ -196,11 +200,11 @@ class _FastSlope:
     """`sech(a + b)^2 / 4 = 1 / (2 + e^2a e^2b + e^-2a e^-2b)`."""
 
     @staticmethod
-    def features(x):
+    def features(x: Tensor) -> Tensor:
         return [ops.exp(2 * x), ops.exp(-2 * x)]
 
     @staticmethod
-    def sum(pairs):
+    def sum(pairs: Any) -> Tensor:
         return _add(
             _quotients(
                 [
@@ -211,7 +215,7 @@ class _FastSlope:
         )
 
 
-def _quotients(terms):
+def _quotients(terms: Any) -> Iterator[Any]:
     """`a / b` for each of the `(a, b)`, summed two by two."""
     for (a, b), (c, d) in zip(terms[::2], terms[1::2], strict=True):
         yield (a * d + c * b) / (b * d)

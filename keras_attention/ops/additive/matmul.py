@@ -19,10 +19,12 @@ All work on a slab: some units, all pairs of steps. A backend brings the loop ov
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention.ops.additive.exact_range import has_large_tangents, within
 
 # The largest |q| and |k|. Denominators are below e^(8 * 8), and a gradient over one is not lost.
@@ -42,36 +44,36 @@ _OTHER = _COEFFICIENTS[:, ::-1]
 _READ = np.concatenate([4 * _OTHER * (_POWERS == 0), _OTHER * _POWERS / 2], axis=1)  # (9, 4)
 
 
-def scores_are_exact(query, key):
+def scores_are_exact(query: Tensor, key: Tensor) -> Tensor:
     """True if `scores` may be used."""
     return within(LIMIT, query, key)
 
 
-def gradients_are_exact(query, key):
+def gradients_are_exact(query: Tensor, key: Tensor) -> Tensor:
     """True if `gradients` may be used."""
     return ops.logical_and(within(LIMIT, query, key), has_large_tangents(query, key))
 
 
-def in_groups(x, size):
+def in_groups(x: Tensor, size: Any) -> Tensor:
     """`(B, T, U)` to `(U / size, B, size, T)`: the steps of a unit side by side."""
     batch, length, units = ops.shape(x)
     x = ops.reshape(x, (batch, length, units // size, size))
     return ops.transpose(x, (2, 0, 3, 1))
 
 
-def out_of_groups(x):
+def out_of_groups(x: Tensor) -> Tensor:
     """Undoes `in_groups`."""
     groups, batch, size, length = ops.shape(x)
     return ops.reshape(ops.transpose(x, (1, 3, 0, 2)), (batch, length, groups * size))
 
 
-def padded(x, size):
+def padded(x: Tensor, size: Any) -> Tensor:
     """`(..., U)` with zeros added to fill the last group."""
     lacking = -x.shape[-1] % size
     return ops.pad(x, [[0, 0]] * (len(x.shape) - 1) + [[0, lacking]]) if lacking else x
 
 
-def scores(query, key, vector):
+def scores(query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
     """Sum over some groups, `(B, Tq, Tv)`.
 
     Args:
@@ -85,7 +87,7 @@ def scores(query, key, vector):
     return _sum(ops.ones_like(vector[:, 0]), means)
 
 
-def gradients(query, key, upstream):
+def gradients(query: Tensor, key: Tensor, upstream: Tensor) -> tuple[Any, Any, Any]:
     """Gradients of some groups, those by query and key without the factor `vector`.
 
     Args:
@@ -107,12 +109,12 @@ def gradients(query, key, upstream):
     return by_query[:, :, :GRADIENT_GROUP], by_key, by_vector
 
 
-def exact_scores(query, key, vector):
+def exact_scores(query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
     """As `scores`, by `tanh` of every pair. Groups of one unit."""
     return _sum(vector[:, 0], ops.tanh(ops.swapaxes(query, -1, -2) + key))
 
 
-def exact_gradients(query, key, upstream):
+def exact_gradients(query: Tensor, key: Tensor, upstream: Tensor) -> tuple[Any, Any, Any]:
     """As `gradients`, by exponentials of every pair. Groups of one unit."""
     slab = ops.swapaxes(query, -1, -2) + key
     by_vector = ops.sum(ops.sum(upstream * ops.tanh(slab), axis=(2, 3)), axis=1)
@@ -126,7 +128,7 @@ def exact_gradients(query, key, upstream):
     )
 
 
-def _exponentials(x, powers):
+def _exponentials(x: Tensor, powers: Tensor) -> Tensor:
     """`(G, B, m, T)` to `(G, B, len(powers)^m, T)`: `e^(p . x)` for every choice p of m powers.
 
     As products: the exponential of a sum would have the rounding of the sum in its exponent.
@@ -139,12 +141,12 @@ def _exponentials(x, powers):
     return math.prod(ops.take(single, rows[:, unit], axis=2) for unit in range(units))
 
 
-def _product(left, right):
+def _product(left: Tensor, right: Tensor) -> Tensor:
     """`(G, B, rows, Tq)` and `(G, B, rows, Tv)` to `(G, B, Tq, Tv)`."""
     return ops.matmul(ops.swapaxes(left, -1, -2), right)
 
 
-def _sum(weights, slabs):
+def _sum(weights: Tensor, slabs: Tensor) -> Tensor:
     """`(G,)` and `(G, B, Tq, Tv)` to `(B, Tq, Tv)`. A product of matrices: quicker than a sum."""
     shape = ops.shape(slabs)
     total = ops.matmul(ops.expand_dims(weights, 0), ops.reshape(slabs, (shape[0], -1)))

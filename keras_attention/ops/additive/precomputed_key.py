@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_attention._types import Tensor
 from keras_attention._xla import compiled_by_xla
 from keras_attention.ops.additive.exact_range import within
 from keras_attention.ops.precision import at_least_float32
@@ -38,7 +39,7 @@ class PrecomputedKey(NamedTuple):
     is_in_range: Any  # boolean (B,): whether scores of `exp_2k` are as exact as those of `key`
 
 
-def precompute_key(key):
+def precompute_key(key: Tensor) -> Tensor:
     """`key (B, Tv, U)` for `additive_scores` of many queries, one call after another.
 
     Returns:
@@ -51,17 +52,17 @@ def precompute_key(key):
     return PrecomputedKey(key, _exp_2x(key), ops.all(ops.abs(key) <= KEY_LIMIT, axis=(1, 2)))
 
 
-def precomputed_scores(query, key, vector):
+def precomputed_scores(query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
     """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key` a `PrecomputedKey` and `vector (U,)`."""
 
-    def fast():
+    def fast() -> Tensor:
         exp_2q = _exp_2x(ops.clip(query, -QUERY_LIMIT, QUERY_LIMIT))
         pairs = zip(exp_2q, key.exp_2k, strict=True)
         denominators = [1 + ops.minimum(q[:, :, None] * k[:, None], MOST) for q, k in pairs]
         numerator, denominator = _sum(list(zip(_in_group(vector), denominators, strict=True)))
         return ops.sum(vector) - 2 * ops.sum(numerator / denominator, axis=-1)
 
-    def exact():
+    def exact() -> Tensor:
         return plain_additive_scores(query, key.key, vector)
 
     sizes = (*query.shape, key.key.shape[1])
@@ -73,18 +74,18 @@ def precomputed_scores(query, key, vector):
     return ops.cond(is_fast, fast, exact)
 
 
-def _exp_2x(x):
+def _exp_2x(x: Tensor) -> Tensor:
     return [ops.exp(2 * part) for part in _in_group(x)]
 
 
-def _in_group(x):
+def _in_group(x: Tensor) -> Tensor:
     """`(..., U)` as four of `(..., U / 4)`, zeros added where they are needed."""
     lacking = -x.shape[-1] % GROUP
     x = ops.pad(x, [[0, 0]] * (len(x.shape) - 1) + [[0, lacking]]) if lacking else x
     return ops.split(x, GROUP, axis=-1)
 
 
-def _sum(quotients):
+def _sum(quotients: Tensor) -> Any:
     """The sum of `a / b` for all `(a, b)` as one quotient."""
     if len(quotients) == 1:
         return quotients[0]

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attention._conversion import traced_for_conversion
+from keras_attention._types import Shape, Tensor
 from keras_attention.ops.additive.precomputed_key import PrecomputedKey, precomputed_scores
 from keras_attention.ops.precision import at_least_float32
 from keras_attention.ops.scores import plain_additive_scores
@@ -16,7 +17,7 @@ SMALL = 1 << 16
 FEW_UNITS = 8
 
 
-def additive_scores(query, key, vector):
+def additive_scores(query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
     """`v . tanh(q + k)` for `query (B, Tq, U)`, `key (B, Tv, U)`, `vector (U,)`.
 
     `key` may also be what `precompute_key` made of it.
@@ -48,7 +49,7 @@ def additive_scores(query, key, vector):
     return scores(query, key, vector)
 
 
-def _is_little(query_shape, key_shape):
+def _is_little(query_shape: Shape, key_shape: Shape) -> Tensor:
     """True if the plain formula is the fastest. Unknown sizes count as large."""
     if query_shape[1] == 1 or query_shape[2] < FEW_UNITS:
         return True

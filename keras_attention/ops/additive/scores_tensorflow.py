@@ -1,7 +1,10 @@
 """The additive score on TensorFlow: a chain where XLA compiles, products of matrices elsewhere."""
 
+from typing import Any
+
 import tensorflow as tf
 
+from keras_attention._types import Tensor
 from keras_attention._xla import compiled_by_xla
 from keras_attention.ops.additive import elementwise, matmul
 from keras_attention.ops.scores import plain_additive_scores
@@ -15,14 +18,14 @@ GRADIENT_SLAB = 1 << 19
 FEW_QUERIES = 8
 
 
-def scores(query, key, vector):
+def scores(query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
     """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key (B, Tv, U)` and `vector (U,)`."""
     return (_in_chain if compiled_by_xla() else _in_slabs)(query, key, vector)
 
 
 @tf.custom_gradient
-def _in_chain(query, key, vector):
-    def gradient(upstream):
+def _in_chain(query: Tensor, key: Tensor, vector: Tensor) -> tuple[Any, Any]:
+    def gradient(upstream: Tensor) -> Tensor:
         return elementwise.gradients(query, key, vector, upstream)
 
     of = plain_additive_scores if _has_few_queries(query) else elementwise.scores
@@ -30,13 +33,13 @@ def _in_chain(query, key, vector):
 
 
 @tf.custom_gradient
-def _in_slabs(query, key, vector):
+def _in_slabs(query: Tensor, key: Tensor, vector: Tensor) -> tuple[Any, Any]:
     fast, exact = matmul.SCORE_GROUP, 1
 
-    def few():
+    def few() -> Tensor:
         return plain_additive_scores(query, key, vector)
 
-    def many():
+    def many() -> Tensor:
         return tf.cond(
             matmul.scores_are_exact(query, key),
             lambda: _sum_scores(matmul.scores, fast, query, key, vector),
@@ -49,7 +52,7 @@ def _in_slabs(query, key, vector):
     else:
         result = few() if _has_few_queries(query) else many()
 
-    def gradient(upstream):
+    def gradient(upstream: Tensor) -> tuple[Any, Any, Any]:
         fast, exact = matmul.GRADIENT_GROUP, 1
         by_query, by_key, by_vector = tf.cond(
             matmul.gradients_are_exact(query, key),
@@ -61,18 +64,18 @@ def _in_slabs(query, key, vector):
     return result, gradient
 
 
-def _has_few_queries(query):
+def _has_few_queries(query: Tensor) -> Tensor:
     return query.shape[1] is not None and query.shape[1] <= FEW_QUERIES
 
 
-def _sum_scores(of_slab, size, query, key, vector):
+def _sum_scores(of_slab: Tensor, size: Any, query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
     query, key, vector = (matmul.padded(x, size) for x in (query, key, vector))
     vector = tf.reshape(vector, [-1, size])
     query, key = (matmul.in_groups(x, size) for x in (query, key))
     shape = tf.stack([tf.shape(query)[1], tf.shape(query)[3], tf.shape(key)[3]])
     groups, width = query.shape[0], _width(shape, SCORE_SLAB)
 
-    def body(start, total):
+    def body(start: Any, total: Tensor) -> tuple[Any, Any]:
         part = slice(start, start + width)
         slab = of_slab(query[part], key[part], vector[part])
         return start + width, total + tf.ensure_shape(slab, total.shape)
@@ -81,7 +84,9 @@ def _sum_scores(of_slab, size, query, key, vector):
     return tf.while_loop(lambda start, _: start < groups, body, start, parallel_iterations=1)[1]
 
 
-def _join_gradients(of_slab, size, query, key, upstream):
+def _join_gradients(
+    of_slab: Tensor, size: Any, query: Tensor, key: Tensor, upstream: Tensor
+) -> tuple[Any, Any, Any]:
     units = query.shape[-1]
     query, key = (matmul.padded(x, size) for x in (query, key))
     query, key = (matmul.in_groups(x, size) for x in (query, key))
@@ -90,7 +95,7 @@ def _join_gradients(of_slab, size, query, key, upstream):
         tf.TensorArray(query.dtype, size=0, dynamic_size=True, infer_shape=False) for _ in range(3)
     ]
 
-    def body(start, *found):
+    def body(start: Any, *found: Any) -> Any:
         part = slice(start, start + width)
         slabs = of_slab(query[part], key[part], upstream)
         index = start // width
@@ -108,6 +113,6 @@ def _join_gradients(of_slab, size, query, key, upstream):
     return by_query, by_key, tf.reshape(by_vector, [-1])[:units]
 
 
-def _width(shape, slab):
+def _width(shape: Any, slab: Tensor) -> Tensor:
     """Number of groups in a slab."""
     return tf.maximum(1, slab // tf.maximum(1, tf.reduce_prod(shape)))

@@ -1,21 +1,24 @@
 """The additive score on PyTorch: products of matrices, in slabs, with its own gradient."""
 
+from typing import Any
+
 import torch
 
+from keras_attention._types import Tensor
 from keras_attention.ops.additive import matmul
 
 # Elements of a slab `(groups, B, Tq, Tv)`. One group at least.
 SLAB = 1 << 18
 
 
-def scores(query, key, vector):
+def scores(query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
     """`(B, Tq, Tv)` of `query (B, Tq, U)`, `key (B, Tv, U)` and `vector (U,)`."""
     return _Scores.apply(query, key, vector)
 
 
 class _Scores(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, query, key, vector):
+    def forward(ctx: Tensor, query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
         ctx.save_for_backward(query, key, vector)
         if matmul.scores_are_exact(query, key):
             of_slab, size = matmul.scores, matmul.SCORE_GROUP
@@ -30,7 +33,7 @@ class _Scores(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx, upstream):
+    def backward(ctx: Tensor, upstream: Tensor) -> Any:
         query, key, vector = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _differentiable_gradients(ctx, upstream)
@@ -49,7 +52,7 @@ class _Scores(torch.autograd.Function):
         return vector * by_query, vector * by_key, by_vector.reshape(-1)[:units]
 
 
-def _differentiable_gradients(ctx, upstream):
+def _differentiable_gradients(ctx: Tensor, upstream: Tensor) -> Tensor:
     """Gradients for `create_graph=True`, from the plain formula: slabs cannot be differentiated."""
     query, key, vector = ctx.saved_tensors
     scores = torch.tanh(query[:, :, None] + key[:, None]) @ vector
@@ -60,7 +63,7 @@ def _differentiable_gradients(ctx, upstream):
     return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
 
 
-def _slabs(query, key):
+def _slabs(query: Tensor, key: Tensor) -> Tensor:
     """Slices of the groups."""
     groups, batch, _, query_length = query.shape
     width = max(1, SLAB // max(1, batch * query_length * key.shape[3]))

@@ -1,9 +1,12 @@
 """Attention by dot products, in the form that fits the call."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attention._conversion import traced_for_conversion
+from keras_attention._types import Tensor
 from keras_attention.ops.masks import combine_masks, hiding_bias, sliding_window_mask
 from keras_attention.ops.nonfinite import nan_where, nan_where_seen, take_out_nonfinite
 from keras_attention.ops.precision import as_float
@@ -17,22 +20,22 @@ _FEW_SCORES = 8 * 1024 * 1024
 
 
 def dot_product_attention(
-    query,
-    key,
-    value,
-    mask=None,
-    bias=None,
-    causal=False,
-    window=None,
-    soft_cap=None,
-    sinks=None,
-    dropout=0.0,
-    seed=None,
-    dropout_mask=None,
-    return_weights=False,
-    probability="softmax",
-    noise=None,
-):
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+    causal: bool = False,
+    window: int | None = None,
+    soft_cap: float | None = None,
+    sinks: Any = None,
+    dropout: float = 0.0,
+    seed: int | None = None,
+    dropout_mask: Tensor | None = None,
+    return_weights: bool = False,
+    probability: str = "softmax",
+    noise: Tensor | None = None,
+) -> Tensor:
     """`softmax(q . k + bias) v` in every head: with masks, and with memory that grows as it must.
 
     The scores are `q . k` as it is: scale the query, before the product, as float16 needs it. H
@@ -153,8 +156,17 @@ def dot_product_attention(
 
 
 def _form_for(
-    query, key, value, bias, soft_cap, sinks, dropout, dropout_mask, return_weights, probability
-):
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor,
+    soft_cap: float | None,
+    sinks: Any,
+    dropout: float,
+    dropout_mask: Tensor,
+    return_weights: bool,
+    probability: str,
+) -> str:
     """The one place that decides: `"plain"`, `"blocked"` (TensorFlow) or `"fused"` (the others)."""
     if return_weights or dropout_mask is not None or probability != "softmax":
         return "plain"
@@ -172,18 +184,18 @@ def _form_for(
 
 
 def _plain(
-    query,
-    key,
-    value,
-    mask,
-    bias,
-    soft_cap,
-    sinks,
-    dropout_mask,
-    nonfinite_key,
-    probability,
-    noise,
-):
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    bias: Tensor,
+    soft_cap: float | None,
+    sinks: Any,
+    dropout_mask: Tensor,
+    nonfinite_key: Tensor,
+    probability: str,
+    noise: Tensor,
+) -> tuple[Any, Any]:
     scores = _by_head(dot_scores(_by_key(query, key), key), query)
     if soft_cap:
         scores = soft_cap * ops.tanh(scores / soft_cap)
@@ -203,7 +215,7 @@ def _plain(
     return _by_head(weighted_sum(_by_key(kept, key), value), query), weights
 
 
-def _softmax_with_sinks(scores, mask, sinks):
+def _softmax_with_sinks(scores: Tensor, mask: Tensor, sinks: Any) -> Tensor:
     column = ops.zeros_like(scores[..., :1])
     sinks = ops.expand_dims(ops.cast(sinks, scores.dtype), (1, 2)) + column
     if mask is not None:
@@ -212,7 +224,7 @@ def _softmax_with_sinks(scores, mask, sinks):
     return softmax_of_finite(ops.concatenate([scores, sinks], axis=-1), mask)[..., :-1]
 
 
-def _fused(query, key, value, mask):
+def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     steps_first = (0, 2, 1, 3)
     query, key, value = (ops.transpose(x, steps_first) for x in (query, key, value))
     context = ops.dot_product_attention(query, key, value, mask=mask, scale=1.0)
@@ -223,14 +235,14 @@ def _fused(query, key, value, mask):
     return ops.where(ops.any(mask, axis=-1, keepdims=True), context, 0.0)
 
 
-def _draw(seed):
+def _draw(seed: Any) -> Tensor:
     """Two integers, new ones each time that a generator is asked."""
     if isinstance(seed, keras.random.SeedGenerator):
         return ops.cast(seed.next(), "int32")
     return ops.convert_to_tensor([seed, 0], dtype="int32")
 
 
-def _by_key(x, key):
+def _by_key(x: Tensor, key: Tensor) -> Tensor:
     """`(B, H, Tq, D)` to `(B, K, H / K * Tq, D)`: one product for all heads that share a key."""
     if x.shape[1] == key.shape[1]:
         return x
@@ -239,7 +251,7 @@ def _by_key(x, key):
     return ops.reshape(x, (batch, key.shape[1], shared * length, features))
 
 
-def _by_head(x, query):
+def _by_head(x: Tensor, query: Tensor) -> Tensor:
     """Back from `_by_key`, to the heads of `query`."""
     if x.shape[1] == query.shape[1]:
         return x
@@ -247,14 +259,24 @@ def _by_head(x, query):
     return ops.reshape(x, (batch, heads, length, ops.shape(x)[-1]))
 
 
-def _for_heads(x, query):
+def _for_heads(x: Tensor, query: Tensor) -> Tensor:
     """`(B, K, Tv)` to `(B, H, Tv)`; None stays None."""
     if x is None:
         return None
     return ops.repeat(x, query.shape[1] // x.shape[1], axis=1)
 
 
-def _check(query, key, value, mask, bias, window, soft_cap, sinks, probability):
+def _check(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    bias: Tensor,
+    window: int | None,
+    soft_cap: float | None,
+    sinks: Any,
+    probability: str,
+) -> None:
     named = {"query": query, "key": key, "value": value, "mask": mask, "bias": bias}
     for name, x in named.items():
         if x is not None and len(x.shape) != 4:

@@ -1,12 +1,15 @@
 """Dot-product attention in blocks, on the way back: each block is computed once more."""
 
+from typing import Any
+
 import tensorflow as tf
 
+from keras_attention._types import Tensor
 from keras_attention.ops.dot_product.bias_gradient_tensorflow import BiasGradient
 from keras_attention.ops.dot_product.tiling_tensorflow import add, shape_of, zeros
 
 
-def backward(blocks, d_output, output, logs):
+def backward(blocks: Tensor, d_output: Tensor, output: Any, logs: dict[str, float]) -> Tensor:
     """Gradients by query, key, value and, where given, bias and sinks."""
     tiling, dtype = blocks.tiling, blocks.dtype
     d_output = tf.cast(d_output, dtype)
@@ -26,7 +29,7 @@ def backward(blocks, d_output, output, logs):
     if bias:
         stores.append(bias.zeros())
 
-    def rows(step, d_query_rows, *stores):
+    def rows(step: Tensor, d_query_rows: Tensor, *stores: Any) -> Tensor:
         at = {"b": step // tiling.count_q, "q": step % tiling.count_q}
         query = blocks.query(at)
         d_mixed = tiling.flat(tiling.slice_block(d_output, at, "b..q."))
@@ -37,7 +40,14 @@ def backward(blocks, d_output, output, logs):
         if in_product:
             query_less, d_mixed_less = _with(query, -log), _with(d_mixed, -kept_here)
 
-        def column(j, needs_mask, d_query, d_keys, d_values, *d_biases):
+        def column(
+            j: Tensor,
+            needs_mask: Tensor,
+            d_query: Tensor,
+            d_keys: Tensor,
+            d_values: Tensor,
+            *d_biases: Any,
+        ) -> Tensor:
             here = at | {"k": j}
             key, value = blocks.key_and_value(here)
             factors = blocks.dropout_factors(here) if blocks.dropout else None
@@ -54,7 +64,7 @@ def backward(blocks, d_output, output, logs):
                 d_weights = d_weights * factors if blocks.dropout else d_weights
                 d_scores = weights * (d_weights - kept_here)
             if bias:
-                d_biases = [bias.add(d_biases[0], d_scores, here)]
+                d_biases = (bias.add(d_biases[0], d_scores, here),)
             if blocks.soft_cap:
                 d_scores *= 1 - tf.square(capped)
             d_scores = tiling.flat(d_scores)
@@ -86,7 +96,7 @@ def backward(blocks, d_output, output, logs):
     return [tf.cast(d, blocks.inputs[name].dtype) for name, d in found.items()]
 
 
-def _d_sinks(blocks, logs, kept):
+def _d_sinks(blocks: Tensor, logs: dict[str, float], kept: Tensor) -> Tensor:
     tiling = blocks.tiling
     logs = tiling.by_head(tiling.joined(logs, 1))
     kept = kept[: tiling.batch, :, :, : tiling.query_length]
@@ -94,6 +104,6 @@ def _d_sinks(blocks, logs, kept):
     return tf.reshape(d_sinks, [tiling.kv_heads * tiling.shared])
 
 
-def _with(x, column):
+def _with(x: Tensor, column: Tensor) -> Tensor:
     """`x` with one feature more, that has the same elements in another shape."""
     return tf.concat([x, tf.reshape(column, [*shape_of(x)[:-1], 1])], -1)

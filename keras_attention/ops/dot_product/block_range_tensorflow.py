@@ -3,7 +3,11 @@
 Only blocks at the edge of what is seen need a mask by position.
 """
 
+from typing import Any
+
 import tensorflow as tf
+
+from keras_attention._types import Tensor
 
 
 class BlockRange:
@@ -14,13 +18,13 @@ class BlockRange:
         causal, window: see `keras_attention.ops.dot_product_attention`.
     """
 
-    def __init__(self, tiling, causal, window):
+    def __init__(self, tiling: Tensor, causal: bool, window: int | None) -> None:
         self.tiling, self.causal, self.window = tiling, causal, window
         self.offset = tiling.value_length - tiling.query_length  # of a query's own position
         padded = tiling.columns * tiling.count_k
         self.may_be_padded = tf.is_tensor(padded) or padded != tiling.value_length
 
-    def over_rows(self, body, stores):
+    def over_rows(self, body: Tensor, stores: Tensor) -> Tensor:
         """`body(step, *stores)` for each block of queries of each group of sequences."""
         count = self.tiling.count_b * self.tiling.count_q
         loop = tf.while_loop(
@@ -28,7 +32,7 @@ class BlockRange:
         )
         return loop[1:]
 
-    def over_columns(self, i, body, carry):
+    def over_columns(self, i: Tensor, body: Tensor, carry: Any) -> Tensor:
         """`body(j, needs_mask, *carry)` for each key block j of which row block `i` sees any.
 
         With `needs_mask`, some of its pairs may be out of reach.
@@ -38,7 +42,7 @@ class BlockRange:
             if not tf.is_tensor(begin) and not tf.is_tensor(end) and begin >= end:
                 continue
 
-            def turn(j, *carry, needs_mask=needs_mask):
+            def turn(j: Tensor, *carry: Any, needs_mask: Tensor = needs_mask) -> Tensor:
                 found = body(j, needs_mask, *carry)
                 for new, old in zip(found, carry, strict=True):
                     if tf.is_tensor(new):  # a size that is not known now is the same in each turn
@@ -50,7 +54,7 @@ class BlockRange:
             )
         return carry
 
-    def mask(self, at):
+    def mask(self, at: dict[str, Any]) -> Tensor:
         """Mask of the columns of a block that exist and are within causal reach and window."""
         tiling = self.tiling
         row = at["q"] * tiling.rows + tf.range(tiling.rows)[:, None] + self.offset
@@ -63,7 +67,7 @@ class BlockRange:
             seen = tf.logical_and(seen, column < row + self.window)
         return seen
 
-    def _seen_by(self, i):
+    def _seen_by(self, i: Tensor) -> tuple[Any, Any, Any]:
         """Key blocks from `first` to before `last` are seen; before `inner`, by every row."""
         tiling = self.tiling
         first, inner, last = 0, tiling.count_k, tiling.count_k

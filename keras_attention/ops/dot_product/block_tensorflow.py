@@ -3,9 +3,12 @@
 For shapes see `dot_product_grid_tensorflow.py`.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
+from keras_attention._types import Tensor
 from keras_attention._xla import compiled_by_xla
 from keras_attention.ops.dot_product.block_range_tensorflow import BlockRange
 from keras_attention.ops.dot_product.tiling_tensorflow import Tiling
@@ -22,20 +25,20 @@ class TiledAttention:
 
     def __init__(
         self,
-        query,
-        key,
-        value,
-        mask,
-        nonfinite,
-        seed,
-        size,
-        causal,
-        window,
-        soft_cap,
-        dropout,
-        bias=None,
-        sinks=None,
-    ):
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor,
+        nonfinite: Tensor,
+        seed: Any,
+        size: Any,
+        causal: bool,
+        window: int | None,
+        soft_cap: float | None,
+        dropout: float,
+        bias: Tensor | None = None,
+        sinks: Any = None,
+    ) -> None:
         self.dtype = tf.float64 if query.dtype == tf.float64 else tf.float32
         self.in_xla = compiled_by_xla()
         self.soft_cap, self.dropout, self.seed = soft_cap, dropout, seed
@@ -54,18 +57,25 @@ class TiledAttention:
             shape = [1, tiling.kv_heads, tiling.shared, 1, 1]
             self.sinks = tf.reshape(tf.cast(sinks, self.dtype), shape)
 
-    def query(self, at):
+    def query(self, at: dict[str, Any]) -> Tensor:
         """`(b, K, R * rows, D)`."""
         return self.tiling.flat(
             tf.cast(self.tiling.slice_block(self._query, at, "b..q."), self.dtype)
         )
 
-    def key_and_value(self, at):
+    def key_and_value(self, at: dict[str, Any]) -> Tensor:
         """`(b, K, columns, D)` and `(b, K, columns, Dv)`."""
         picked = (self.tiling.slice_block(x, at, "b.k.") for x in (self._key, self._value))
         return [tf.cast(x, self.dtype) for x in picked]
 
-    def scores(self, query, key, at, needs_mask, minus=None):
+    def scores(
+        self,
+        query: Tensor,
+        key: Tensor,
+        at: dict[str, Any],
+        needs_mask: Tensor,
+        minus: Tensor | None = None,
+    ) -> tuple[Any, Any, Any]:
         """Scores `(b, K, R, rows, columns)`, masked ones low, the capped ones, and the mask."""
         capped = None
         scores = self.tiling.by_row(tf.matmul(query, key, transpose_b=True))
@@ -85,7 +95,7 @@ class TiledAttention:
             scores = tf.where(visible, scores, tf.cast(MASKED, self.dtype))
         return scores, capped, visible
 
-    def softmax(self, scores):
+    def softmax(self, scores: Tensor) -> tuple[Any, Any, Any]:
         """Weights, logs of their sums, and a factor of each row by which they sum to 1."""
         if self.in_xla:  # which computes the exponentials and their sum in one pass
             peak = tf.reduce_max(scores, -1, keepdims=True)
@@ -106,7 +116,7 @@ class TiledAttention:
         )
         return weights, log, tf.ones([], self.dtype)
 
-    def dropout_factors(self, at):
+    def dropout_factors(self, at: dict[str, Any]) -> Tensor:
         """0 or 1 / (1 - dropout), the same whenever this block is computed."""
         tiling = self.tiling
         block = (at["b"] * tiling.count_q + at["q"]) * tiling.count_k + at["k"]

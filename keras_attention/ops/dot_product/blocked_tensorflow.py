@@ -10,30 +10,33 @@ files beside this one: how a call is cut (`tiling`), which blocks a query sees (
 is computed of one block (`block`), and the loops over blocks (`forward`, `backward`).
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
+from keras_attention._types import Tensor
 from keras_attention.ops.dot_product.backward_tensorflow import backward
 from keras_attention.ops.dot_product.block_tensorflow import TiledAttention
 from keras_attention.ops.dot_product.forward_tensorflow import forward
 
 
 def blocked_attention(
-    query,
-    key,
-    value,
-    mask,
-    bias,
-    sinks,
-    nonfinite,
-    seed,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    bias: Tensor,
+    sinks: Any,
+    nonfinite: Tensor,
+    seed: Any,
     *,
-    causal,
-    window,
-    soft_cap,
-    dropout,
-    block=None,
-):
+    causal: bool,
+    window: int | None,
+    soft_cap: float | None,
+    dropout: float,
+    block: Tensor | None = None,
+) -> Tensor:
     """Context `(B, H, Tq, Dv)`: see `keras_attention.ops.dot_product_attention`.
 
     Args:
@@ -48,12 +51,24 @@ def blocked_attention(
     return attend(query, key, value, mask, bias, sinks, nonfinite, seed, block=block, **options)
 
 
-def _attend(query, key, value, mask, bias, sinks, nonfinite, seed, *, block, **options):
+def _attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    bias: Tensor,
+    sinks: Any,
+    nonfinite: Tensor,
+    seed: Any,
+    *,
+    block: Tensor,
+    **options: Any,
+) -> Tensor:
     given = {"query": query, "key": key, "value": value, "bias": bias, "sinks": sinks}
     given = {name: tensor for name, tensor in given.items() if tensor is not None}
 
     @tf.custom_gradient
-    def attend(*tensors):
+    def attend(*tensors: Any) -> tuple[Any, Any]:
         blocks = TiledAttention(
             **dict(zip(given, tensors, strict=True)),
             mask=mask,
@@ -67,7 +82,7 @@ def _attend(query, key, value, mask, bias, sinks, nonfinite, seed, *, block, **o
         if sees_nonfinite is not None:
             shown = tf.where(sees_nonfinite, tf.constant(np.nan, output.dtype), output)
 
-        def gradient(d_output):
+        def gradient(d_output: Tensor) -> Tensor:
             if sees_nonfinite is not None:
                 d_output = tf.where(sees_nonfinite, tf.zeros([], d_output.dtype), d_output)
             return _once(blocks, d_output, output, logs, tensors)
@@ -81,12 +96,16 @@ def _attend(query, key, value, mask, bias, sinks, nonfinite, seed, *, block, **o
 _attend_in_graph = tf.function(_attend, autograph=False)
 
 
-def _once(blocks, d_output, output, logs, tensors):
+def _once(
+    blocks: Tensor, d_output: Tensor, output: Any, logs: dict[str, float], tensors: Tensor
+) -> Tensor:
     """`backward(blocks, ...)`, which must not be differentiated again."""
 
     @tf.custom_gradient
-    def first_order(d_output, output, logs, *tensors):
-        def second_order(*_):
+    def first_order(
+        d_output: Tensor, output: Any, logs: dict[str, float], *tensors: Any
+    ) -> tuple[Any, Any]:
+        def second_order(*_: Any) -> Any:
             raise NotImplementedError(
                 "Expected first-order gradients of blocked dot-product attention. For gradients of "
                 "gradients ask for the weights, return_attention_scores=True: no blocks then."

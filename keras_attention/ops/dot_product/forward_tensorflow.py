@@ -1,11 +1,14 @@
 """Dot-product attention in blocks, on the way there: a softmax that is kept up to date."""
 
+from typing import Any
+
 import tensorflow as tf
 
+from keras_attention._types import Tensor
 from keras_attention.ops.dot_product.block_tensorflow import NOTHING
 
 
-def forward(blocks):
+def forward(blocks: Tensor) -> tuple[Any, Any, Any]:
     """Output `(B, H, Tq, Dv)`, logs of the sums, one block a row, and who sees what is not finite.
 
     A row's log is that of the sum of its exponentials, so that `exp(score - log)` is its weight; of
@@ -17,7 +20,7 @@ def forward(blocks):
     if blocks.nonfinite is not None:
         stores.append(tiling.row_blocks(tf.bool))
 
-    def rows(step, *stores):
+    def rows(step: Tensor, *stores: Any) -> Tensor:
         at = {"b": step // tiling.count_q, "q": step % tiling.count_q}
         query = blocks.query(at)
         log = tf.fill([*tiling.row_shape, 1], tf.cast(NOTHING, dtype))
@@ -27,7 +30,7 @@ def forward(blocks):
         if blocks.nonfinite is not None:
             carry.append(tf.zeros([*tiling.row_shape, 1], tf.bool))
 
-        def column(j, needs_mask, log, mixed, *sees):
+        def column(j: Tensor, needs_mask: Tensor, log: Tensor, mixed: Tensor, *sees: Any) -> Tensor:
             here = at | {"k": j}
             key, value = blocks.key_and_value(here)
             scores, _, visible = blocks.scores(query, key, here, needs_mask)
@@ -40,7 +43,7 @@ def forward(blocks):
             if sees:
                 seen = tiling.slice_block(blocks.nonfinite, here, "b.k")[:, :, None, None, :]
                 seen = seen if visible is None else tf.logical_and(seen, visible)
-                sees = [tf.logical_or(sees[0], tf.reduce_any(seen, -1, keepdims=True))]
+                sees = (tf.logical_or(sees[0], tf.reduce_any(seen, -1, keepdims=True)),)
             return [both, mixed, *sees]
 
         log, mixed, *sees = blocks.block_range.over_columns(at["q"], column, carry)
@@ -53,6 +56,6 @@ def forward(blocks):
     return tiling.joined(output.stack(), blocks.value_features), logs.stack(), sees
 
 
-def _log_add(a, b):
+def _log_add(a: Tensor, b: Tensor) -> Tensor:
     """`log(exp(a) + exp(b))` of finite numbers."""
     return tf.maximum(a, b) + tf.math.log1p(tf.exp(-tf.abs(a - b)))

@@ -6,7 +6,11 @@ keys. Rows and columns are counted from the first query and key. Sizes are integ
 known, tensors elsewhere.
 """
 
+from typing import Any
+
 import tensorflow as tf
+
+from keras_attention._types import Tensor
 
 
 class Tiling:
@@ -19,7 +23,7 @@ class Tiling:
         most_columns: how many keys.
     """
 
-    def __init__(self, query, value, most_rows, most_columns):
+    def __init__(self, query: Tensor, value: Tensor, most_rows: int, most_columns: int) -> None:
         self.batch, heads, self.query_length, _ = shape_of(query)
         _, self.kv_heads, self.value_length, _ = shape_of(value)
         self.shared = heads // self.kv_heads
@@ -34,12 +38,12 @@ class Tiling:
 
     # Before cutting
 
-    def by_head(self, x):
+    def by_head(self, x: Tensor) -> Tensor:
         """`(B, H, Tq, D)` to `(B, K, R, Tq, D)`."""
         batch, _, steps, features = shape_of(x)
         return tf.reshape(x, [batch, self.kv_heads, self.shared, steps, features])
 
-    def by_pair(self, x):
+    def by_pair(self, x: Tensor) -> Tensor:
         """Reshape `(B|1, H|1, Tq|1, Tv|1)` to rank 5; unknown sizes are broadcast."""
         full = [self.batch, self.kv_heads * self.shared, self.query_length, self.value_length]
         sizes = [one if one == 1 else all_ for one, all_ in zip(x.shape, full, strict=True)]
@@ -48,7 +52,7 @@ class Tiling:
         heads = [1, 1] if x.shape[1] == 1 else [self.kv_heads, self.shared]
         return tf.reshape(x, [sizes[0], *heads, *sizes[2:]])
 
-    def pad(self, x, axes):
+    def pad(self, x: Tensor, axes: Tensor) -> Tensor:
         """`x` with whole blocks along the axes named b, q and k, unless of size 1."""
         lengths = {"b": self.batch, "q": self.query_length, "k": self.value_length}
         more = [
@@ -62,7 +66,7 @@ class Tiling:
 
     # One block
 
-    def slice_block(self, x, at, axes):
+    def slice_block(self, x: Tensor, at: dict[str, Any], axes: Tensor) -> Tensor:
         """The block of `x` at these indices of blocks."""
         begin, size = [], []
         for n, axis in enumerate(axes):
@@ -73,18 +77,18 @@ class Tiling:
         block.set_shape([s if isinstance(s, int) else None for s in size])
         return block
 
-    def flat(self, x):
+    def flat(self, x: Tensor) -> Tensor:
         """`(b, K, R, rows, D)` to `(b, K, R * rows, D)`: one product for all that share a key."""
         rows = self.shared * self.rows
         return tf.reshape(x, [self.group, self.kv_heads, rows, x.shape[-1] or -1])
 
-    def by_row(self, x):
+    def by_row(self, x: Tensor) -> Tensor:
         """Back from `flat`."""
         return tf.reshape(x, [*self.row_shape, x.shape[-1] or tf.shape(x)[-1]])
 
     # After the loops
 
-    def joined(self, x, features):
+    def joined(self, x: Tensor, features: Tensor) -> Tensor:
         """Stacked row blocks `(count_b count_q, b, K, R, rows, D)` to `(B, H, Tq, D)`."""
         x = tf.reshape(x, [self.count_b, self.count_q, *shape_of(x)[1:]])
         x = tf.transpose(x, [0, 2, 3, 4, 1, 5, 6])
@@ -92,7 +96,7 @@ class Tiling:
         shape = [self.count_b * self.group, self.kv_heads * self.shared, length, features]
         return tf.reshape(x, shape)[: self.batch, :, : self.query_length]
 
-    def joined_keys(self, x, features):
+    def joined_keys(self, x: Tensor, features: Tensor) -> Tensor:
         """Stacked column blocks `(count_b count_k, b, K, D, columns)` to `(B, K, Tv, D)`."""
         x = tf.reshape(x, [self.count_b, self.count_k, *shape_of(x)[1:]])
         x = tf.transpose(x, [0, 2, 3, 1, 5, 4])
@@ -100,35 +104,35 @@ class Tiling:
         shape = [self.count_b * self.group, self.kv_heads, length, features]
         return tf.reshape(x, shape)[: self.batch, :, : self.value_length]
 
-    def row_blocks(self, dtype):
+    def row_blocks(self, dtype: str) -> Tensor:
         """A TensorArray with a place for each block of rows."""
         return tf.TensorArray(dtype, self.count_b * self.count_q)
 
 
-def shape_of(x):
+def shape_of(x: Tensor) -> Tensor:
     """Sizes, as integers where they are known."""
     dynamic = tf.shape(x)
     return [dynamic[n] if size is None else size for n, size in enumerate(x.shape)]
 
 
-def zeros(shape, dtype):
+def zeros(shape: Any, dtype: str) -> Tensor:
     """A TensorArray of zeros, to `add` to."""
     array = tf.TensorArray(dtype, shape[0], clear_after_read=False)
     return array.unstack(tf.zeros(shape, dtype))
 
 
-def add(array, index, x):
+def add(array: Tensor, index: Any, x: Tensor) -> Tensor:
     """The TensorArray with `x` added to one of its elements."""
     return array.write(index, array.read(index) + x)
 
 
-def _cut(length, size):
+def _cut(length: Any, size: Any) -> tuple[Any, Any]:
     """Number of blocks of at most `size`, and their equal length, which leaves little to pad."""
     count = _largest(1, -(-length // size))
     return count, _largest(1, -(-length // count))
 
 
-def _largest(*values):
+def _largest(*values: Any) -> Tensor:
     if any(tf.is_tensor(value) for value in values):
         return tf.maximum(*values)
     return max(values)

@@ -1,11 +1,14 @@
 """The loop of a recurrent decoder that reads a memory before each step."""
 
+from typing import Any
+
 import keras
 
 from keras_attention._conversion import traced_for_conversion
+from keras_attention._types import Tensor
 
 
-def has_recurrent_attention(dtype):
+def has_recurrent_attention(dtype: str) -> Tensor:
     """True if `recurrent_attention` runs on this backend with tensors of this dtype.
 
     The loops of JAX and PyTorch have good gradients by themselves. In half precision each layer
@@ -16,8 +19,17 @@ def has_recurrent_attention(dtype):
 
 
 def recurrent_attention(
-    cell, inputs, state, key, value, mask, context_kernel, hidden_kernel, hidden_bias, vector=None
-):
+    cell: Any,
+    inputs: Tensor,
+    state: Any,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    context_kernel: Tensor,
+    hidden_kernel: Tensor,
+    hidden_bias: Tensor,
+    vector: Tensor | None = None,
+) -> Tensor:
     """All states and contexts of a recurrent cell that attends with its previous state.
 
     At each step, with the hidden state h, which is the first of `state`:

@@ -9,15 +9,27 @@ computed again.
 In names, `d_x` is the gradient of the loss by x.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
+from keras_attention._types import Tensor
 from keras_attention.ops.recurrent.cells_tensorflow import CELLS
 from keras_attention.ops.softmax import masked_softmax
 
 
 def run(
-    cell, inputs, state, key, value, mask, context_kernel, hidden_kernel, hidden_bias, vector=None
-):
+    cell: Any,
+    inputs: Tensor,
+    state: Any,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    context_kernel: Tensor,
+    hidden_kernel: Tensor,
+    hidden_bias: Tensor,
+    vector: Tensor | None = None,
+) -> Tensor:
     """See `recurrent_attention`."""
     # As tensors: `custom_gradient` wants no variable to be read inside.
     tensors = [inputs, key, value, context_kernel, hidden_kernel, hidden_bias, *state]
@@ -27,8 +39,16 @@ def run(
 
 
 def _forward_and_back(
-    cell, mask, inputs, key, value, context_kernel, hidden_kernel, hidden_bias, *rest
-):
+    cell: Any,
+    mask: Tensor,
+    inputs: Tensor,
+    key: Tensor,
+    value: Tensor,
+    context_kernel: Tensor,
+    hidden_kernel: Tensor,
+    hidden_bias: Tensor,
+    *rest: Any,
+) -> tuple[Any, Any]:
     """Hidden states and contexts, and the function of their gradients that returns all others."""
     cell = CELLS[cell]
     state, vector = rest[: cell.states], rest[cell.states :]
@@ -36,7 +56,7 @@ def _forward_and_back(
     steps = inputs.shape[0] or tf.shape(inputs)[0]
     gates = inputs.shape[2]
 
-    def step(t, state):
+    def step(t: Tensor, state: Any) -> tuple[Any, Any]:
         projected = tf.matmul(state[0], hidden_kernel)
         query = projected[:, gates:] if vector else state[0]
         weights = masked_softmax(score.forward(query)[:, None], mask)
@@ -52,8 +72,8 @@ def _forward_and_back(
     hidden, context, weights, query = taken[:4]
     before, saved = taken[4 : 4 + cell.states], taken[4 + cell.states :]
 
-    def gradient(d_hidden, d_context):
-        def step(t, carried):
+    def gradient(d_hidden: Tensor, d_context: Tensor) -> Any:
+        def step(t: Tensor, carried: Tensor) -> tuple[Any, Any]:
             d_state, sums = carried
             d_inputs, d_projected, d_state = cell.back(
                 (d_state[0] + d_hidden[t], *d_state[1:]),
@@ -96,19 +116,19 @@ def _forward_and_back(
 class _Dot:
     """Scores `q . k`. Each key meets each query once: its gradient waits until after the loop."""
 
-    def __init__(self, key):
+    def __init__(self, key: Tensor) -> None:
         self.key = key
 
-    def forward(self, query):
+    def forward(self, query: Tensor) -> Tensor:
         return tf.matmul(query[:, None], self.key, transpose_b=True)[:, 0]
 
-    def sums(self):
+    def sums(self) -> tuple[()]:
         return ()
 
-    def back(self, d_scores, query, sums):
+    def back(self, d_scores: Tensor, query: Tensor, sums: Tensor) -> tuple[Any, Any]:
         return tf.matmul(d_scores[:, None], self.key)[:, 0], sums
 
-    def finish(self, d_scores, query, sums):
+    def finish(self, d_scores: Tensor, query: Tensor, sums: Tensor) -> tuple[Any]:
         return (tf.einsum("tbj,tbu->bju", d_scores, query),)
 
 
@@ -119,17 +139,17 @@ class _Additive:
     a second time, in a loop of its own, takes longer than to read and write the sum.
     """
 
-    def __init__(self, key, vector):
+    def __init__(self, key: Tensor, vector: Tensor) -> None:
         self.key = key
         self.vector = vector
 
-    def forward(self, query):
+    def forward(self, query: Tensor) -> Tensor:
         return tf.tensordot(tf.tanh(query[:, None] + self.key), self.vector, 1)
 
-    def sums(self):
+    def sums(self) -> tuple[Any, Any]:
         return tf.zeros_like(self.key), tf.zeros_like(self.key[:, 0])
 
-    def back(self, d_scores, query, sums):
+    def back(self, d_scores: Tensor, query: Tensor, sums: Tensor) -> tuple[Any, Any]:
         by_key, by_vector = sums
         x = tf.tanh(query[:, None] + self.key)
         d = d_scores[:, :, None] * (1 - x * x)
@@ -137,17 +157,19 @@ class _Additive:
         by_vector += tf.matmul(d_scores[:, None], x)[:, 0]
         return self.vector * tf.reduce_sum(d, axis=1), (by_key + d, by_vector)
 
-    def finish(self, d_scores, query, sums):
+    def finish(self, d_scores: Tensor, query: Tensor, sums: Tensor) -> tuple[Any, Any]:
         by_key, by_vector = sums
         return self.vector * by_key, tf.reduce_sum(by_vector, axis=0)
 
 
-def _loop(steps, step, start, like, widths, backwards=False):
+def _loop(
+    steps: Tensor, step: Tensor, start: Any, like: Tensor, widths: Tensor, backwards: bool = False
+) -> tuple[Any, Any]:
     """The last of what a loop carries, and all of what its steps return: `(T, B, width)` each."""
     batch = like.shape[1]
     kept = tuple(tf.TensorArray(like.dtype, steps, element_shape=(batch, w)) for w in widths)
 
-    def body(i, carried, kept):
+    def body(i: Tensor, carried: Tensor, kept: Tensor) -> tuple[Any, Any, Any]:
         t = steps - 1 - i if backwards else i
         carried, new = step(t, carried)
         return i + 1, carried, tuple(k.write(t, x) for k, x in zip(kept, new, strict=True))
@@ -163,6 +185,6 @@ def _loop(steps, step, start, like, widths, backwards=False):
     return carried, [k.stack() for k in kept]
 
 
-def _product(left, right):
+def _product(left: Tensor, right: Tensor) -> Tensor:
     """`left^T right` over all steps and examples: `(T, B, M)`, `(T, B, N)` to `(M, N)`."""
     return tf.tensordot(left, right, [[0, 1], [0, 1]])

@@ -6,21 +6,23 @@ add to the gates and h what the hidden state adds; and a function back, `(d_stat
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from keras_attention._types import Tensor
 
 
 class Cell(NamedTuple):
     """Attributes: the two functions; how many tensors a state is and how many are saved."""
 
-    forward: Callable
-    back: Callable
+    forward: Callable[..., Any]
+    back: Callable[..., Any]
     states: int
     saved: int
 
 
-def _gru(x, h, state):
+def _gru(x: Tensor, h: Tensor, state: Any) -> tuple[Any, Any]:
     """Gates z (update) and r (reset), candidate n; resets after the product, as Keras does."""
     (before,) = state
     x_z, x_r, x_n = tf.split(x, 3, axis=-1)
@@ -30,7 +32,7 @@ def _gru(x, h, state):
     return (z * before + (1 - z) * n,), (z, r, n, h_n)
 
 
-def _gru_back(d_state, state, saved):
+def _gru_back(d_state: Tensor, state: Any, saved: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     (d,), (before,) = d_state, state
     z, r, n, h_n = saved
     d_z = d * (before - n) * z * (1 - z)
@@ -43,7 +45,7 @@ def _gru_back(d_state, state, saved):
     )
 
 
-def _lstm(x, h, state):
+def _lstm(x: Tensor, h: Tensor, state: Any) -> tuple[Any, Any]:
     """Gates i (input), f (forget) and o (output), candidate g."""
     _, carry = state
     i, f, g, o = tf.split(x + h, 4, axis=-1)
@@ -53,7 +55,7 @@ def _lstm(x, h, state):
     return (o * c, carry), (i, f, g, o, c)
 
 
-def _lstm_back(d_state, state, saved):
+def _lstm_back(d_state: Tensor, state: Any, saved: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     d_hidden, d_carry = d_state
     _, before = state
     i, f, g, o, c = saved
