@@ -15,6 +15,9 @@ Shape: TypeAlias = Sequence[Any]
 # As `keras.activations.get` and `keras.initializers.get` take them.
 Activation: TypeAlias = str | Callable[..., Any]
 Initializer: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
+# As `keras.regularizers.get` and `keras.constraints.get` take them.
+Regularizer: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
+Constraint: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
 # A text and its answer, one for each line of a corpus.
 Pairs: TypeAlias = Sequence[tuple[str, str]]
 

@@ -9,6 +9,7 @@ import pytest
 import keras_attention as ka
 from tests.conformance.blocks import BLOCKS
 from tests.conformance.cases import CASES, SCORERS
+from tests.conformance.test_weight_options import WEIGHT_OPTIONS
 
 CLASSES = sorted({case.layer_class for case in CASES}, key=lambda c: c.__name__)
 
@@ -39,6 +40,7 @@ def test_every_argument_has_a_row_where_it_is_not_the_default(layer_class):
     # have to be even: what other properties rule out. They have tests of their own in
     # tests/layers/test_multi_head*.py and test_positions.py.
     given |= {"sinks", "window", "position_bias", "rotary"}
+    given |= WEIGHT_OPTIONS  # test_weight_options.py
     for case in CASES:
         if case.layer_class is layer_class:
             given |= set(case.arguments)

@@ -5,7 +5,14 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
-from keras_attention._types import AttentionOptions, Initializer, Shape, Tensor
+from keras_attention._types import (
+    AttentionOptions,
+    Constraint,
+    Initializer,
+    Regularizer,
+    Shape,
+    Tensor,
+)
 from keras_attention.layers.attention.attention_base import AttentionBase
 from keras_attention.layers.validation import check_positive, clone_initializer
 from keras_attention.ops import additive_scores
@@ -44,6 +51,8 @@ class BahdanauAttention(AttentionBase):
         dropout: fraction of the weights dropped in training.
         kernel_initializer: initializer of W, U and v.
         seed: integer that makes the dropout repeatable, or None.
+        kernel_regularizer: regularizer of each of W, U and v.
+        kernel_constraint: constraint on each of W, U and v.
 
     Call arguments and returns: see `AttentionBase`.
 
@@ -60,12 +69,16 @@ class BahdanauAttention(AttentionBase):
         dropout: float = 0.0,
         kernel_initializer: Initializer = "glorot_uniform",
         seed: int | None = None,
+        kernel_regularizer: Regularizer | None = None,
+        kernel_constraint: Constraint | None = None,
         **kwargs: Unpack[AttentionOptions],
     ) -> None:
         super().__init__(dropout=dropout, seed=seed, **kwargs)
         self.units = check_positive(units=units)
         self.normalize = normalize
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.query_dense = self._projection("query")
         self.key_dense = self._projection("key")
 
@@ -77,6 +90,8 @@ class BahdanauAttention(AttentionBase):
             name="attention_v",
             shape=(self.units,),
             initializer=clone_initializer(self.kernel_initializer),
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
         )
         if self.normalize:
             self.attention_g = self.add_weight(
@@ -119,6 +134,8 @@ class BahdanauAttention(AttentionBase):
             "units": self.units,
             "normalize": self.normalize,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
         }
 
     def _projection(self, name: str) -> Any:
@@ -126,6 +143,8 @@ class BahdanauAttention(AttentionBase):
             self.units,
             use_bias=False,
             kernel_initializer=clone_initializer(self.kernel_initializer),
+            kernel_regularizer=self.kernel_regularizer,
+            kernel_constraint=self.kernel_constraint,
             dtype=self.dtype_policy,
             name=name,
         )

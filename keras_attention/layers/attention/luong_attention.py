@@ -5,7 +5,14 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
-from keras_attention._types import AttentionOptions, Initializer, Shape, Tensor
+from keras_attention._types import (
+    AttentionOptions,
+    Constraint,
+    Initializer,
+    Regularizer,
+    Shape,
+    Tensor,
+)
 from keras_attention.layers.attention.attention_base import AttentionBase
 from keras_attention.layers.validation import check_positive, clone_initializer, in_compute_dtype
 from keras_attention.ops import additive_scores, dot_scores
@@ -46,6 +53,8 @@ class LuongAttention(AttentionBase):
         dropout: fraction of the weights dropped in training.
         kernel_initializer: initializer of W and v.
         seed: integer that makes the dropout repeatable, or None.
+        kernel_regularizer: regularizer of each of W and v.
+        kernel_constraint: constraint on each of W and v.
 
     Call arguments and returns: see `AttentionBase`.
 
@@ -66,6 +75,8 @@ class LuongAttention(AttentionBase):
         dropout: float = 0.0,
         kernel_initializer: Initializer = "glorot_uniform",
         seed: int | None = None,
+        kernel_regularizer: Regularizer | None = None,
+        kernel_constraint: Constraint | None = None,
         **kwargs: Unpack[AttentionOptions],
     ) -> None:
         super().__init__(dropout=dropout, seed=seed, **kwargs)
@@ -76,6 +87,8 @@ class LuongAttention(AttentionBase):
         self.max_length = self._size_for("location", max_length=max_length)
         self.scale = scale
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
 
     @property
     def scores_keys(self) -> Any:
@@ -132,6 +145,8 @@ class LuongAttention(AttentionBase):
             "max_length": self.max_length,
             "scale": self.scale,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
         }
 
     def _size_for(self, score: str, **named: Any) -> Any:
@@ -147,8 +162,13 @@ class LuongAttention(AttentionBase):
         return None
 
     def _add_kernel(self, name: str, shape: Shape) -> Any:
-        initializer = clone_initializer(self.kernel_initializer)
-        return self.add_weight(name=name, shape=shape, initializer=initializer)
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=clone_initializer(self.kernel_initializer),
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
 
     def _check_shapes(self, query_shape: Shape, value_shape: Shape, key_shape: Shape) -> None:
         super()._check_shapes(query_shape, value_shape, key_shape)

@@ -5,7 +5,14 @@ from typing import Any, Self, Unpack
 import keras
 from keras import ops
 
-from keras_attention._types import AttentionOptions, Initializer, Shape, Tensor
+from keras_attention._types import (
+    AttentionOptions,
+    Constraint,
+    Initializer,
+    Regularizer,
+    Shape,
+    Tensor,
+)
 from keras_attention.layers.attention.attention_base import AttentionBase
 from keras_attention.layers.multi_head.head_dense import IntoHeads, OutOfHeads
 from keras_attention.layers.validation import check_positive, clone_initializer, in_compute_dtype
@@ -43,8 +50,13 @@ class MultiHeadBase(AttentionBase):
         qk_norm: bool = False,
         soft_cap: float | None = None,
         sinks: bool = False,
-        position_bias: Tensor | None = None,
-        rotary: Tensor | None = None,
+        position_bias: keras.layers.Layer | None = None,
+        rotary: keras.layers.Layer | None = None,
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
+        kernel_constraint: Constraint | None = None,
+        bias_constraint: Constraint | None = None,
         **kwargs: Unpack[AttentionOptions],
     ) -> None:
         super().__init__(dropout=dropout, seed=seed, **kwargs)
@@ -54,6 +66,11 @@ class MultiHeadBase(AttentionBase):
         self.output_dim = None if output_dim is None else check_positive(output_dim=output_dim)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
         self.num_key_value_heads = num_key_value_heads
         if num_key_value_heads is not None:
             check_positive(num_key_value_heads=num_key_value_heads)
@@ -97,9 +114,7 @@ class MultiHeadBase(AttentionBase):
             self.position_bias.built = True
         self.output_dense = OutOfHeads(
             output_dim,
-            use_bias=self.use_bias,
-            kernel_initializer=clone_initializer(self.kernel_initializer),
-            dtype=self.dtype_policy,
+            **self._weight_options(),
             name="output",
         )
         self.output_dense.build((query_shape[0], self.num_heads, query_shape[1], value_dim))
@@ -190,6 +205,11 @@ class MultiHeadBase(AttentionBase):
             "sinks": self.sinks,
             "position_bias": keras.saving.serialize_keras_object(self.position_bias),
             "rotary": keras.saving.serialize_keras_object(self.rotary),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
         }
 
     @classmethod
@@ -238,13 +258,24 @@ class MultiHeadBase(AttentionBase):
         dense = IntoHeads(
             heads,
             dim,
-            use_bias=self.use_bias,
-            kernel_initializer=clone_initializer(self.kernel_initializer),
-            dtype=self.dtype_policy,
+            **self._weight_options(),
             name=name,
         )
         dense.build(input_shape)
         return dense
+
+    def _weight_options(self) -> dict[str, Any]:
+        """The arguments that all projections share."""
+        return {
+            "use_bias": self.use_bias,
+            "kernel_initializer": clone_initializer(self.kernel_initializer),
+            "bias_initializer": clone_initializer(self.bias_initializer),
+            "kernel_regularizer": self.kernel_regularizer,
+            "bias_regularizer": self.bias_regularizer,
+            "kernel_constraint": self.kernel_constraint,
+            "bias_constraint": self.bias_constraint,
+            "dtype": self.dtype_policy,
+        }
 
     def _norm(self, name: str, heads: Any) -> Any:
         norm = keras.layers.RMSNormalization(dtype=self.dtype_policy, name=name)

@@ -60,6 +60,11 @@ class MultiHeadCrossAttention(MultiHeadBase):
         rotary: a layer that turns queries and keys by their positions: called with the projected
             query or key `(B, H, T, key_dim)` and these positions, it returns the same shape. See
             `RotaryPositions`. None for none.
+        bias_initializer: initializer of the biases of the projections.
+        kernel_regularizer: regularizer of the kernel of each projection.
+        bias_regularizer: regularizer of the bias of each projection.
+        kernel_constraint: constraint on the kernel of each projection.
+        bias_constraint: constraint on the bias of each projection.
 
     Call arguments: see `AttentionBase`; `attention_mask` may also be `(B, H, Tq, Tv)`, and
         bias: what is added to the scores, broadcastable to `(B, H, Tq, Tv)`, of rank 4.

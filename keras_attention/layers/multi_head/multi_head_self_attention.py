@@ -61,6 +61,11 @@ class MultiHeadSelfAttention(MultiHeadBase):
         rotary: a layer that turns queries and keys by their positions: called with the projected
             query or key `(B, H, T, key_dim)` and these positions, it returns the same shape. See
             `RotaryPositions`. None for none.
+        bias_initializer: initializer of the biases of the projections.
+        kernel_regularizer: regularizer of the kernel of each projection.
+        bias_regularizer: regularizer of the bias of each projection.
+        kernel_constraint: constraint on the kernel of each projection.
+        bias_constraint: constraint on the bias of each projection.
 
     Call arguments:
         query: the sequence `(B, T, D)`.
