@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypedDict
 
 Tensor: TypeAlias = Any
-# Of `build`, `compute_output_shape` and the like: an integer, or None where it is not known.
-Shape: TypeAlias = Sequence[Any]
+# Of `build`, `compute_output_shape` and the like: a tuple of integers, None where one is not known,
+# or a shape of the backend.
+Shape: TypeAlias = Any
 # As `keras.activations.get` and `keras.initializers.get` take them.
 Activation: TypeAlias = str | Callable[..., Any]
 Initializer: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]

@@ -150,7 +150,7 @@ class Seq2Seq(ArgumentAttributes, QuantizedParts, keras.Model):
         source: Tensor,
         source_mask: Tensor,
         max_length: int,
-        max_margin: int | None = None,
+        max_margin: Any = None,
         **options: Any,
     ) -> Any:
         memory = self.prepare(source, source_mask)

@@ -16,7 +16,7 @@ SHORTEST = 1e-6
 LIGHTEST = 1e-12
 
 
-def content_weights(key: Tensor, strength: float, memory: Tensor) -> Tensor:
+def content_weights(key: Tensor, strength: Tensor, memory: Tensor) -> Tensor:
     """A softmax over the locations of `strength` times the cosine of key and memory: `(B, H, N)`.
 
     Args:

@@ -44,7 +44,7 @@ def sliding_window_mask(
 def combine_masks(
     value_mask: Tensor | None = None,
     attention_mask: Tensor | None = None,
-    causal: bool | None = None,
+    causal: Tensor | None = None,
 ) -> Tensor:
     """One mask that broadcasts to scores `(B, Tq, Tv)`, or None if everything may be seen.
 

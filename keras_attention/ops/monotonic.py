@@ -50,13 +50,13 @@ def hard_alignment(scores: Tensor, previous: Tensor) -> Tensor:
     return ops.cast(first, dtype)
 
 
-def first_step(batch: Tensor, length: Any, dtype: str) -> Tensor:
+def first_step(batch: Tensor, length: Any, dtype: Any) -> Tensor:
     """An alignment with the first step alone: where every reader starts."""
     row = ops.cast(ops.equal(ops.arange(length), 0), dtype)
     return ops.broadcast_to(ops.expand_dims(row, 0), (batch, length))
 
 
-def chunkwise(alignment: str, scores: Tensor, mask: Tensor, size: Any) -> Tensor:
+def chunkwise(alignment: Tensor, scores: Tensor, mask: Tensor, size: Any) -> Tensor:
     """Spreads the mass of each step over the `size` steps that end there.
 
     `beta_j = sum_k alignment_k exp(u_j) / sum_l exp(u_l)`, k from j to j + size - 1 and l from

@@ -19,7 +19,7 @@ def step_positions(count: Any, start: Tensor = 0) -> Tensor:
 
 
 def sinusoids(
-    positions: Any, features: Tensor, base: float = 10000.0, dtype: str = "float32"
+    positions: Any, features: Tensor, base: float = 10000.0, dtype: Any = "float32"
 ) -> Tensor:
     """`sin(p / base^(2i/D))` as feature 2i and the cosine as feature 2i + 1: `(..., D)`.
 
@@ -110,7 +110,7 @@ def relative_buckets(num_buckets: int, max_distance: int, bidirectional: bool = 
     return buckets.astype("int32")
 
 
-def _angles(positions: Any, features: Tensor, base: float, dtype: str) -> Tensor:
+def _angles(positions: Any, features: Tensor, base: float, dtype: Any) -> Tensor:
     rates = base ** (-2.0 * np.arange((features + 1) // 2) / features)
     rates = ops.convert_to_tensor(rates, dtype)
     return ops.expand_dims(ops.cast(positions, dtype), -1) * rates

@@ -1,12 +1,14 @@
 """Dtypes of sums."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attention._types import Tensor
 
 
-def at_least_float32(dtype: str) -> str:
+def at_least_float32(dtype: Any) -> str:
     """The dtype to compute scores and softmax in: float64 for float64, float32 for all others.
 
     float16 overflows at 65504, which a dot product of two moderate vectors reaches, and bfloat16

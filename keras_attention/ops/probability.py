@@ -129,7 +129,9 @@ def _replaced(scores: Tensor, mask: Tensor) -> tuple[Any, Any]:
     return ops.maximum(scores, LOWEST), ops.logical_not(scores <= HIDDEN)
 
 
-def _at_most_one_below_the_top(scores: Tensor, mask: Tensor, scale: float = 1.0) -> tuple[Any, Any]:
+def _at_most_one_below_the_top(
+    scores: Tensor, mask: Tensor, scale: Tensor = 1.0
+) -> tuple[Any, Any]:
     """Scores times `scale`, moved so that the highest is 0 and cut at -1, and what is visible.
 
     The threshold of both projections is within 1 of the highest score, so what is lower by more
@@ -159,7 +161,7 @@ def _with_one_more(x: Tensor, fill: Tensor) -> Tensor:
     return ops.pad(x, [[0, 0]] * (len(x.shape) - 1) + [[0, 1]], constant_values=fill)
 
 
-def _support(scores: Tensor, threshold: float, mask: Tensor) -> Tensor:
+def _support(scores: Tensor, threshold: Tensor, mask: Tensor) -> Tensor:
     """1 where the weight is above 0, of the dtype of the scores.
 
     What was cut at -1 is never among them, though rounding may put the threshold below it: it

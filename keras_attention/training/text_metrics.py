@@ -51,7 +51,7 @@ def metric(name: str, tokenize: str = "13a", lowercase: bool = False) -> Metric:
         raise ValueError(f"Expected a metric of {', '.join(METRICS)}. Received: {name!r}")
     if name == "token-error-rate":
         return lambda answers, pairs: _token_error_rate(answers, pairs, lowercase)
-    from sacrebleu.metrics import BLEU, CHRF, TER
+    from sacrebleu.metrics import BLEU, CHRF, TER  # type: ignore[attr-defined]
 
     if name == "bleu":
         if tokenize not in BLEU.TOKENIZERS:

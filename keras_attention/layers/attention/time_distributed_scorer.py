@@ -78,7 +78,8 @@ class TimeDistributedScorer(AttentionBase):
         if query_shape is None and value_shape is None:
             raise ValueError("Expected a query and a value, or one sequence. Received: neither")
         if query_shape is None or value_shape is None:
-            (features,) = (query_shape or value_shape or ())[-1:]
+            shape: Shape = query_shape or value_shape
+            features = shape[-1]
         else:
             features = query_shape[-1] + (key_shape or value_shape)[-1]
             self._query_dim = query_shape[-1]
@@ -212,7 +213,8 @@ class TimeDistributedScorer(AttentionBase):
         key_shape: Shape | None = None,
     ) -> Any:
         if query_shape is None or value_shape is None:
-            batch, _, features = query_shape or value_shape or ()
+            shape: Shape = query_shape or value_shape
+            batch, _, features = shape
             return (batch, features)
         return super().compute_output_shape(query_shape, value_shape, key_shape)
 

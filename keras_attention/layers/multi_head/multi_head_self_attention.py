@@ -140,7 +140,7 @@ class MultiHeadSelfAttention(MultiHeadBase):
         query: Tensor,
         state: Any,
         *,
-        position: str,
+        position: Any,
         cache_mask: Tensor | None = None,
         return_attention_scores: bool = False,
     ) -> tuple[Any, Any, Any]:

@@ -179,7 +179,7 @@ class TransformerDecoderBlock(TransformerBlockBase):
         state: Any,
         memory: Tensor | None = None,
         *,
-        position: str,
+        position: Any,
         cache_mask: Tensor | None = None,
     ) -> tuple[Any, Any, Any]:
         """The next steps of sequences whose past is in a cache.

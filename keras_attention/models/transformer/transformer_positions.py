@@ -13,7 +13,7 @@ from keras_attention.layers import (
 POSITIONS = ("sinusoidal", "learned", "rotary", "alibi", "relative")
 
 
-def added_positions(name: str | None, max_positions: int, dtype: str) -> Any:
+def added_positions(name: str | None, max_positions: int, dtype: Any) -> Any:
     """The layer that adds positions to embeddings, or None where attention has them."""
     if name not in POSITIONS:
         raise ValueError(
@@ -27,7 +27,7 @@ def added_positions(name: str | None, max_positions: int, dtype: str) -> Any:
 
 
 def attended_positions(
-    name: str | None, num_heads: int, bidirectional: bool, dtype: str
+    name: str | None, num_heads: int, bidirectional: bool, dtype: Any
 ) -> dict[str, Any]:
     """Options of self-attention, the same layers for all blocks; {} where embeddings have them."""
     if name == "rotary":

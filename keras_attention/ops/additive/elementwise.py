@@ -49,7 +49,7 @@ def gradients(query: Tensor, key: Tensor, vector: Tensor, upstream: Tensor) -> t
     moderate = _is_moderate(query, key, upstream)
     by_value = ops.swapaxes(upstream, 1, 2)
 
-    def either(is_fast: bool, fast: Tensor, exact: Tensor, *arrays: Any) -> Tensor:
+    def either(is_fast: Tensor, fast: Tensor, exact: Tensor, *arrays: Any) -> Tensor:
         choices = (lambda term=term: _sum_over_steps(term, *arrays) for term in (fast, exact))
         return ops.cond(is_fast, *choices)
 

@@ -30,7 +30,7 @@ def dot_product_attention(
     soft_cap: float | None = None,
     sinks: Any = None,
     dropout: float = 0.0,
-    seed: int | None = None,
+    seed: Any = None,
     dropout_mask: Tensor | None = None,
     return_weights: bool = False,
     probability: str = "softmax",

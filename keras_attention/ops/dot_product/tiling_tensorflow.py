@@ -104,7 +104,7 @@ class Tiling:
         shape = [self.count_b * self.group, self.kv_heads, length, features]
         return tf.reshape(x, shape)[: self.batch, :, : self.value_length]
 
-    def row_blocks(self, dtype: str) -> Tensor:
+    def row_blocks(self, dtype: Any) -> Tensor:
         """A TensorArray with a place for each block of rows."""
         return tf.TensorArray(dtype, self.count_b * self.count_q)
 
@@ -115,7 +115,7 @@ def shape_of(x: Tensor) -> Tensor:
     return [dynamic[n] if size is None else size for n, size in enumerate(x.shape)]
 
 
-def zeros(shape: Any, dtype: str) -> Tensor:
+def zeros(shape: Any, dtype: Any) -> Tensor:
     """A TensorArray of zeros, to `add` to."""
     array = tf.TensorArray(dtype, shape[0], clear_after_read=False)
     return array.unstack(tf.zeros(shape, dtype))

@@ -8,7 +8,7 @@ from keras_attention._conversion import traced_for_conversion
 from keras_attention._types import Tensor
 
 
-def has_recurrent_attention(dtype: str) -> Tensor:
+def has_recurrent_attention(dtype: Any) -> Tensor:
     """True if `recurrent_attention` runs on this backend with tensors of this dtype.
 
     The loops of JAX and PyTorch have good gradients by themselves. In half precision each layer
