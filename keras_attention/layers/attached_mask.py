@@ -8,7 +8,7 @@ from keras import ops
 from keras_attention._types import Shape, Tensor
 
 
-def attached_mask(x: Tensor) -> Any:
+def attached_mask(x: Tensor) -> Tensor | None:
     """The mask that a layer such as `Embedding(mask_zero=True)` attached to `x`; None without one.
 
     Keras hands such masks to the layers that it calls. Methods that are called directly, such as
@@ -18,7 +18,7 @@ def attached_mask(x: Tensor) -> Any:
     return found[0] if found else None
 
 
-def mask_of(memory: Tensor) -> Any:
+def mask_of(memory: Tensor) -> Tensor | None:
     """The mask `(B, Tv)` of a memory for which none is given: the attached one, or all True."""
     mask = attached_mask(memory)
     return ops.ones(ops.shape(memory)[:2], dtype="bool") if mask is None else mask

@@ -23,8 +23,8 @@ class CarryMask(keras.layers.Layer):
     ) -> None:
         """Nothing: no weights."""
 
-    def compute_output_shape(self, inputs_shape: Shape) -> Any:
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         return inputs_shape
 
-    def compute_mask(self, inputs: Tensor, previous_mask: Tensor) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor) -> Tensor | None:
         return previous_mask

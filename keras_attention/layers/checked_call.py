@@ -36,7 +36,7 @@ class CheckedCall:
         return None  # AutoGraph warns of functions without a statement
 
 
-def _by_name(layer: Any, args: Any, kwargs: Any) -> Any:
+def _by_name(layer: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     """The arguments of a call by name; TypeError where they do not fit the layer's `call`."""
     names, required, is_open = _arguments(type(layer).call)
     shown = ", ".join(names)

@@ -36,7 +36,7 @@ def with_feature_sizes(layer: Any, given: Any) -> Any:
     return changed
 
 
-def _is_unknown(x: Tensor) -> Any:
+def _is_unknown(x: Tensor) -> bool:
     try:
         return len(x.shape) > 2 and x.shape[-1] is None
     except (AttributeError, TypeError, ValueError):  # no tensor, or one of unknown rank

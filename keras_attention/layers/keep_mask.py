@@ -74,13 +74,13 @@ class KeepMask(keras.layers.Wrapper):
         outputs = self.layer(inputs, **kwargs, **({"mask": mask} if self._takes_mask else {}))
         return outputs if self._attaches else keras.tree.map_structure(ops.copy, outputs)
 
-    def compute_output_shape(self, inputs_shape: Shape) -> Any:
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         return self.layer.compute_output_shape(inputs_shape)
 
     def compute_output_spec(self, inputs: Tensor, mask: Tensor | None = None, **kwargs: Any) -> Any:
         return self.layer.compute_output_spec(inputs, **kwargs)
 
-    def compute_mask(self, inputs: Tensor, previous_mask: Tensor) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor) -> Tensor | None:
         """The mask of each output, in a flat list; None where it has no steps."""
         if previous_mask is None:
             return None
@@ -141,7 +141,7 @@ def _merge(mask: Tensor, kept: Any) -> Any:
     return ops.any(mask, axis=lost) if lost else mask
 
 
-def _same(sizes: Any, found: Any) -> Any:
+def _same(sizes: Any, found: Any) -> list[bool]:
     return [
         size is not None and i < len(found) and found[i] == size for i, size in enumerate(sizes)
     ]

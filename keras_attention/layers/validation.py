@@ -9,7 +9,7 @@ from keras_attention._types import Initializer, Shape, Tensor
 from keras_attention.ops import PROBABILITIES
 
 
-def check_positive(**named: Any) -> Any:
+def check_positive(**named: Any) -> int:
     """Returns the one named value if it is a positive integer; raises ValueError otherwise."""
     ((name, value),) = named.items()
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -22,7 +22,7 @@ def clone_initializer(initializer: Initializer) -> Any:
     return keras.initializers.get(keras.initializers.serialize(initializer))
 
 
-def check_probability(name: str) -> Any:
+def check_probability(name: str) -> str:
     """Returns `name` if it names a function from scores to weights; raises ValueError otherwise."""
     if name not in PROBABILITIES:
         raise ValueError(

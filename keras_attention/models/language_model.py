@@ -39,7 +39,7 @@ class LanguageModel(Seq2Seq):
         if isinstance(inputs, (dict, list, tuple)):
             super().check_inputs(inputs)
 
-    def predict_next(self, tokens: Tensor, training: bool | None = None) -> Any:
+    def predict_next(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         """Logits `(B, T, vocabulary_size)` of what follows each of `tokens`, int `(B, T)`."""
         raise NotImplementedError(f"{type(self).__name__} must define `predict_next`.")
 

@@ -97,15 +97,15 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
     def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         self._check_shapes(query_shape, value_shape, key_shape or value_shape)
 
-    def project_query(self, query: Tensor) -> Any:
+    def project_query(self, query: Tensor) -> Tensor:
         """`(B, Tq, Dq)` to what `compute_scores` compares; the identity by default."""
         return query
 
-    def project_key(self, key: Tensor) -> Any:
+    def project_key(self, key: Tensor) -> Tensor:
         """Project keys `(B, Tv, Dk)` for `compute_scores`, once for each memory."""
         return key
 
-    def project_value(self, value: Tensor) -> Any:
+    def project_value(self, value: Tensor) -> Tensor:
         """`(B, Tv, Dv)` to what is mixed; the identity by default. Once per memory, too."""
         return value
 
@@ -117,18 +117,18 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         """
         return key
 
-    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
+    def compute_scores(self, query: Tensor, key: Tensor) -> Tensor:
         """Scores `(..., Tq, Tv)`, before the softmax, of a projected query and key."""
         raise NotImplementedError(f"{type(self).__name__} must define `compute_scores`.")
 
     def weigh_scores(
         self, scores: Tensor, mask: Tensor | None = None, noise: Tensor | None = None
-    ) -> Any:
+    ) -> Tensor:
         """Weights `(..., Tq, Tv)` of scores; `noise` is the result of `sample_noise`."""
         function = PROBABILITIES[self.probability]
         return function(scores, mask) if noise is None else function(scores, mask, noise)
 
-    def project_output(self, context: Tensor) -> Any:
+    def project_output(self, context: Tensor) -> Tensor:
         """The mixed values to the output `(B, Tq, D)`; the identity by default."""
         return context
 
@@ -314,7 +314,7 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def compute_output_shape(
         self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None
-    ) -> Any:
+    ) -> Shape:
         return self._output_shape(query_shape, value_shape)
 
     def compute_output_spec(
@@ -340,14 +340,16 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         weights_shape = self._weights_shape(query.shape, value.shape)
         return output, keras.KerasTensor(weights_shape, dtype=self.compute_dtype)
 
-    def compute_mask(self, query: Tensor, previous_mask: Tensor) -> Any:
+    def compute_mask(self, query: Tensor, previous_mask: Tensor) -> Tensor | None:
         return previous_mask
 
     def get_config(self) -> dict[str, Any]:
         config = {"dropout": self.dropout, "seed": self.seed, "probability": self.probability}
         return {**super().get_config(), **config}
 
-    def _mask_of_pairs(self, attention_mask: Tensor, query_mask: Tensor, value_length: Any) -> Any:
+    def _mask_of_pairs(
+        self, attention_mask: Tensor, query_mask: Tensor, value_length: Any
+    ) -> Tensor:
         """The `attention_mask` of a call, and what a `query_mask` adds to it: nothing here."""
         return attention_mask
 
@@ -358,12 +360,12 @@ class AttentionBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         use_causal_mask: bool,
         query_length: Any,
         value_length: Any,
-    ) -> Any:
+    ) -> Tensor:
         """All masks of a call as one, or None; see `combine_masks`."""
         causal = causal_mask(query_length, value_length) if use_causal_mask else None
         return combine_masks(value_mask, attention_mask, causal)
 
-    def _mask_for_scores(self, mask: Tensor) -> Any:
+    def _mask_for_scores(self, mask: Tensor) -> Tensor:
         """A mask `(B, Tq, Tv)` with the rank of this layer's scores."""
         if len(mask.shape) != 3:
             raise ValueError(

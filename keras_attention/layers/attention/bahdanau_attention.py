@@ -103,22 +103,22 @@ class BahdanauAttention(AttentionBase):
                 name="attention_b", shape=(self.units,), initializer="zeros"
             )
 
-    def project_query(self, query: Tensor) -> Any:
+    def project_query(self, query: Tensor) -> Tensor:
         projected = by_rows(self.query_dense, query)
         if not self.normalize:
             return projected
         return projected + ops.cast(self.attention_b, projected.dtype)
 
-    def project_key(self, key: Tensor) -> Any:
+    def project_key(self, key: Tensor) -> Tensor:
         return self.key_dense(key)
 
     def precompute_key(self, key: Tensor) -> Any:
         return precompute_key(key)
 
-    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
+    def compute_scores(self, query: Tensor, key: Tensor) -> Tensor:
         return additive_scores(query, key, self.vector())
 
-    def vector(self) -> Any:
+    def vector(self) -> Tensor:
         """Factor of the hidden layer of the score: v, or `g v / |v|`."""
         vector = self.attention_v
         if not self.normalize:
@@ -138,7 +138,7 @@ class BahdanauAttention(AttentionBase):
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
         }
 
-    def _projection(self, name: str) -> Any:
+    def _projection(self, name: str) -> keras.layers.Layer:
         return keras.layers.Dense(
             self.units,
             use_bias=False,

@@ -44,7 +44,7 @@ class HistoryAttention(StatefulAttention):
             name="history",
         )
 
-    def features(self, history: Tensor) -> Any:
+    def features(self, history: Tensor) -> Tensor:
         """Features of the state `(B, Tv)`: `(B, Tv, F)`, in the compute dtype."""
         raise NotImplementedError(f"{type(self).__name__} must define `features`.")
 

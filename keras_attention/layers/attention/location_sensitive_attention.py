@@ -78,7 +78,7 @@ class LocationSensitiveAttention(HistoryAttention):
         self.convolution.build((None, None, 1))
         self.history_dense.build((None, None, self.filters))
 
-    def features(self, history: Tensor) -> Any:
+    def features(self, history: Tensor) -> Tensor:
         history = ops.expand_dims(ops.cast(history, self.compute_dtype), -1)
         if history.shape[1] == 0:  # a convolution wants one step at least
             return self.convolution(ops.pad(history, [[0, 0], [0, 1], [0, 0]]))[:, :0]

@@ -91,7 +91,7 @@ class LuongAttention(AttentionBase):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
 
     @property
-    def scores_keys(self) -> Any:
+    def scores_keys(self) -> bool:
         return self.score != "location"
 
     def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
@@ -109,7 +109,7 @@ class LuongAttention(AttentionBase):
         if self.scale:
             self.attention_g = self.add_weight(name="attention_g", shape=(), initializer="ones")
 
-    def project_query(self, query: Tensor) -> Any:
+    def project_query(self, query: Tensor) -> Tensor:
         if self.score not in ("concat", "location"):
             return query
         query = in_compute_dtype(self, query)
@@ -120,7 +120,7 @@ class LuongAttention(AttentionBase):
             kernel = kernel[: self._query_dim]
         return by_rows(lambda rows: ops.matmul(rows, kernel), query)
 
-    def project_key(self, key: Tensor) -> Any:
+    def project_key(self, key: Tensor) -> Tensor:
         key = in_compute_dtype(self, key)
         if self.score == "general":
             return ops.matmul(key, ops.cast(self.kernel, key.dtype))
@@ -128,7 +128,7 @@ class LuongAttention(AttentionBase):
             return ops.matmul(key, ops.cast(self.kernel, key.dtype)[self._query_dim :])
         return key
 
-    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
+    def compute_scores(self, query: Tensor, key: Tensor) -> Tensor:
         if self.score == "concat":
             scores = additive_scores(query, key, self.attention_v)
         elif self.score == "location":

@@ -110,7 +110,7 @@ class PointerGenerator(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def compute_output_shape(
         self, logits_shape: Shape, weights_shape: Shape, source_shape: Shape, features_shape: Shape
-    ) -> Any:
+    ) -> Shape:
         return (*logits_shape[:-1], logits_shape[-1] + self.extra_words)
 
     def compute_output_spec(
@@ -125,7 +125,7 @@ class PointerGenerator(CheckedCall, QuantizedParts, keras.layers.Layer):
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
         return keras.KerasTensor(shape, dtype=dtype)
 
-    def compute_mask(self, logits: Tensor, previous_mask: Tensor) -> Any:
+    def compute_mask(self, logits: Tensor, previous_mask: Tensor) -> Tensor | None:
         return previous_mask
 
     def get_config(self) -> dict[str, Any]:

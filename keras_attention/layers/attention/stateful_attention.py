@@ -43,13 +43,13 @@ class StatefulAttention(AttentionBase):
         self._check_shapes(query_shape, value_shape, key_shape or value_shape)
         build_scorer(self.scorer, query_shape, value_shape, key_shape)
 
-    def project_query(self, query: Tensor) -> Any:
+    def project_query(self, query: Tensor) -> Tensor:
         return self.scorer.project_query(query)
 
-    def project_key(self, key: Tensor) -> Any:
+    def project_key(self, key: Tensor) -> Tensor:
         return self.scorer.project_key(key)
 
-    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
+    def compute_scores(self, query: Tensor, key: Tensor) -> Tensor:
         return self.scorer.compute_scores(query, key)
 
     def initial_state(self, memory: Tensor) -> Any:
@@ -140,7 +140,9 @@ class StatefulAttention(AttentionBase):
         context = nan_where_seen(context, nonfinite.value, mask)
         return self.project_output(context), ops.cast(weights, self.compute_dtype), state
 
-    def _mask_of_pairs(self, attention_mask: Tensor, query_mask: Tensor, value_length: Any) -> Any:
+    def _mask_of_pairs(
+        self, attention_mask: Tensor, query_mask: Tensor, value_length: Any
+    ) -> Tensor:
         # A query that may attend to nothing leaves the state as it was.
         if query_mask is None:
             return attention_mask

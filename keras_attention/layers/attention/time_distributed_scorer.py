@@ -92,13 +92,13 @@ class TimeDistributedScorer(AttentionBase):
                 f"Received: scorer={self.scorer.name} with output shape {shape}"
             )
 
-    def project_query(self, query: Tensor) -> Any:
+    def project_query(self, query: Tensor) -> Tensor:
         return self._project(query, slice(0, self._query_dim)) if self._first_dense else query
 
-    def project_key(self, key: Tensor) -> Any:
+    def project_key(self, key: Tensor) -> Tensor:
         return self._project(key, slice(self._query_dim, None)) if self._first_dense else key
 
-    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
+    def compute_scores(self, query: Tensor, key: Tensor) -> Tensor:
         if self._first_dense:
             return self._score_of_sums(query, key)
         batch, query_length, query_dim = ops.shape(query)
@@ -125,7 +125,7 @@ class TimeDistributedScorer(AttentionBase):
         x = ops.cast(x, at_least_float32(dense.compute_dtype) if is_last else dense.compute_dtype)
         return ops.matmul(x, ops.cast(dense.kernel, x.dtype)[rows])
 
-    def _score_of_sums(self, query: Tensor, key: Tensor) -> Any:
+    def _score_of_sums(self, query: Tensor, key: Tensor) -> Tensor:
         first = self._first_dense
         rest = self.scorer.layers[1:] if first is not self.scorer else []
         if first.use_bias:
@@ -139,7 +139,7 @@ class TimeDistributedScorer(AttentionBase):
         rows = _scored(rest, ops.reshape(hidden, (-1, units)))
         return ops.reshape(rows, (batch, query_length, value_length))
 
-    def _score_rows(self, rows: Tensor) -> Any:
+    def _score_rows(self, rows: Tensor) -> Tensor:
         """Scores of rows `(N, D)`."""
         plain = type(self.scorer) is keras.Sequential
         return _scored(self.scorer.layers if plain else [self.scorer], rows)
@@ -211,7 +211,7 @@ class TimeDistributedScorer(AttentionBase):
         query_shape: Shape | None = None,
         value_shape: Shape | None = None,
         key_shape: Shape | None = None,
-    ) -> Any:
+    ) -> Shape:
         if query_shape is None or value_shape is None:
             shape: Shape = query_shape or value_shape
             batch, _, features = shape
@@ -243,7 +243,7 @@ class TimeDistributedScorer(AttentionBase):
         weights = keras.KerasTensor((batch, length), dtype=self.compute_dtype)
         return (pooled, weights) if return_attention_scores else pooled
 
-    def compute_mask(self, query: Tensor, previous_mask: Tensor) -> Any:
+    def compute_mask(self, query: Tensor, previous_mask: Tensor) -> Tensor | None:
         # A pooled vector has no steps left to mask; `call` attaches the mask of a query itself.
         return None
 
@@ -266,7 +266,7 @@ def _is_plain_dense(layer: Any) -> bool:
     )
 
 
-def _scored(layers: Any, rows: Tensor) -> Any:
+def _scored(layers: Any, rows: Tensor) -> Tensor:
     """Rows through layers; what the last makes of them, the scores, in float32 at least."""
     for layer in layers[:-1]:
         rows = layer(rows)

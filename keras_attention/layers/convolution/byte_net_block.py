@@ -78,7 +78,7 @@ class ByteNetBlock(ConvBlock):
         self.kind = kind
         super().__init__(kernel_size, dilation_rate, causal, dropout, **kwargs)
 
-    def make_convolution(self) -> Any:
+    def make_convolution(self) -> keras.layers.Layer:
         return DilatedConv(
             self.units if self.kind == "relu" else 4 * self.units,
             self.kernel_size,
@@ -104,7 +104,7 @@ class ByteNetBlock(ConvBlock):
 
     def after(
         self, x: Tensor, inner: Any, convolved: Tensor, condition: Tensor | None = None
-    ) -> Any:
+    ) -> Tensor:
         if self.kind == "relu":
             return x + self.expand(ops.relu(_normalized(self.convolved_norms[0], convolved)))
         parts = ops.split(convolved, 4, axis=-1)
@@ -113,24 +113,24 @@ class ByteNetBlock(ConvBlock):
         update = ops.tanh(parts[3])
         return x + self.expand(first * ops.tanh(second * inner + third * update))
 
-    def compute_output_shape(self, x_shape: Shape) -> Any:
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return x_shape
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "kind": self.kind}
 
-    def _norm(self, name: str, shape: Shape) -> Any:
+    def _norm(self, name: str, shape: Shape) -> keras.layers.Layer:
         norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy, name=name)
         norm.build(shape)
         return norm
 
-    def _dense(self, units: int, name: str, shape: Shape) -> Any:
+    def _dense(self, units: int, name: str, shape: Shape) -> keras.layers.Layer:
         dense = keras.layers.Dense(units, dtype=self.dtype_policy, name=name)
         dense.build(shape)
         return dense
 
 
-def _normalized(norm: Any, x: Tensor) -> Any:
+def _normalized(norm: Any, x: Tensor) -> Tensor:
     """A sequence, or a step as a sequence of one: from Keras 3.16 on a norm takes the rank that it
     was built for and no other."""
     return norm(x) if len(x.shape) == 3 else ops.squeeze(norm(ops.expand_dims(x, 1)), 1)

@@ -43,17 +43,17 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
         self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
         self.convolution = self.make_convolution()
 
-    def make_convolution(self) -> Any:
+    def make_convolution(self) -> keras.layers.Layer:
         """The `DilatedConv`."""
         raise NotImplementedError(f"{type(self).__name__} must define `make_convolution`.")
 
-    def before(self, x: Tensor) -> Any:
+    def before(self, x: Tensor) -> Tensor:
         """Input of the convolution, computed from each step alone."""
         return x
 
     def after(
         self, x: Tensor, inner: Any, convolved: Tensor, condition: Tensor | None = None
-    ) -> Any:
+    ) -> Tensor:
         """The output, of each step alone: a tensor or a tuple of them."""
         raise NotImplementedError(f"{type(self).__name__} must define `after`.")
 
@@ -63,7 +63,7 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
         return tuple(sorted({0, *self.convolution.offsets}))
 
     @property
-    def receptive_field(self) -> Any:
+    def receptive_field(self) -> int:
         """Number of steps between the first and the last that an output depends on, both
         counted: `1 + (kernel_size - 1) dilation_rate`."""
         return self.convolution.span + 1
@@ -116,7 +116,7 @@ class ConvBlock(CheckedCall, QuantizedParts, keras.layers.Layer):
         convolved, state = self.convolution.step(inner, state)
         return self.after(x, inner, convolved, condition), state
 
-    def compute_mask(self, x: Tensor, previous_mask: Tensor) -> Any:
+    def compute_mask(self, x: Tensor, previous_mask: Tensor) -> Tensor | None:
         return previous_mask
 
     def get_config(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class ConvGluBlock(ConvBlock):
         self.units = check_positive(units=units)
         super().__init__(kernel_size, dilation_rate, causal, dropout, **kwargs)
 
-    def make_convolution(self) -> Any:
+    def make_convolution(self) -> keras.layers.Layer:
         # A gate halves what goes through, and its square quarters the variance.
         initializer = keras.initializers.VarianceScaling(4 * (1 - self.dropout), "fan_in")
         return DilatedConv(
@@ -92,21 +92,21 @@ class ConvGluBlock(ConvBlock):
             )
         self.convolution.build(x_shape)
 
-    def gate(self, convolved: Tensor) -> Any:
+    def gate(self, convolved: Tensor) -> Tensor:
         """`a . sigmoid(b)` of what the convolution gives."""
         signal, gate = ops.split(convolved, 2, axis=-1)
         return signal * ops.sigmoid(gate)
 
-    def join(self, x: Tensor, added: Any) -> Any:
+    def join(self, x: Tensor, added: Any) -> Tensor:
         """`sqrt(1/2) (x + added)`."""
         return (x + added) * 0.5**0.5
 
     def after(
         self, x: Tensor, inner: Any, convolved: Tensor, condition: Tensor | None = None
-    ) -> Any:
+    ) -> Tensor:
         return self.join(x, self.gate(convolved))
 
-    def compute_output_shape(self, x_shape: Shape) -> Any:
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return x_shape
 
     def get_config(self) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
         self.convolution.build((x_shape[0], None, x_shape[-1]))  # padded, it is long enough
 
     @property
-    def span(self) -> Any:
+    def span(self) -> int:
         """Number of steps between the first and the last that an output sees."""
         return (self.kernel_size - 1) * self.dilation_rate
 
@@ -157,10 +157,10 @@ class DilatedConv(CheckedCall, keras.layers.Layer):
             y = y + ops.cast(self.convolution.bias, y.dtype)
         return y, seen[:, 1:]
 
-    def compute_output_shape(self, x_shape: Shape) -> Any:
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return (*x_shape[:-1], self.filters)
 
-    def compute_mask(self, x: Tensor, previous_mask: Tensor) -> Any:
+    def compute_mask(self, x: Tensor, previous_mask: Tensor) -> Tensor | None:
         return previous_mask
 
     def get_config(self) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class GatedConvBlock(ConvBlock):
         super().__init__(kernel_size, dilation_rate, causal, dropout, **kwargs)
         self.conditioning = None
 
-    def make_convolution(self) -> Any:
+    def make_convolution(self) -> keras.layers.Layer:
         return DilatedConv(
             2 * self.units,
             self.kernel_size,
@@ -116,7 +116,7 @@ class GatedConvBlock(ConvBlock):
 
     def after(
         self, x: Tensor, inner: Any, convolved: Tensor, condition: Tensor | None = None
-    ) -> Any:
+    ) -> Tensor:
         if condition is not None:
             if self.conditioning is None:
                 raise ValueError(
@@ -134,13 +134,13 @@ class GatedConvBlock(ConvBlock):
         output = x + self.residual_dense(z)
         return output if self.skip_units is None else (output, self.skip_dense(z))
 
-    def compute_output_shape(self, x_shape: Shape, condition_shape: Shape | None = None) -> Any:
+    def compute_output_shape(self, x_shape: Shape, condition_shape: Shape | None = None) -> Shape:
         if self.skip_units is None:
             return x_shape
         skip = (*x_shape[:-1], self.skip_units)
         return (x_shape, skip) if self.residual else skip
 
-    def compute_mask(self, x: Tensor, previous_mask: Tensor) -> Any:
+    def compute_mask(self, x: Tensor, previous_mask: Tensor) -> Tensor | None:
         if self.skip_units is None or not self.residual or previous_mask is None:
             return previous_mask
         return previous_mask, previous_mask
@@ -153,7 +153,9 @@ class GatedConvBlock(ConvBlock):
             "residual": self.residual,
         }
 
-    def _dense(self, units: int, name: str, shape: Shape, use_bias: bool = True) -> Any:
+    def _dense(
+        self, units: int, name: str, shape: Shape, use_bias: bool = True
+    ) -> keras.layers.Layer:
         dense = keras.layers.Dense(units, use_bias=use_bias, dtype=self.dtype_policy, name=name)
         dense.build(shape)
         return dense

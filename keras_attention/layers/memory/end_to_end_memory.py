@@ -171,7 +171,7 @@ class EndToEndMemory(CheckedCall, keras.layers.Layer):
             return scores
         return scores, ops.cast(ops.stack(all_weights, axis=1), self.compute_dtype)
 
-    def compute_output_shape(self, story_shape: Shape, question_shape: Shape) -> Any:
+    def compute_output_shape(self, story_shape: Shape, question_shape: Shape) -> Shape:
         return (story_shape[0], self.vocabulary_size)
 
     def compute_output_spec(

@@ -205,7 +205,7 @@ class NTMCell(CheckedCall, QuantizedParts, keras.layers.Layer):
         write, read = rows[: self.write_heads], rows[self.write_heads :]
         return outputs[..., :start], ops.stack(read, axis=-2), ops.stack(write, axis=-2)
 
-    def compute_output_shape(self, inputs_shape: Shape, states_shape: Shape | None = None) -> Any:
+    def compute_output_shape(self, inputs_shape: Shape, states_shape: Shape | None = None) -> Shape:
         return (inputs_shape[0], self.output_size), [(inputs_shape[0], n) for n in self.state_size]
 
     def get_config(self) -> dict[str, Any]:

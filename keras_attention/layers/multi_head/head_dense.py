@@ -53,7 +53,7 @@ class OutOfHeads(_Product):
         return ops.reshape(rows, (batch, steps, output_dim))
 
 
-def _product(inputs: Tensor, size: Any, kernel: Tensor, bias: Tensor) -> Any:
+def _product(inputs: Tensor, size: Any, kernel: Tensor, bias: Tensor) -> Tensor:
     """Rows of `size` numbers times the kernel, plus the bias: of any shape, as matrices."""
     kernel = ops.convert_to_tensor(kernel)
     found = ops.matmul(ops.reshape(inputs, (-1, size)), ops.reshape(kernel, (size, -1)))

@@ -119,23 +119,23 @@ class MultiHeadBase(AttentionBase):
         )
         self.output_dense.build((query_shape[0], self.num_heads, query_shape[1], value_dim))
 
-    def project_query(self, query: Tensor, positions: Any = None) -> Any:
+    def project_query(self, query: Tensor, positions: Any = None) -> Tensor:
         query = self.query_dense(query)
         query = self.query_norm(query) if self.qk_norm else query
         query = query if self.rotary is None else self.rotary(query, positions)
         # Scaled here, before the product: float16 would overflow in it.
         return query * self.key_dim**-0.5
 
-    def project_key(self, key: Tensor, positions: Any = None) -> Any:
+    def project_key(self, key: Tensor, positions: Any = None) -> Tensor:
         """Keys `(B, K, Tv, key_dim)`; `positions` of theirs, the first ones by default."""
         key = self.key_dense(key)
         key = self.key_norm(key) if self.qk_norm else key
         return key if self.rotary is None else self.rotary(key, positions)
 
-    def project_value(self, value: Tensor) -> Any:
+    def project_value(self, value: Tensor) -> Tensor:
         return self.value_dense(value)
 
-    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
+    def compute_scores(self, query: Tensor, key: Tensor) -> Tensor:
         return dot_scores(query, key)
 
     def attend(
@@ -186,7 +186,7 @@ class MultiHeadBase(AttentionBase):
             noise=self.sample_noise(ops.shape(query)[1], key) if training else None,
         )
 
-    def project_output(self, context: Tensor) -> Any:
+    def project_output(self, context: Tensor) -> Tensor:
         return self.output_dense(context)
 
     def get_config(self) -> dict[str, Any]:
@@ -254,7 +254,9 @@ class MultiHeadBase(AttentionBase):
         weights = ops.cast(weights, self.compute_dtype) if return_weights else None
         return self.project_output(context), weights
 
-    def _projection(self, name: str, heads: Any, dim: Any, input_shape: Shape) -> Any:
+    def _projection(
+        self, name: str, heads: Any, dim: Any, input_shape: Shape
+    ) -> keras.layers.Layer:
         dense = IntoHeads(
             heads,
             dim,
@@ -277,7 +279,7 @@ class MultiHeadBase(AttentionBase):
             "dtype": self.dtype_policy,
         }
 
-    def _norm(self, name: str, heads: Any) -> Any:
+    def _norm(self, name: str, heads: Any) -> keras.layers.Layer:
         norm = keras.layers.RMSNormalization(dtype=self.dtype_policy, name=name)
         norm.build((None, heads, None, self.key_dim))
         return norm
@@ -289,7 +291,7 @@ class MultiHeadBase(AttentionBase):
         use_causal_mask: bool,
         query_length: Any,
         value_length: Any,
-    ) -> Any:
+    ) -> Tensor:
         if attention_mask is not None:
             # Another mask of pairs costs nothing more, and what no query sees is known exactly.
             reach = sliding_window_mask(query_length, value_length, use_causal_mask, self.window)
@@ -308,7 +310,7 @@ class MultiHeadBase(AttentionBase):
         first = value_length - query_length - (window - 1)
         return ops.expand_dims(ops.arange(value_length) >= first, 0)
 
-    def _mask_for_scores(self, mask: Tensor) -> Any:
+    def _mask_for_scores(self, mask: Tensor) -> Tensor:
         return mask if len(mask.shape) == 4 else ops.expand_dims(mask, 1)  # (B, 1, Tq, Tv)
 
     def _output_shape(self, query_shape: Shape, value_shape: Shape) -> Any:

@@ -182,7 +182,7 @@ class MultiHeadSelfAttention(MultiHeadBase):
         )
         return output, state, weights
 
-    def compute_output_shape(self, query_shape: Shape) -> Any:
+    def compute_output_shape(self, query_shape: Shape) -> Shape:
         return self._output_shape(query_shape, query_shape)
 
     def compute_output_spec(

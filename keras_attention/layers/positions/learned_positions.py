@@ -74,7 +74,7 @@ class LearnedPositions(CheckedCall, keras.layers.Layer):
         positions = ops.minimum(positions, self.max_length - 1)
         return inputs + ops.cast(ops.take(self.vectors, positions, axis=0), inputs.dtype)
 
-    def compute_output_shape(self, inputs_shape: Shape) -> Any:
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class RotaryPositions(CheckedCall, keras.layers.Layer):
 
     def compute_output_shape(
         self, inputs_shape: Shape, positions_shape: Shape | None = None
-    ) -> Any:
+    ) -> Shape:
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:

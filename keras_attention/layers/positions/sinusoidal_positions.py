@@ -58,7 +58,7 @@ class SinusoidalPositions(CheckedCall, keras.layers.Layer):
         waves = sinusoids(positions, inputs.shape[-1], self.base, at_least_float32(inputs.dtype))
         return inputs + ops.cast(waves, inputs.dtype)
 
-    def compute_output_shape(self, inputs_shape: Shape) -> Any:
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:

@@ -84,10 +84,10 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         x = x + self.residual_dropout(change, training=training)
         return (x if self.norm == "pre" else norm(x)), *others
 
-    def feedforward(self, x: Tensor, training: bool | None) -> Any:
+    def feedforward(self, x: Tensor, training: bool | None) -> Tensor:
         """`W_2 f(W_1 x + b_1) + b_2` at each step, within its residual."""
 
-        def function(x: Tensor) -> Any:
+        def function(x: Tensor) -> Tensor:
             hidden = self.activation(by_rows(self.expand, x))
             return by_rows(self.contract, self.residual_dropout(hidden, training=training))
 
@@ -98,7 +98,7 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
         """The output with zeros at padding, and its mask attached."""
         return x if mask is None else self.carry_mask(zero_masked(x, mask), mask=mask)
 
-    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
         return previous_mask
 
     def get_config(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def _make_attention(
         self, attention_class: type[Any], name: str, options: dict[str, Any]
-    ) -> Any:
+    ) -> keras.layers.Layer:
         given = {
             "dropout": self.dropout,
             "seed": self.seed,
@@ -138,15 +138,15 @@ class TransformerBlockBase(CheckedCall, QuantizedParts, keras.layers.Layer):
             self.num_heads, self.key_dim, **given, dtype=self.dtype_policy, name=name
         )
 
-    def _make_cross_attention(self, name: str, options: dict[str, Any]) -> Any:
+    def _make_cross_attention(self, name: str, options: dict[str, Any]) -> keras.layers.Layer:
         return self._make_attention(MultiHeadCrossAttention, name, options)
 
-    def _make_norm(self, name: str) -> Any:
+    def _make_norm(self, name: str) -> keras.layers.Layer:
         return keras.layers.LayerNormalization(
             epsilon=self.norm_epsilon, dtype=self.dtype_policy, name=name
         )
 
-    def _make_dense(self, units: int, name: str) -> Any:
+    def _make_dense(self, units: int, name: str) -> keras.layers.Layer:
         return keras.layers.Dense(
             units,
             kernel_initializer=clone_initializer(self.kernel_initializer),

@@ -209,7 +209,7 @@ class TransformerDecoderBlock(TransformerBlockBase):
             )
         return self.feedforward(x, False), state, weights
 
-    def compute_output_shape(self, inputs_shape: Shape, memory_shape: Shape | None = None) -> Any:
+    def compute_output_shape(self, inputs_shape: Shape, memory_shape: Shape | None = None) -> Shape:
         return inputs_shape
 
     def compute_output_spec(

@@ -97,7 +97,7 @@ class TransformerEncoderBlock(TransformerBlockBase):
         x = self.with_mask(self.feedforward(x, training), mask)
         return (x, *weights) if return_attention_scores else x
 
-    def compute_output_shape(self, inputs_shape: Shape) -> Any:
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         return inputs_shape
 
     def compute_output_spec(

@@ -114,7 +114,7 @@ class ByteNetSeq2Seq(Seq2Seq):
         self.length_ratio, self.length_margin = length_ratio, length_margin
         policy = self.dtype_policy
 
-        def embedding(size: Any, name: str) -> Any:
+        def embedding(size: Any, name: str) -> keras.layers.Layer:
             return keras.layers.Embedding(size, units, dtype=policy, name=name)
 
         def blocks(name: str, causal: bool) -> Any:
@@ -134,7 +134,7 @@ class ByteNetSeq2Seq(Seq2Seq):
 
         def dense(
             size: Any, name: str, activation: Activation | None = None, use_bias: bool = True
-        ) -> Any:
+        ) -> keras.layers.Layer:
             return keras.layers.Dense(size, activation, use_bias, dtype=policy, name=name)
 
         self.source_embedding = embedding(source_vocabulary_size, "source_embedding")
@@ -167,7 +167,7 @@ class ByteNetSeq2Seq(Seq2Seq):
         return stacked_offsets(self.encoder_blocks)
 
     @property
-    def receptive_field(self) -> Any:
+    def receptive_field(self) -> int:
         """Number of the latest tokens of the target that the logits of the next depend on:
         `1 + (kernel_size - 1) num_stacks sum(dilations)`."""
         return 1 - stacked_offsets(self.decoder_blocks)[0]
@@ -244,5 +244,5 @@ class ByteNetSeq2Seq(Seq2Seq):
             x = block(x, mask=exists, training=training)
         return self.bridge(zero_masked(x, is_read))
 
-    def _logits(self, x: Tensor, training: bool | None = None) -> Any:
+    def _logits(self, x: Tensor, training: bool | None = None) -> Tensor:
         return self.logits(self.drop(self.hidden(x), training=training))

@@ -5,7 +5,7 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
-from keras_attention._types import LayerOptions, Tensor
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.layers import ConvGluBlock, LuongAttention
 from keras_attention.layers.attached_mask import mask_of
 from keras_attention.layers.checked_call import CheckedCall
@@ -94,7 +94,7 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         self.num_positions, self.alignment = num_positions, alignment
         policy = self.dtype_policy
 
-        def dense(size: Any, name: str) -> Any:
+        def dense(size: Any, name: str) -> keras.layers.Layer:
             return keras.layers.Dense(size, dtype=policy, name=name)
 
         self.embedding = embedding(vocabulary_size, embedding_dim, policy, "embedding")
@@ -190,7 +190,7 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
 
     def compute_output_shape(
         self, target_shape: Any, keys_shape: Any = None, values_shape: Any = None
-    ) -> Any:
+    ) -> Shape:
         return (*target_shape, self.vocabulary_size)
 
     def get_config(self) -> dict[str, Any]:
@@ -210,5 +210,5 @@ class ConvDecoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         query = (asked + embedded) * 0.5**0.5
         return self.attention.attend(query, *memory, return_weights=return_weights)
 
-    def _logits(self, x: Tensor, training: bool | None = None) -> Any:
+    def _logits(self, x: Tensor, training: bool | None = None) -> Tensor:
         return self.logits(self.drop(self.leave(x), training=training))

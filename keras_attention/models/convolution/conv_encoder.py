@@ -112,7 +112,7 @@ class ConvEncoder(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layers.
         return {**super().get_config(), **self._config}
 
 
-def embedding(size: Any, dim: Any, policy: Any, name: str) -> Any:
+def embedding(size: Any, dim: Any, policy: Any, name: str) -> keras.layers.Layer:
     """An embedding whose numbers are first as large as the paper's."""
     initializer = keras.initializers.RandomNormal(stddev=0.1)
     return keras.layers.Embedding(size, dim, initializer, dtype=policy, name=name)

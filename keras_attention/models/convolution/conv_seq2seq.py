@@ -113,7 +113,7 @@ class ConvSeq2Seq(Seq2Seq):
         self.decoder.built = True
 
     @property
-    def receptive_field(self) -> Any:
+    def receptive_field(self) -> int:
         """Number of the latest tokens of the target that the logits of the next depend on:
         `1 + (kernel_size - 1) num_layers`. They depend on all of the source."""
         return 1 + sum(block.receptive_field - 1 for block in self.decoder.blocks)

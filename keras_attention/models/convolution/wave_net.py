@@ -114,12 +114,12 @@ class WaveNet(LanguageModel):
         self.logits.build((*tokens, skip_units))
 
     @property
-    def receptive_field(self) -> Any:
+    def receptive_field(self) -> int:
         """Number of the latest tokens that the logits of the next depend on:
         `1 + (kernel_size - 1) (1 + num_stacks * sum(dilations))`."""
         return 1 - stacked_offsets([self.convolution, *self.blocks])[0]
 
-    def predict_next(self, tokens: Tensor, training: bool | None = None) -> Any:
+    def predict_next(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         return self._read(tokens, None, training)[0]
 
     def prepare_prompt(self, tokens: Tensor, lengths: Tensor, max_length: int) -> Any:
@@ -152,6 +152,6 @@ class WaveNet(LanguageModel):
             skips = skips + skip
         return self._logits(skips, training), buffers
 
-    def _logits(self, skips: Any, training: bool | None = None) -> Any:
+    def _logits(self, skips: Any, training: bool | None = None) -> Tensor:
         hidden = self.hidden(ops.relu(skips))
         return self.logits(self.drop(hidden, training=training))

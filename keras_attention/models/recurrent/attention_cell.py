@@ -275,7 +275,7 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
         """
         return unroll_cell(self, inputs, state, memory, choose, extras, training)
 
-    def compute_mask(self, inputs: Tensor, previous_mask: Tensor) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor) -> Tensor | None:
         return previous_mask
 
     def get_config(self) -> dict[str, Any]:
@@ -309,7 +309,7 @@ class AttentionCell(ArgumentAttributes, CheckedCall, QuantizedParts, keras.layer
             return ops.concatenate([inputs, read], axis=-1)
         return inputs if self.cell_input == "input" else self.cell_input(inputs, read)
 
-    def _cell_output_dim(self) -> Any:
+    def _cell_output_dim(self) -> int:
         size = getattr(self.cell, "output_size", None)
         return size if size is not None else keras.tree.flatten(self.cell.state_size)[0]
 

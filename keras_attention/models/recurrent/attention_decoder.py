@@ -212,7 +212,7 @@ class AttentionDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         outputs, weights, _ = self.cell.unroll(inputs, state, prepared, self._choose, extras)
         return self.output_layer(outputs), weights
 
-    def compute_mask(self, target: Tensor, previous_mask: Tensor) -> Any:
+    def compute_mask(self, target: Tensor, previous_mask: Tensor) -> Tensor | None:
         return previous_mask
 
     def get_config(self) -> dict[str, Any]:

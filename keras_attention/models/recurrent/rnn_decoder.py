@@ -5,7 +5,7 @@ from typing import Any, Self, Unpack
 import keras
 from keras import ops
 
-from keras_attention._types import LayerOptions, Tensor
+from keras_attention._types import LayerOptions, Shape, Tensor
 from keras_attention.decoding import with_repeated_memory
 from keras_attention.layers import AttentionBase
 from keras_attention.layers.attached_mask import mask_of
@@ -236,7 +236,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
 
     def compute_output_shape(
         self, target_shape: Any, memory_shape: Any = None, state_shape: Any = None
-    ) -> Any:
+    ) -> Shape:
         return (*target_shape, self.vocabulary_size)
 
     def get_config(self) -> dict[str, Any]:
@@ -335,7 +335,7 @@ class RNNDecoder(CheckedCall, QuantizedParts, keras.layers.Layer):
         features, _ = unroll(advance, rows, state)
         return ops.cast(features, self.compute_dtype)
 
-    def _logits(self, features: Any) -> Any:
+    def _logits(self, features: Any) -> Tensor:
         vector = self.attention_vector(features)
         if not self.tie_embeddings:
             return self.logits(vector)

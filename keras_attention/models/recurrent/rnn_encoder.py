@@ -83,7 +83,7 @@ class RNNEncoder(CheckedCall, QuantizedParts, keras.layers.Layer):
             shape = (*source_shape, self.output_dim)
 
     @property
-    def output_dim(self) -> Any:
+    def output_dim(self) -> int:
         return self.units * (2 if self.bidirectional else 1)
 
     def call(self, source: Tensor, source_mask: Tensor, training: bool | None = None) -> Any:

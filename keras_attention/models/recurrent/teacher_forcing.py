@@ -9,7 +9,7 @@ from keras_attention.layers import BahdanauAttention, LuongAttention
 from keras_attention.ops.recurrent.attention import has_recurrent_attention, recurrent_attention
 
 
-def can_run_whole(decoder: Any) -> Any:
+def can_run_whole(decoder: Any) -> bool:
     """True if `run_whole` has what this decoder needs. The one place that decides.
 
     A subclass may score in a way of its own, so it does not count as its parent.

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_attention._types import Tensor
+from keras_attention._types import Shape, Tensor
 from keras_attention.layers import TransformerDecoderBlock
 from keras_attention.models.embedding_table import embedding_table
 from keras_attention.models.transformer.transformer_stack import TransformerStack
@@ -148,7 +148,7 @@ class TransformerDecoder(TransformerStack):
                 alignment = ops.mean(weights, axis=1)
         return x, new, alignment
 
-    def compute_output_shape(self, target_shape: Any, memory_shape: Any = None) -> Any:
+    def compute_output_shape(self, target_shape: Any, memory_shape: Any = None) -> Shape:
         return (*target_shape, self.vocabulary_size)
 
     def get_config(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class TransformerDecoder(TransformerStack):
             "alignment_layer": self.alignment_layer,
         }
 
-    def _make_block(self, name: str, **arguments: Any) -> Any:
+    def _make_block(self, name: str, **arguments: Any) -> keras.layers.Layer:
         options = arguments["attention_options"]
         cross = {key: value for key, value in options.items() if key in FOR_BOTH}
         return TransformerDecoderBlock(
@@ -170,7 +170,7 @@ class TransformerDecoder(TransformerStack):
             name=name,
         )
 
-    def _logits(self, x: Tensor) -> Any:
+    def _logits(self, x: Tensor) -> Tensor:
         if not self.tie_embeddings:
             return by_rows(self.logits, x)
         table = ops.transpose(ops.cast(embedding_table(self.embedding), x.dtype))

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_attention._types import Tensor
+from keras_attention._types import Shape, Tensor
 from keras_attention.layers import TransformerEncoderBlock
 from keras_attention.models.transformer.transformer_stack import TransformerStack
 
@@ -43,8 +43,8 @@ class TransformerEncoder(TransformerStack):
             x = block(x, inputs_mask=source_mask, training=training)
         return self.finish(x)
 
-    def compute_output_shape(self, source_shape: Any) -> Any:
+    def compute_output_shape(self, source_shape: Any) -> Shape:
         return (*source_shape, self.units)
 
-    def _make_block(self, name: str, **arguments: Any) -> Any:
+    def _make_block(self, name: str, **arguments: Any) -> keras.layers.Layer:
         return TransformerEncoderBlock(**arguments, dtype=self.dtype_policy, name=name)

@@ -102,7 +102,7 @@ class TransformerLM(LanguageModel):
         self.decoder.build(shape)
         self.decoder.built = True
 
-    def predict_next(self, tokens: Tensor, training: bool | None = None) -> Any:
+    def predict_next(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         return self.decoder(tokens, training=training)
 
     def prepare_prompt(self, tokens: Tensor, lengths: Tensor, max_length: int) -> dict[str, Any]:

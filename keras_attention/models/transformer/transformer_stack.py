@@ -115,7 +115,7 @@ class TransformerStack(CheckedCall, QuantizedParts, keras.layers.Layer):
         training: bool | None = None,
         mask: Tensor | None = None,
         chosen: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         """Tokens `(B, T)` to `(B, T, units)`, the first at position `start`.
 
         Where `mask (B, T)` is False they may be anything; a search has `chosen` them, or they are
@@ -152,5 +152,5 @@ class TransformerStack(CheckedCall, QuantizedParts, keras.layers.Layer):
         options = keras.saving.deserialize_keras_object(config["attention_options"])
         return cls(**{**config, "attention_options": options})
 
-    def _make_block(self, name: str, **arguments: Any) -> Any:
+    def _make_block(self, name: str, **arguments: Any) -> keras.layers.Layer:
         raise NotImplementedError(f"{type(self).__name__} must define `_make_block`.")
