@@ -26,8 +26,8 @@ The ways of a call:
     thread       `wait`: the caller sleeps at a `ThreadInbox` and runs the batches that it leads
     event loop   `wait_on_loop`: a task awaits a `LoopInbox`; it runs quick batches itself, on the
                  loop, and the others in a worker thread
-    burst        `run_quick`: after a burst of requests the loop runs all quick batches that are due
-                 at once, without waking their leaders first
+    burst        `run_quick`: after a burst of requests the loop runs the quick batches that are due
+                 by now, without waking their leaders first
 
 Waking. Every caller looks at its request (`_check`), which dispatches the batches that are due, and
 sleeps until the next time when something may be due. `inbox.put(batch)` tells it to run a batch;
@@ -41,8 +41,9 @@ tasks of a running batch do not change: only its runner touches them.
 Deadlines. A request that expires in the queue is withdrawn. One that expires during its run fails,
 at once unless its own caller runs it; the run goes on for the others, and its timeout is the latest
 deadline in the batch.
-Cancellation does the same to a request whose client has left. A caller that got a batch to run has
-to run it even if its own request is over, because other callers wait for it.
+
+Cancellation. The same happens to a request whose client has left. A caller that got a batch to run
+has to run it even if its own request is over, because other callers wait for it.
 """
 
 import asyncio
