@@ -296,14 +296,14 @@ class Attack:
 
 
 ATTACKS = (
-    Attack("claims of 30 bytes: 2 GiB, 64 MiB", claims),
-    Attack("answers of 200 MB", large_answers),
-    Attack("answers of 5 million numbers, REST", large_rest_answers),
-    Attack("quick once, then side 3,000", quick_then_slow),
+    Attack("messages of 30 bytes that claim 2 GiB and 64 MiB", claims),
+    Attack("responses of 200 MB", large_answers),
+    Attack("responses of 5 million numbers, REST", large_rest_answers),
+    Attack("quick runs with 8 values, then one with 3,000", quick_then_slow),
     Attack("an operation that waits", waiting_op),
     Attack("bursts of 4,000 calls", burst),
-    Attack("1,100 streams without bodies", open_streams),
-    Attack("five such connections", many_open_streams),
+    Attack("1,100 calls without bodies, on one connection", open_streams),
+    Attack("the same on five connections", many_open_streams),
     Attack("44 KB of gzip: 15 million lists", zipped_lists),
     Attack("15 MB: 5 million lists", plain_lists),
     Attack("20 MB: 5 million numbers", plain_numbers),
@@ -311,5 +311,5 @@ ATTACKS = (
     Attack("no file descriptors left", no_files),
     Attack("batch: a row of 17 instead of 16", wrong_width, batching=True),
     Attack("batch: a row of float64", wrong_dtype, batching=True),
-    Attack("300 bodies of a byte at a time", slow_bodies),
+    Attack("300 bodies, sent a byte at a time", slow_bodies),
 )
