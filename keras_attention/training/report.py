@@ -1,4 +1,4 @@
-"""What an evaluation found, as JSON, with all that is needed to find it again."""
+"""Reports of evaluations as JSON, with all that is needed to make them again."""
 
 import importlib.metadata
 import json
@@ -22,7 +22,9 @@ def write(path: Path, figures: Mapping[str, Any], **about: Any) -> None:
     machine = {
         "system": platform.platform(),
         "python": platform.python_version(),
-        "processors": os.cpu_count(),
+        "processors": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
     }
     report = {"figures": dict(figures), **about, "versions": versions, "machine": machine}
     path.parent.mkdir(parents=True, exist_ok=True)

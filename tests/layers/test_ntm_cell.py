@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 import keras_attention as ka
+from keras_attention.layers.keep_mask import accept_masks
 from tests.arrays import as_float64, assert_close
 
 B, T, D, N, M, UNITS = 2, 5, 3, 11, 7, 13
@@ -31,7 +32,7 @@ def built(controller="dense", read_heads=2, write_heads=3, dtype=None, **kwargs)
     cell = ka.NTMCell(
         CONTROLLERS[controller](), N, M, read_heads, write_heads, dtype=dtype, **kwargs
     )
-    layer = keras.layers.RNN(cell, return_sequences=True, dtype=dtype)
+    layer = accept_masks(keras.layers.RNN(cell, return_sequences=True, dtype=dtype))
     layer.build((None, None, D))
     generator = np.random.default_rng(7)
     for weight in layer.trainable_weights:

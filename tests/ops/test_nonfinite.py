@@ -1,4 +1,4 @@
-"""What is not finite in a memory, taken out and given back to those who may attend to it."""
+"""Values of a memory that are not finite: taken out, and back for queries that may see them."""
 
 import numpy as np
 import pytest

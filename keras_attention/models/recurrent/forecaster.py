@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attention._types import LayerOptions, Tensor
+from keras_attention.layers.keep_mask import accept_masks
 from keras_attention.models.argument_attributes import ArgumentAttributes
 from keras_attention.models.recurrent.attention_cell import AttentionCell
 from keras_attention.models.recurrent.attention_decoder import AttentionDecoder
@@ -102,9 +103,10 @@ class Forecaster(ArgumentAttributes, keras.Model):
         self.standardize = standardize
         self.seed = seed
         policy = self.dtype_policy
-        self.encoder = SEQUENCE_LAYERS[cell](
+        encoder = SEQUENCE_LAYERS[cell](
             units, return_sequences=True, return_state=True, dtype=policy, name="encoder"
         )
+        self.encoder = accept_masks(encoder)
         self.decoder = AttentionDecoder(
             AttentionCell(
                 CELLS[cell](units, dtype=policy),
